@@ -1,0 +1,1 @@
+//! The placet command, as a library with a thin binary.

@@ -1,0 +1,1 @@
+//! Placet's content inspection: prompt-injection sanitiser.

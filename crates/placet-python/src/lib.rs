@@ -1,0 +1,1 @@
+//! The compiled module `placet._core`.

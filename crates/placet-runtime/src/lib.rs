@@ -1,0 +1,1 @@
+//! Placet's pipeline: the only crate that orders the steps.

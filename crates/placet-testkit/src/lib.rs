@@ -1,0 +1,1 @@
+//! Fixtures and the naive oracle evaluator for Placet's tests.

@@ -1,0 +1,12 @@
+//! The plain data of Placet: values, events, decisions, risk tiers.
+//!
+//! Nothing here decides, stores, hashes or talks to anything. One concept has one type, and storage, wire,
+//! Python and screens derive from it.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+pub mod decision;
+
+pub use decision::{
+    Decision, DecisionId, DenyCause, Identity, InputSeen, ParseRiskTierError, ReviewerGroup, RiskTier,
+    RuleRef, Tier, TraceStep, Verdict,
+};

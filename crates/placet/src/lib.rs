@@ -1,0 +1,1 @@
+//! The face of Placet for Rust users.

@@ -1,0 +1,2 @@
+//! Repository chores: checks of structure and generated files.
+fn main() {}
