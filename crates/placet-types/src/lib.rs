@@ -5,8 +5,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 pub mod decision;
+pub mod event;
+pub mod json;
+pub mod value;
 
 pub use decision::{
     Decision, DecisionId, DenyCause, Identity, InputSeen, ParseRiskTierError, ReviewerGroup, RiskTier,
     RuleRef, Tier, TraceStep, Verdict,
 };
+pub use event::{Event, Field};
+pub use json::JsonError;
+pub use value::{Object, UnknownLeaf, Value};
