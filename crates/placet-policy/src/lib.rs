@@ -5,10 +5,27 @@
 //! count budgets, write records, ask people.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+pub mod clock;
+mod combine;
+pub mod core_bundle;
 pub mod diagnostic;
+mod dialect;
+mod eval;
+pub mod export;
+pub mod glob;
+pub mod ir;
+pub mod library;
+mod program;
+pub mod reading;
+pub mod request;
+pub mod set;
 pub mod source;
 pub mod voice;
+mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use export::is_export;
+pub use request::Request;
+pub use set::{GlobalMode, LoadOptions, PolicySet};
 pub use source::{Position, SourceFile};
 pub use voice::{Effect, Statement, Voice};

@@ -1,1 +1,16 @@
 //! Placet's pipeline: the only crate that orders the steps.
+//!
+//! A [`Gate`] owns the policies of one deployment: it reads them, reloads them when their files change, and
+//! decides events under a clock. It opens nothing until it is asked to.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+pub mod clock;
+pub mod config;
+pub mod digest;
+pub mod files;
+pub mod gate;
+
+pub use clock::{Clock, FixedClock, SystemClock};
+pub use config::{Config, ConfigError};
+pub use files::FileError;
+pub use gate::{Gate, GateError, GateOptions};

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::value::Value;
+
 /// The PDP's answer. Exhaustive on purpose: a new outcome must break every enforcement point.
 ///
 /// It has no default and is never a `bool`.
@@ -238,8 +240,8 @@ pub struct TraceStep {
 pub struct InputSeen {
     /// The field, as the policy names it.
     pub field: Arc<str>,
-    /// The value as JSON text; `null` when absent.
-    pub value: Arc<str>,
+    /// The value; null when absent.
+    pub value: Value,
 }
 
 /// Who vouches for the identity in the event.

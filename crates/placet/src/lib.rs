@@ -1,1 +1,22 @@
-//! The face of Placet for Rust users.
+//! Placet: a governance runtime for AI agents.
+//!
+//! Everything a Rust program needs, re-exported from the crates that do the work.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+pub use placet_policy::{
+    Diagnostic, Diagnostics, GlobalMode, LoadOptions, PolicySet, Position, Request, Severity, SourceFile,
+    core_bundle, library,
+};
+pub use placet_runtime::{
+    Clock, Config, ConfigError, FileError, FixedClock, Gate, GateError, GateOptions, SystemClock, config,
+    digest, files,
+};
+pub use placet_types::{
+    Decision, DecisionId, DenyCause, Event, Field, Identity, JsonError, Object, ReviewerGroup, RiskTier,
+    RuleRef, Tier, TraceStep, UnknownLeaf, Value, Verdict, json,
+};
+
+/// Content inspection: the prompt-injection sanitiser.
+pub mod content {
+    pub use placet_content::*;
+}

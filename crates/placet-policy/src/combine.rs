@@ -1,0 +1,248 @@
+//! From what rules say to one decision: within a tier, then across tiers.
+//!
+//! In a tier the strongest thing said counts; when nobody said anything, the most restrictive default; without
+//! one, deny. Guard tiers bind only where they restrict. The project tier must allow.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::sync::Arc;
+
+use placet_types::{DenyCause, InputSeen, ReviewerGroup, RiskTier, RuleRef, Tier, TraceStep, Value, Verdict};
+use smallvec::SmallVec;
+
+use crate::eval::Evaluation;
+use crate::ir::{DefaultVerdict, Rule};
+use crate::voice::{Effect, Statement};
+
+/// One thing said, borrowed from a rule or from what an engine answered.
+#[derive(Clone, Copy)]
+pub(crate) struct Saying<'s> {
+    pub(crate) effect: Effect,
+    pub(crate) reason: &'s Arc<str>,
+    pub(crate) rule: &'s Arc<RuleRef>,
+    pub(crate) risk_tier: Option<RiskTier>,
+    pub(crate) reviewers: &'s [ReviewerGroup],
+    pub(crate) is_failure: bool,
+    native: Option<&'s Rule>,
+}
+
+impl<'s> Saying<'s> {
+    pub(crate) fn of_rule(rule: &'s Rule) -> Self {
+        Self {
+            effect: rule.effect,
+            reason: &rule.reason,
+            rule: &rule.reference,
+            risk_tier: rule.risk_tier,
+            reviewers: &rule.reviewers,
+            is_failure: false,
+            native: Some(rule),
+        }
+    }
+
+    pub(crate) fn of_statement(statement: &'s Statement) -> Self {
+        Self {
+            effect: statement.effect,
+            reason: &statement.reason,
+            rule: &statement.rule,
+            risk_tier: statement.risk_tier,
+            reviewers: &statement.reviewers,
+            is_failure: statement.is_failure,
+            native: None,
+        }
+    }
+
+    pub(crate) fn of_default(default: &'s DefaultVerdict, no_reason: &'s Arc<str>) -> Self {
+        Self {
+            effect: default.effect,
+            reason: no_reason,
+            rule: &default.reference,
+            risk_tier: Some(default.risk_tier),
+            reviewers: &[],
+            is_failure: false,
+            native: None,
+        }
+    }
+}
+
+/// What one tier said.
+pub(crate) struct TierVoice<'s> {
+    pub(crate) tier: Tier,
+    /// Whether its allow is needed; guards only restrict.
+    pub(crate) must_allow: bool,
+    pub(crate) said: SmallVec<[Saying<'s>; 4]>,
+    pub(crate) defaults: SmallVec<[Saying<'s>; 2]>,
+    pub(crate) skipped: bool,
+}
+
+impl<'s> TierVoice<'s> {
+    pub(crate) fn new(tier: Tier, must_allow: bool) -> Self {
+        Self { tier, must_allow, said: SmallVec::new(), defaults: SmallVec::new(), skipped: false }
+    }
+
+    fn strongest(&self) -> Option<Effect> {
+        self.said.iter().map(|saying| saying.effect).max()
+    }
+
+    pub(crate) fn is_hard(&self) -> bool {
+        self.strongest() == Some(Effect::HardDeny)
+    }
+
+    /// The effect that binds the decision, and whose sayings carry it; `None` for a guard that abstains.
+    fn binding(&self) -> Option<(Effect, Source)> {
+        if let Some(effect) = self.strongest() {
+            return (self.must_allow || effect > Effect::Allow).then_some((effect, Source::Said));
+        }
+        if !self.must_allow {
+            return None;
+        }
+        match self.defaults.iter().map(|saying| saying.effect).max() {
+            Some(effect) => Some((effect.min(Effect::Deny), Source::Default)),
+            None => Some((Effect::Deny, Source::Nothing)),
+        }
+    }
+
+    fn carriers(&self, effect: Effect) -> impl Iterator<Item = &Saying<'s>> {
+        let by_default = self.said.is_empty() && self.must_allow;
+        let sayings = if by_default { &self.defaults[..] } else { &self.said[..] };
+        sayings.iter().filter(move |saying| saying.effect == effect)
+    }
+
+    fn risk_tier(&self) -> Option<RiskTier> {
+        let sayings =
+            if self.said.is_empty() && self.must_allow { &self.defaults[..] } else { &self.said[..] };
+        sayings.iter().filter_map(|saying| saying.risk_tier).max()
+    }
+
+    fn trace(&self) -> TraceStep {
+        let binding = if self.skipped { None } else { self.binding() };
+        let outcome = match binding {
+            _ if self.skipped => "skipped",
+            None => "abstain",
+            Some((Effect::Allow, _)) => "allow",
+            Some((Effect::Escalate, _)) => "escalate",
+            Some((Effect::Deny | Effect::HardDeny, _)) => "deny",
+        };
+        let carrier = binding.and_then(|(effect, _)| self.carriers(effect).next());
+        TraceStep {
+            tier: self.tier,
+            outcome,
+            hard: matches!(binding, Some((Effect::HardDeny, _))),
+            risk_tier: self.risk_tier().unwrap_or(RiskTier::Operational),
+            reason: carrier.map(|saying| saying.reason.clone()).unwrap_or_default(),
+            rule_matched: carrier.map(|saying| saying.rule.name.clone()),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Said,
+    Default,
+    Nothing,
+}
+
+/// The decision without its id and version.
+pub(crate) struct Combined {
+    pub(crate) verdict: Verdict,
+    pub(crate) reason: Arc<str>,
+    pub(crate) risk_tier: RiskTier,
+    pub(crate) rules: Vec<Arc<RuleRef>>,
+    pub(crate) trace: Vec<TraceStep>,
+    pub(crate) inputs: Vec<InputSeen>,
+}
+
+/// Combines the tiers, strongest first: hard deny, deny, escalate, allow.
+pub(crate) fn combine(tiers: &[TierVoice<'_>], evaluation: &Evaluation<'_>) -> Combined {
+    let bindings =
+        || tiers.iter().filter(|tier| !tier.skipped).filter_map(|tier| Some((tier, tier.binding()?)));
+    let strongest = bindings().map(|(_, (effect, _))| effect).max();
+    // No tier that must allow was asked: nothing permits, so nothing happens.
+    let effect = strongest.unwrap_or(Effect::Deny);
+    let deciding: SmallVec<[Saying<'_>; 4]> = bindings()
+        .filter(|(_, (bound, _))| *bound == effect)
+        .flat_map(|(tier, _)| tier.carriers(effect))
+        .copied()
+        .collect();
+    let said = bindings().any(|(_, (bound, source))| bound == effect && source == Source::Said);
+    Combined {
+        verdict: verdict(effect, said, &deciding),
+        reason: reason(effect, said, &deciding, evaluation),
+        risk_tier: tiers.iter().filter_map(TierVoice::risk_tier).max().unwrap_or(RiskTier::Operational),
+        rules: deciding.iter().map(|saying| saying.rule.clone()).collect(),
+        trace: tiers.iter().map(TierVoice::trace).collect(),
+        inputs: inputs(&deciding, evaluation),
+    }
+}
+
+fn verdict(effect: Effect, said: bool, deciding: &[Saying<'_>]) -> Verdict {
+    let cause = if deciding.iter().any(|saying| saying.is_failure) {
+        DenyCause::PolicyError
+    } else if said {
+        DenyCause::Rule
+    } else if deciding.is_empty() {
+        DenyCause::NoRuleMatched
+    } else {
+        DenyCause::Default
+    };
+    match effect {
+        Effect::Allow => Verdict::Allow,
+        Effect::Escalate => {
+            let mut reviewers: Vec<ReviewerGroup> =
+                deciding.iter().flat_map(|saying| saying.reviewers.to_vec()).collect();
+            reviewers.sort();
+            reviewers.dedup();
+            Verdict::Escalate { reviewers }
+        }
+        Effect::Deny => Verdict::Deny { hard: false, cause },
+        Effect::HardDeny => Verdict::Deny { hard: true, cause },
+    }
+}
+
+fn reason(effect: Effect, said: bool, deciding: &[Saying<'_>], evaluation: &Evaluation<'_>) -> Arc<str> {
+    let mut given: SmallVec<[&Arc<str>; 4]> = SmallVec::new();
+    for saying in deciding {
+        if !saying.reason.is_empty() && !given.contains(&saying.reason) {
+            given.push(saying.reason);
+        }
+    }
+    match given.as_slice() {
+        [] => fallback_reason(effect, said, deciding, evaluation).into(),
+        [one] => Arc::clone(one),
+        several => several.iter().map(|reason| &***reason).collect::<Vec<_>>().join("; ").into(),
+    }
+}
+
+fn fallback_reason(
+    effect: Effect,
+    said: bool,
+    deciding: &[Saying<'_>],
+    evaluation: &Evaluation<'_>,
+) -> String {
+    let Some(first) = deciding.first() else {
+        let action = evaluation.event().get(placet_types::Field::Action);
+        let action = serde_json::to_string(action).unwrap_or_default();
+        return format!("no rule allows the action {action}; add a rule that does, or correct the name");
+    };
+    let name = &first.rule.name;
+    match (effect, said) {
+        (Effect::Allow, true) => format!("allowed by rule `{name}`"),
+        (Effect::Escalate, true) => format!("rule `{name}` asks for a person's approval"),
+        (Effect::Deny | Effect::HardDeny, true) => format!("denied by rule `{name}`"),
+        (Effect::Allow, false) => "no rule matched; the default allows".to_owned(),
+        (Effect::Escalate, false) => "no rule matched; the default asks for a person's approval".to_owned(),
+        (Effect::Deny | Effect::HardDeny, false) => "no rule matched; the default denies".to_owned(),
+    }
+}
+
+/// Most values shown to operators.
+const MAX_INPUTS: usize = 16;
+
+fn inputs(deciding: &[Saying<'_>], evaluation: &Evaluation<'_>) -> Vec<InputSeen> {
+    let mut seen: Vec<InputSeen> = Vec::new();
+    for (path, name) in deciding.iter().filter_map(|saying| saying.native).flat_map(|rule| &rule.looks_at) {
+        if seen.len() < MAX_INPUTS && !seen.iter().any(|input| input.field == *name) {
+            let value = evaluation.value(path).cloned().unwrap_or(Value::Null);
+            seen.push(InputSeen { field: name.clone(), value });
+        }
+    }
+    seen
+}

@@ -1,0 +1,184 @@
+//! The closed question: one complete event, with every resource it names.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::collections::HashSet;
+
+use placet_types::{Event, Field, Value};
+
+use crate::reading;
+
+/// Argument names that hold paths whatever their value looks like.
+const PATH_NAMES: &[&str] = &[
+    "path",
+    "paths",
+    "file",
+    "files",
+    "filename",
+    "file_name",
+    "filepath",
+    "file_path",
+    "dir",
+    "directory",
+    "folder",
+    "resource_path",
+    "src",
+    "dst",
+    "source_path",
+    "target_path",
+    "destination_path",
+    "output_path",
+    "input_path",
+    "cwd",
+    "workdir",
+    "working_directory",
+    "root",
+];
+
+/// Most resources collected from one event; an event that names more is refused by the guards as unknown.
+const MAX_RESOURCES: usize = 10_000;
+
+/// An event ready to be decided.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    event: Event,
+}
+
+impl Request {
+    /// Closes an event: completes it and collects its resources from `resource_path`, the arguments and the
+    /// steps of a plan. Resources that the event names itself are kept.
+    #[must_use]
+    pub fn new(mut event: Event) -> Self {
+        event.complete();
+        let resources = match event.get(Field::Resources) {
+            Value::Array(named) => collect(&event, named),
+            // A list of resources that is no list stays: every guard over it is then unknown, and denies.
+            _ => None,
+        };
+        if let Some(resources) = resources {
+            event.set(Field::Resources, resources);
+        }
+        Self { event }
+    }
+
+    /// The event.
+    #[must_use]
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+}
+
+/// The resources, or a value that is no list when there are too many to look at.
+fn collect(event: &Event, named: &[Value]) -> Option<Value> {
+    let mut found = Found { values: named.to_vec(), seen: HashSet::new() };
+    match event.get(Field::ResourcePath) {
+        Value::Null => {}
+        // Whatever it is, it was declared as a resource: a wrong type makes the guards unknown.
+        declared => found.add(declared),
+    }
+    found.walk(event.get(Field::Args), false);
+    found.walk(event.get(Field::Steps), false);
+    if found.values.len() > MAX_RESOURCES {
+        return Some(Value::unknown("too_many_resources", Vec::new()));
+    }
+    (found.values.len() > named.len()).then_some(Value::Array(found.values))
+}
+
+struct Found {
+    values: Vec<Value>,
+    seen: HashSet<smol_str::SmolStr>,
+}
+
+impl Found {
+    fn add(&mut self, value: &Value) {
+        let fresh = value.as_str().is_none_or(|text| self.seen.insert(text.into()));
+        if fresh && self.values.len() <= MAX_RESOURCES {
+            self.values.push(value.clone());
+        }
+    }
+
+    fn walk(&mut self, value: &Value, is_path: bool) {
+        match value {
+            Value::String(text) if is_path || is_path_shaped(text) => self.add(value),
+            Value::Array(items) => items.iter().for_each(|item| self.walk(item, is_path)),
+            Value::Object(object) => {
+                for (key, value) in object.iter() {
+                    self.walk(value, PATH_NAMES.contains(&key.as_str()) || has_path_name(key));
+                    if is_path_shaped(key) {
+                        self.add(&Value::String(key.clone()));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// `config_path`, `logFile`: names that end in a word for a path.
+fn has_path_name(key: &str) -> bool {
+    let lower = key.to_ascii_lowercase();
+    PATH_NAMES.contains(&lower.as_str())
+        || ["_path", "_file", "_dir", "_directory", "_folder"].iter().any(|end| lower.ends_with(end))
+        || ["Path", "File", "Dir"].iter().any(|end| key.ends_with(end))
+}
+
+/// Longest text that is taken for a path by its shape, in bytes; longer ones are documents.
+const MAX_SHAPED_BYTES: usize = 8_192;
+
+/// Whether a text is shaped like a path of a file system: rooted, relative with `..`, of a drive, a share or a
+/// home folder, a `file:` URL, or any of these with percent forms.
+fn is_path_shaped(text: &str) -> bool {
+    let trimmed = text.trim_start();
+    if text.len() > MAX_SHAPED_BYTES || reading::scheme_end(trimmed).is_some() {
+        return false;
+    }
+    let bytes = trimmed.as_bytes();
+    let drive = matches!(bytes, [letter, b':', b'/' | b'\\', ..] if letter.is_ascii_alphabetic());
+    drive
+        || trimmed.starts_with(['/', '\\', '~'])
+        || trimmed.starts_with("./")
+        || trimmed.starts_with(".\\")
+        || trimmed.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:"))
+        || text.contains("../")
+        || text.contains("..\\")
+        || text.contains("/..")
+        || (text.contains('%') && has_percent_separator(text))
+        || (text.contains('\u{ff0f}') || text.contains('\u{ff0e}'))
+}
+
+fn has_percent_separator(text: &str) -> bool {
+    text.split('%').skip(1).any(|rest| {
+        rest.get(..2).is_some_and(|hex| {
+            ["2e", "2f", "5c", "00", "25"].iter().any(|sign| hex.eq_ignore_ascii_case(sign))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resources(json: &str) -> Vec<String> {
+        let request = Request::new(Event::from_json(json.as_bytes()).expect(json));
+        let found = request.event().get(Field::Resources).as_array().expect("a list").to_vec();
+        found.iter().map(|value| value.as_str().expect("a text").to_owned()).collect()
+    }
+
+    #[test]
+    fn resources_are_found_wherever_they_hide() {
+        assert_eq!(resources(r#"{"action":"a","resource_path":"/x","args":{"q":"/x"}}"#), ["/x"]);
+        assert_eq!(resources(r#"{"action":"a","args":{"deep":[{"path":"a.txt"}]}}"#), ["a.txt"]);
+        assert_eq!(resources(r#"{"action":"a","args":{"x":{"/etc/shadow":1}}}"#), ["/etc/shadow"]);
+        let plan = r#"{"event_type":"agent.plan","steps":[{"tool":"t","args":{"config_path":"c"}}]}"#;
+        assert_eq!(resources(plan), ["c"]);
+        for shaped in
+            ["~/.ssh/id_rsa", "C:\\x", "a/../b", "%2e%2e%2fetc", "file:///etc/passwd", "\\\\host\\share"]
+        {
+            let json = serde_json::json!({"action": "a", "args": {"q": shaped}}).to_string();
+            assert_eq!(resources(&json), [shaped]);
+        }
+        for text in ["either/or", "https://x.org/a/../b", "hello", "50% off", "2026-11-21"] {
+            let json = serde_json::json!({"action": "a", "args": {"q": text}}).to_string();
+            assert_eq!(resources(&json), [""; 0], "{text}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Everything that is loaded, ready to decide.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::sync::Arc;
+
+use placet_types::{Decision, DecisionId, Identity, Tier};
+use sha2::{Digest, Sha256};
+
+use crate::combine::{Saying, TierVoice, combine};
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::dialect;
+use crate::eval::Evaluation;
+use crate::ir::{DefaultVerdict, Truth, UnitKind};
+use crate::program::Program;
+use crate::request::Request;
+use crate::source::{Position, SourceFile};
+
+/// How the global tier takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GlobalMode {
+    /// It only restricts.
+    #[default]
+    Guard,
+    /// Its allow is needed too.
+    Grant,
+}
+
+/// What to load and how.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// How the global tier takes part.
+    pub global_mode: GlobalMode,
+    /// Whether warnings refuse the set.
+    pub deny_warnings: bool,
+}
+
+/// One tier, compiled.
+#[derive(Debug)]
+struct TierSet {
+    tier: Tier,
+    must_allow: bool,
+    rules: Program,
+    matches: Vec<(Program, DefaultVerdict)>,
+}
+
+/// All policies in force. Deciding is pure and takes no lock.
+#[derive(Debug)]
+pub struct PolicySet {
+    tiers: Vec<TierSet>,
+    version: Arc<str>,
+    no_reason: Arc<str>,
+}
+
+impl PolicySet {
+    /// Loads policy files of all tiers, and says everything that is wrong with them at once. Warnings and notes
+    /// come back beside the set.
+    ///
+    /// # Errors
+    /// Every finding, when one is an error, or a warning under `deny_warnings`; then nothing is loaded.
+    pub fn load(
+        sources: &[(Tier, SourceFile)],
+        options: &LoadOptions,
+    ) -> Result<(Self, Diagnostics), Diagnostics> {
+        let mut found = Vec::new();
+        let mut tiers = Vec::new();
+        for tier in [Tier::Core, Tier::Global, Tier::Project] {
+            let files: Vec<&SourceFile> =
+                sources.iter().filter(|(of, _)| *of == tier).map(|(_, file)| file).collect();
+            if !files.is_empty() || tier == Tier::Project {
+                let must_allow = match tier {
+                    Tier::Core => false,
+                    Tier::Global => options.global_mode == GlobalMode::Grant,
+                    Tier::Project => true,
+                };
+                tiers.push(TierSet::load(tier, must_allow, &files, &mut found));
+            }
+        }
+        let found = Diagnostics(found);
+        let refused =
+            found.has_errors() || (options.deny_warnings && found.of(Severity::Warning).next().is_some());
+        if refused {
+            return Err(found);
+        }
+        let set = Self { tiers, version: version(sources, options), no_reason: Arc::default() };
+        Ok((set, found))
+    }
+
+    /// The digest of exactly the policies in this set: `sha256:` and 64 hexadecimal digits.
+    #[must_use]
+    pub fn version(&self) -> &Arc<str> {
+        &self.version
+    }
+
+    /// Decides one request.
+    #[must_use]
+    pub fn decide(&self, request: &Request, decision_id: DecisionId) -> Decision {
+        let evaluation = Evaluation::new(request.event());
+        let mut voices: smallvec::SmallVec<[TierVoice<'_>; 3]> = smallvec::SmallVec::new();
+        for tier in &self.tiers {
+            let mut voice = TierVoice::new(tier.tier, tier.must_allow);
+            if voices.iter().any(TierVoice::is_hard) {
+                voice.skipped = true;
+            } else {
+                tier.speak(&evaluation, &self.no_reason, &mut voice);
+            }
+            voices.push(voice);
+        }
+        let combined = combine(&voices, &evaluation);
+        Decision {
+            decision_id,
+            verdict: combined.verdict,
+            reason: combined.reason,
+            risk_tier: combined.risk_tier,
+            rules: combined.rules,
+            policy_version: self.version.clone(),
+            identity: Identity::Asserted,
+            trace: combined.trace,
+            inputs: combined.inputs,
+        }
+    }
+}
+
+impl TierSet {
+    fn load(tier: Tier, must_allow: bool, files: &[&SourceFile], found: &mut Vec<Diagnostic>) -> Self {
+        let mut rules = Vec::new();
+        let mut matches = Vec::new();
+        for file in files {
+            if !file.path.ends_with(".yaml") && !file.path.ends_with(".yml") {
+                let message = "a policy file ends in `.yaml`, `.yml` or `.rego`";
+                found.push(Diagnostic::error("policy/file-name", file, Position::default(), message));
+                continue;
+            }
+            let Some(unit) = dialect::load(file, found) else { continue };
+            match unit.kind {
+                UnitKind::Rules => rules.extend(unit.rules),
+                UnitKind::Match { default } => matches.push((Program::new(unit.rules), default)),
+            }
+        }
+        Self { tier, must_allow, rules: Program::new(rules), matches }
+    }
+
+    fn speak<'s>(&'s self, evaluation: &Evaluation<'_>, no_reason: &'s Arc<str>, voice: &mut TierVoice<'s>) {
+        for rule in self.rules.candidates(evaluation) {
+            if rule.fires(evaluation.truth(&rule.when)) {
+                voice.said.push(Saying::of_rule(rule));
+            }
+        }
+        for (program, default) in &self.matches {
+            speak_first_match(program, evaluation, voice);
+            voice.defaults.push(Saying::of_default(default, no_reason));
+        }
+    }
+}
+
+/// The first true rule speaks, and before it every restricting rule that is unknown; the strictest counts.
+fn speak_first_match<'s>(program: &'s Program, evaluation: &Evaluation<'_>, voice: &mut TierVoice<'s>) {
+    for rule in program.candidates(evaluation) {
+        let truth = evaluation.truth(&rule.when);
+        if rule.fires(truth) {
+            voice.said.push(Saying::of_rule(rule));
+        }
+        if truth == Truth::True {
+            break;
+        }
+    }
+}
+
+/// Covers each file's tier, name and text, and the options that change decisions.
+fn version(sources: &[(Tier, SourceFile)], options: &LoadOptions) -> Arc<str> {
+    let mut lines: Vec<String> = sources
+        .iter()
+        .map(|(tier, file)| {
+            let name = file.path.rsplit('/').next().unwrap_or_default();
+            format!("{}\0{name}\0{}", tier.name(), hex::encode(Sha256::digest(file.text.as_bytes())))
+        })
+        .collect();
+    lines.sort();
+    let mut hasher = Sha256::new();
+    hasher.update(format!("placet-policy-version-1\0{:?}\0", options.global_mode));
+    lines.iter().for_each(|line| {
+        hasher.update(line);
+        hasher.update("\n");
+    });
+    format!("sha256:{}", hex::encode(hasher.finalize())).into()
+}

@@ -1,0 +1,161 @@
+//! `placet.yaml`: which policies, which parts of the bundle, what is known about tools.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::files::{self, FileError};
+
+/// The settings of a deployment. Unknown keys are refused.
+#[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Policy files or folders of the project tier; relative ones start at the file's folder.
+    pub policies: Paths,
+    /// Policy files or folders of the global tier.
+    pub global: Option<Global>,
+    /// Modules of the library to switch on, for instance `read_only`.
+    pub library: Vec<String>,
+    /// Whether the lifecycle rules are loaded; yes unless it says no.
+    pub lifecycle: Option<bool>,
+    /// Limits of the core guards.
+    pub limits: Limits,
+    /// What is known about tools.
+    pub tools: BTreeMap<String, Tool>,
+    /// Whether Rego that fails open on unknown values is refused.
+    pub strict_rego: bool,
+    /// After how many seconds without a successful load everything is denied; absent means never.
+    pub max_policy_age_seconds: Option<u64>,
+}
+
+/// One path or several.
+#[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
+#[serde(untagged)]
+pub enum Paths {
+    /// None given.
+    #[default]
+    None,
+    /// One.
+    One(PathBuf),
+    /// Several.
+    Many(Vec<PathBuf>),
+}
+
+impl Paths {
+    /// As a list.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<PathBuf> {
+        match self {
+            Self::None => Vec::new(),
+            Self::One(path) => vec![path.clone()],
+            Self::Many(paths) => paths.clone(),
+        }
+    }
+}
+
+/// The global tier.
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Global {
+    /// Its policy files or folders.
+    pub policies: Paths,
+    /// How it takes part.
+    #[serde(default)]
+    pub mode: Mode,
+}
+
+/// How the global tier takes part.
+#[derive(Debug, Clone, Copy, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// It only restricts.
+    #[default]
+    Guard,
+    /// Its allow is needed too.
+    Grant,
+}
+
+/// Limits of the core guards; absent ones keep their defaults.
+#[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Deepest delegation depth at which anything happens.
+    pub max_spawn_depth: Option<u32>,
+    /// Deepest delegation depth that may delegate.
+    pub max_delegate_depth: Option<u32>,
+    /// Most steps of a plan.
+    pub max_plan_steps: Option<u32>,
+    /// Tools that no plan may use.
+    pub blocked_plan_tools: Option<Vec<String>>,
+    /// Actions and tools that need a verified sandbox.
+    pub code_tools: Option<Vec<String>>,
+}
+
+/// What is known about one tool.
+#[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tool {
+    /// Its labels.
+    pub tags: Vec<String>,
+    /// Over what it is reached: `local`, `mcp` or `http`.
+    pub transport: Option<String>,
+    /// The system it acts on.
+    pub target: Option<String>,
+    /// Arguments that hold paths.
+    pub paths: Vec<String>,
+    /// The least classification of what it returns.
+    pub classification: Option<String>,
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The file is no configuration.
+    #[error("`{path}` is no configuration: {message}")]
+    Invalid {
+        /// Which file.
+        path: String,
+        /// What is wrong, with line and column.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads a configuration file; relative paths in it start at its folder.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file and the place.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let source = files::read(path)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&source.text, &source.path, folder)
+    }
+
+    /// Reads a configuration from text; relative paths start at `folder`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the place.
+    pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Self, ConfigError> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let invalid = |error: yaml_serde::Error| ConfigError::Invalid {
+            path: name.to_owned(),
+            message: error.to_string(),
+        };
+        let mut config: Self = yaml_serde::from_str(text).map_err(invalid)?;
+        config.policies =
+            Paths::Many(config.policies.to_vec().iter().map(|path| folder.join(path)).collect());
+        if let Some(global) = &mut config.global {
+            global.policies =
+                Paths::Many(global.policies.to_vec().iter().map(|path| folder.join(path)).collect());
+        }
+        Ok(config)
+    }
+}

@@ -1,0 +1,302 @@
+//! The gate: policies in force, their reload, and one way to decide.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use placet_policy::core_bundle::{self, CoreLimits};
+use placet_policy::{Diagnostics, GlobalMode, LoadOptions, PolicySet, Request, SourceFile};
+use placet_types::{Decision, DecisionId, DenyCause, Event, Field, Identity, RiskTier, Tier, Value, Verdict};
+use sha2::{Digest, Sha256};
+
+use crate::clock::{Clock, Interval, SystemClock};
+use crate::config::{Config, ConfigError, Mode};
+use crate::files::{self, FileError};
+
+/// How often files are looked at, at most.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a gate is made of.
+pub struct GateOptions {
+    /// Policy files or folders of the project tier.
+    pub policies: Vec<PathBuf>,
+    /// Policy files or folders of the global tier.
+    pub global_policies: Vec<PathBuf>,
+    /// The other settings.
+    pub config: Config,
+    /// Policies given as text, besides those in files.
+    pub texts: Vec<SourceFile>,
+    /// Whether warnings refuse a policy set.
+    pub deny_warnings: bool,
+    /// Whether changed files are loaded while the gate is in use.
+    pub reload: bool,
+    /// The clock of events.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for GateOptions {
+    fn default() -> Self {
+        Self {
+            policies: Vec::new(),
+            global_policies: Vec::new(),
+            config: Config::default(),
+            texts: Vec::new(),
+            deny_warnings: false,
+            reload: true,
+            clock: Arc::new(SystemClock::default()),
+        }
+    }
+}
+
+/// Why a gate could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GateError {
+    /// A file could not be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The configuration was refused.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The policies were refused.
+    #[error("{0}")]
+    Policy(Diagnostics),
+    /// There is nothing to decide with.
+    #[error("no policy is given; name a policy file or folder in `policies`")]
+    NoPolicy,
+    /// The configuration names a library module that does not exist.
+    #[error("the library has no module `{name}`; it has: {known}")]
+    UnknownLibrary {
+        /// The name given.
+        name: String,
+        /// Those that exist.
+        known: String,
+    },
+}
+
+/// The policies of one deployment.
+pub struct Gate {
+    options: GateOptions,
+    current: ArcSwap<Loaded>,
+    due: Interval,
+    reloading: Mutex<Reload>,
+}
+
+/// A policy set and when its files were last seen to be good.
+struct Loaded {
+    set: PolicySet,
+    confirmed: Mutex<Instant>,
+}
+
+/// What the last look at the files gave.
+#[derive(Default)]
+struct Reload {
+    fingerprint: [u8; 32],
+    failure: Option<Arc<str>>,
+    findings: Diagnostics,
+}
+
+impl Gate {
+    /// Reads and loads the policies.
+    ///
+    /// # Errors
+    /// [`GateError`] with everything that is wrong with them; a gate never opens on half a set.
+    pub fn open(options: GateOptions) -> Result<Self, GateError> {
+        let sources = sources(&options)?;
+        let (set, findings) = load(&sources, &options).map_err(GateError::Policy)?;
+        let reload = Reload { fingerprint: fingerprint(&sources), failure: None, findings };
+        Ok(Self {
+            current: ArcSwap::from_pointee(Loaded { set, confirmed: Mutex::new(Instant::now()) }),
+            due: Interval::new(RELOAD_INTERVAL),
+            reloading: Mutex::new(reload),
+            options,
+        })
+    }
+
+    /// Decides one event under the policies of this moment.
+    ///
+    /// The event's `now` is kept when it has one; otherwise it is the clock's.
+    pub fn decide(&self, mut event: Event) -> Decision {
+        if event.get(Field::Now).is_null() {
+            let now = self.options.clock.now().to_string();
+            event.set(Field::Now, Value::String(now.into()));
+        }
+        self.register(&mut event);
+        self.reload_if_due();
+        let loaded = self.current.load();
+        let id = new_id();
+        if let Some(limit) = self.options.config.max_policy_age_seconds
+            && loaded.confirmed.lock().elapsed() > Duration::from_secs(limit)
+        {
+            return too_old(id, loaded.set.version().clone(), limit);
+        }
+        loaded.set.decide(&Request::new(event), id)
+    }
+
+    /// The digest of the policies in force.
+    #[must_use]
+    pub fn policy_version(&self) -> Arc<str> {
+        self.current.load().set.version().clone()
+    }
+
+    /// Warnings and notes of the policies in force.
+    #[must_use]
+    pub fn findings(&self) -> Diagnostics {
+        self.reloading.lock().findings.clone()
+    }
+
+    /// Why the files as they stand now were not loaded; `None` when they were.
+    #[must_use]
+    pub fn reload_failure(&self) -> Option<Arc<str>> {
+        self.reloading.lock().failure.clone()
+    }
+
+    /// Adds what the registry knows of the tool; callers may tighten it, never loosen it.
+    fn register(&self, event: &mut Event) {
+        let Some(tool) =
+            event.get(Field::ToolName).as_str().and_then(|name| self.options.config.tools.get(name))
+        else {
+            return;
+        };
+        if !tool.tags.is_empty() {
+            let mut tags = event.get(Field::ToolTags).as_array().map(<[Value]>::to_vec).unwrap_or_default();
+            let registered = tool.tags.iter().map(|tag| Value::String(tag.as_str().into()));
+            registered.for_each(|tag| {
+                if !tags.contains(&tag) {
+                    tags.push(tag)
+                }
+            });
+            event.set(Field::ToolTags, Value::Array(tags));
+        }
+        let known = [
+            (Field::Transport, &tool.transport),
+            (Field::Target, &tool.target),
+            (Field::DataClassification, &tool.classification),
+        ];
+        for (field, value) in known {
+            if let (Some(value), true) = (value, event.get(field).is_null()) {
+                event.set(field, value.as_str());
+            }
+        }
+    }
+
+    /// Looks at the files at most once a second, on the calling thread. A broken set never replaces a good one.
+    fn reload_if_due(&self) {
+        if !self.options.reload || !self.due.is_due() {
+            return;
+        }
+        let Some(mut state) = self.reloading.try_lock() else { return };
+        match self.reload(&mut state) {
+            Ok(()) => state.failure = None,
+            Err(error) => {
+                let message = error.to_string();
+                if state.failure.as_deref() != Some(&*message) {
+                    tracing::error!(target: "placet::policy", %message, "the policies were not reloaded; the last good ones stay in force");
+                    state.failure = Some(message.into());
+                }
+            }
+        }
+    }
+
+    fn reload(&self, state: &mut Reload) -> Result<(), GateError> {
+        let sources = sources(&self.options)?;
+        let fingerprint = fingerprint(&sources);
+        if fingerprint == state.fingerprint {
+            *self.current.load().confirmed.lock() = Instant::now();
+            return Ok(());
+        }
+        let (set, findings) = load(&sources, &self.options).map_err(GateError::Policy)?;
+        tracing::info!(target: "placet::policy", version = %set.version(), "policies reloaded");
+        self.current.store(Arc::new(Loaded { set, confirmed: Mutex::new(Instant::now()) }));
+        *state = Reload { fingerprint, failure: None, findings };
+        Ok(())
+    }
+}
+
+fn new_id() -> DecisionId {
+    DecisionId(uuid::Uuid::now_v7().to_string().into())
+}
+
+fn too_old(decision_id: DecisionId, policy_version: Arc<str>, limit: u64) -> Decision {
+    let reason =
+        format!("the policies were last loaded more than {limit} seconds ago; repair the policy files");
+    Decision {
+        decision_id,
+        verdict: Verdict::Deny { hard: true, cause: DenyCause::PolicyTooOld },
+        reason: reason.into(),
+        risk_tier: RiskTier::SecurityCritical,
+        rules: Vec::new(),
+        policy_version,
+        identity: Identity::Asserted,
+        trace: Vec::new(),
+        inputs: Vec::new(),
+    }
+}
+
+/// Reads everything that the options name.
+fn sources(options: &GateOptions) -> Result<Vec<(Tier, SourceFile)>, GateError> {
+    let config = &options.config;
+    let mut sources = core_bundle::guards(&limits(config));
+    if config.lifecycle.unwrap_or(true) {
+        sources.push(core_bundle::lifecycle());
+    }
+    let global = config.global.as_ref().map(|global| global.policies.to_vec()).unwrap_or_default();
+    for path in options.global_policies.iter().chain(&global) {
+        sources.extend(files::read_policies(path)?.into_iter().map(|file| (Tier::Global, file)));
+    }
+    let before = sources.len();
+    for path in options.policies.iter().chain(&config.policies.to_vec()) {
+        sources.extend(files::read_policies(path)?.into_iter().map(|file| (Tier::Project, file)));
+    }
+    sources.extend(options.texts.iter().map(|file| (Tier::Project, file.clone())));
+    for name in &config.library {
+        sources.push(placet_policy::library::module(name).ok_or_else(|| GateError::UnknownLibrary {
+            name: name.clone(),
+            known: placet_policy::library::NAMES.join(", "),
+        })?);
+    }
+    if sources.len() == before {
+        return Err(GateError::NoPolicy);
+    }
+    Ok(sources)
+}
+
+fn limits(config: &Config) -> CoreLimits {
+    let given = config.limits.clone();
+    let default = CoreLimits::default();
+    CoreLimits {
+        max_spawn_depth: given.max_spawn_depth.unwrap_or(default.max_spawn_depth),
+        max_delegate_depth: given.max_delegate_depth.unwrap_or(default.max_delegate_depth),
+        max_plan_steps: given.max_plan_steps.unwrap_or(default.max_plan_steps),
+        blocked_plan_tools: given.blocked_plan_tools.unwrap_or(default.blocked_plan_tools),
+        code_tools: given.code_tools.unwrap_or(default.code_tools),
+    }
+}
+
+fn load(
+    sources: &[(Tier, SourceFile)],
+    options: &GateOptions,
+) -> Result<(PolicySet, Diagnostics), Diagnostics> {
+    let global_mode = match options.config.global.as_ref().map(|global| global.mode) {
+        Some(Mode::Grant) => GlobalMode::Grant,
+        Some(Mode::Guard) | None => GlobalMode::Guard,
+    };
+    PolicySet::load(sources, &LoadOptions { global_mode, deny_warnings: options.deny_warnings })
+}
+
+/// A digest of paths and texts, to tell whether anything changed. Times are not trusted: editors, `rsync` and
+/// version control set them as they like.
+fn fingerprint(sources: &[(Tier, SourceFile)]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for (tier, file) in sources {
+        hasher.update(tier.name());
+        hasher.update(file.path.len().to_be_bytes());
+        hasher.update(file.path.as_bytes());
+        hasher.update(file.text.len().to_be_bytes());
+        hasher.update(file.text.as_bytes());
+    }
+    hasher.finalize().into()
+}
