@@ -10,7 +10,7 @@ use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserializer, Serialize, Serializer};
 
-use crate::json::{self, JsonError, KeySeed, ValueSeed};
+use crate::json::{self, JsonError, ValueSeed};
 use crate::value::{Object, Value};
 
 macro_rules! fields {
@@ -133,6 +133,16 @@ fields! {
     ParentDepth = "parent.depth",
     /// Session of the agent that spawns or delegates.
     ParentSelfSessionId = "parent.session_id",
+}
+
+/// How many fields stand at the top of the document; they come first.
+const TOP_FIELDS: usize = Field::SessionId as usize;
+
+impl Field {
+    /// The name of the field within a group; `None` when it belongs to another.
+    fn in_group(self, prefix: &str) -> Option<&'static str> {
+        self.path().strip_prefix(prefix)?.strip_prefix('.')
+    }
 }
 
 /// The objects that group fields, with their prefix.
@@ -271,7 +281,7 @@ impl fmt::Debug for Event {
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut out = serializer.serialize_map(None)?;
-        for field in Field::ALL.iter().filter(|field| !field.path().contains('.')) {
+        for field in Field::ALL.iter().take(TOP_FIELDS) {
             out.serialize_entry(field.path(), self.get(*field))?;
         }
         out.serialize_entry("tool", self.get(Field::ToolName))?;
@@ -297,8 +307,7 @@ impl Serialize for Group<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut out = serializer.serialize_map(None)?;
         for field in Field::ALL {
-            let name = field.path().strip_prefix(self.prefix).and_then(|rest| rest.strip_prefix('.'));
-            if let Some(name) = name {
+            if let Some(name) = field.in_group(self.prefix) {
                 out.serialize_entry(name, self.event.get(*field))?;
             }
         }
@@ -326,35 +335,117 @@ impl<'de> Visitor<'de> for EventSeed {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Event, A::Error> {
         let mut event = Event::default();
         let mut seen = Seen::default();
-        while let Some(key) = entries.next_key_seed(KeySeed)? {
-            match key.as_str() {
-                "context" | "session" | "parent" => {
-                    seen.once_key(&key)?;
-                    let prefix = GROUPS.into_iter().find(|group| *group == key).unwrap_or_default();
+        let mut expected = 0;
+        while let Some(key) = entries.next_key_seed(TopSeed { expected })? {
+            match key {
+                Top::Field(field) => {
+                    expected = field as usize + 1;
+                    seen.once(field)?;
+                    let value = entries.next_value_seed(ValueSeed { depth: 1 })?;
+                    fill(&mut event, field, value, field.path())?;
+                }
+                Top::Group(group) => {
+                    seen.once_other(group)?;
+                    let prefix = GROUPS.get(group).copied().unwrap_or_default();
                     entries.next_value_seed(GroupSeed { event: &mut event, prefix })?;
                 }
-                "plan" => {
-                    seen.once_key(&key)?;
+                Top::Tool => {
+                    seen.once_other(3)?;
+                    let tool = entries.next_value_seed(ValueSeed { depth: 1 })?;
+                    fill(&mut event, Field::ToolName, tool, "tool")?;
+                }
+                Top::Plan => {
+                    seen.once_other(4)?;
                     let plan = entries.next_value_seed(ValueSeed { depth: 1 })?;
                     set_plan(&mut event, &plan)?;
                 }
                 // Recomputed from the fields it mirrors, so what a caller says of it has no weight.
-                "norm" => drop(entries.next_value_seed(ValueSeed { depth: 1 })?),
-                "tool" => {
-                    seen.once_key(&key)?;
-                    let tool = entries.next_value_seed(ValueSeed { depth: 1 })?;
-                    fill(&mut event, Field::ToolName, tool, "tool")?;
-                }
-                name => {
-                    let field = Field::at(name).filter(|field| !field.path().contains('.'));
-                    let field = field.ok_or_else(|| unknown_key::<A::Error>("", name))?;
-                    seen.once_key(&key)?;
-                    let value = entries.next_value_seed(ValueSeed { depth: 1 })?;
-                    fill(&mut event, field, value, name)?;
-                }
+                Top::Norm => drop(entries.next_value_seed(ValueSeed { depth: 1 })?),
             }
         }
         Ok(event)
+    }
+}
+
+/// A key at the top of the document.
+enum Top {
+    Field(Field),
+    /// One of [`GROUPS`].
+    Group(usize),
+    Tool,
+    Plan,
+    Norm,
+}
+
+/// Reads a top key; keys mostly come in document order, so the search begins behind the last one.
+struct TopSeed {
+    expected: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for TopSeed {
+    type Value = Top;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Top, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for TopSeed {
+    type Value = Top;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a field of the event document")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Top, E> {
+        let (before, after) = Field::ALL.split_at(self.expected.min(TOP_FIELDS));
+        let fields = after.iter().chain(before);
+        if let Some(field) =
+            fields.filter(|field| (**field as usize) < TOP_FIELDS).find(|field| field.path() == key)
+        {
+            return Ok(Top::Field(*field));
+        }
+        match key {
+            "context" => Ok(Top::Group(0)),
+            "session" => Ok(Top::Group(1)),
+            "parent" => Ok(Top::Group(2)),
+            "tool" => Ok(Top::Tool),
+            "plan" => Ok(Top::Plan),
+            "norm" => Ok(Top::Norm),
+            _ => Err(unknown_key("", key)),
+        }
+    }
+}
+
+/// A key of one of the groups; the search begins behind the last one, as for top keys.
+struct GroupKeySeed {
+    prefix: &'static str,
+    expected: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for GroupKeySeed {
+    type Value = Field;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Field, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for GroupKeySeed {
+    type Value = Field;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "a field of `{}`", self.prefix)
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Field, E> {
+        let (before, after) = Field::ALL.split_at(self.expected.min(FIELDS));
+        after
+            .iter()
+            .chain(before)
+            .find(|field| field.in_group(self.prefix) == Some(key))
+            .copied()
+            .ok_or_else(|| unknown_key(self.prefix, key))
     }
 }
 
@@ -411,13 +502,9 @@ impl<'de> Visitor<'de> for GroupSeed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         let mut seen = Seen::default();
-        let mut path = String::with_capacity(40);
-        while let Some(key) = entries.next_key_seed(KeySeed)? {
-            path.clear();
-            path.push_str(self.prefix);
-            path.push('.');
-            path.push_str(&key);
-            let field = Field::at(&path).ok_or_else(|| unknown_key::<A::Error>(self.prefix, &key))?;
+        let mut expected = TOP_FIELDS;
+        while let Some(field) = entries.next_key_seed(GroupKeySeed { prefix: self.prefix, expected })? {
+            expected = field as usize + 1;
             seen.once(field)?;
             let value = entries.next_value_seed(ValueSeed { depth: 2 })?;
             self.event.set(field, value);
@@ -426,37 +513,33 @@ impl<'de> Visitor<'de> for GroupSeed<'_> {
     }
 }
 
-/// Which keys of one object were read.
+/// Which keys of one object were read: a bit for each field, then one for each other key.
 #[derive(Default)]
-struct Seen {
-    fields: u64,
-    keys: Vec<smol_str::SmolStr>,
-}
+struct Seen(u64);
+
+/// The keys that are no field of their own, in the order of their bits.
+const OTHER_KEYS: [&str; 5] = ["context", "session", "parent", "tool", "plan"];
 
 impl Seen {
     fn once<E: Error>(&mut self, field: Field) -> Result<(), E> {
-        let bit = 1_u64 << (field as usize);
-        if self.fields & bit != 0 {
-            return Err(twice(field.path()));
-        }
-        self.fields |= bit;
-        Ok(())
+        self.note(field as usize, field.path())
     }
 
-    fn once_key<E: Error>(&mut self, key: &smol_str::SmolStr) -> Result<(), E> {
-        if self.keys.contains(key) {
-            return Err(twice(key));
+    fn once_other<E: Error>(&mut self, other: usize) -> Result<(), E> {
+        self.note(FIELDS + other, OTHER_KEYS.get(other).copied().unwrap_or_default())
+    }
+
+    fn note<E: Error>(&mut self, bit: usize, key: &str) -> Result<(), E> {
+        let bit = 1_u64 << bit;
+        if self.0 & bit != 0 {
+            return Err(E::custom(format_args!("the key `{key}` occurs twice in one object; remove one")));
         }
-        self.keys.push(key.clone());
+        self.0 |= bit;
         Ok(())
     }
 }
 
-const _: () = assert!(FIELDS <= 64, "Seen keeps one bit per field");
-
-fn twice<E: Error>(key: &str) -> E {
-    E::custom(format_args!("the key `{key}` occurs twice in one object; remove one"))
-}
+const _: () = assert!(FIELDS + OTHER_KEYS.len() <= 64, "Seen keeps one bit per key");
 
 fn unknown_key<E: Error>(prefix: &str, key: &str) -> E {
     let dot = if prefix.is_empty() || prefix.ends_with('.') { "" } else { "." };

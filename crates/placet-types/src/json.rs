@@ -134,7 +134,7 @@ impl<'de> Visitor<'de> for ValueSeed {
 }
 
 /// Reads an object key without allocating for short ones.
-pub(crate) struct KeySeed;
+struct KeySeed;
 
 impl<'de> DeserializeSeed<'de> for KeySeed {
     type Value = SmolStr;

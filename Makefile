@@ -1,0 +1,67 @@
+# Two commands do everything on a fresh machine with Rust (1.95) and Python (3.11): `make demo` and `make test`.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+GOBIN := $(shell go env GOPATH 2>/dev/null)/bin
+OPA_VERSION := v1.22.0
+
+.PHONY: demo test test-rust test-python lint opa venv wheel bench fuzz differential test-all clean
+
+demo: wheel ## Build, scaffold the five-minute walkthrough, run it, then judge real agent traces.
+	$(BIN)/python demo/walkthrough.py
+	$(BIN)/python demo/traces.py --placet $(BIN)/placet --out demo/out
+
+test: lint test-rust test-python ## Everything CI runs.
+
+test-all: test differential ## The long suites too.
+	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
+	cargo deny check licenses bans sources
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo run -q -p xtask --locked -- check
+
+test-rust: opa
+	PLACET_OPA=$(GOBIN)/opa cargo test --workspace --locked
+
+test-python: develop opa
+	$(BIN)/ruff format --check python demo bench
+	$(BIN)/ruff check python demo bench
+	$(BIN)/mypy python/placet python/tests/typing_test.py
+	$(BIN)/python -m mypy.stubtest placet --allowlist python/stubtest-allowlist.txt
+	PLACET_OPA=$(GOBIN)/opa $(BIN)/pytest -q python/tests demo/tests
+
+.PHONY: develop
+develop: venv ## The Python package, built for tests.
+	$(BIN)/maturin develop --locked --skip-install-dependencies 2>/dev/null || $(BIN)/maturin develop --locked
+
+wheel: venv ## The Python package as users get it.
+	$(BIN)/maturin build --release --locked --out dist
+	$(BIN)/pip install --quiet --force-reinstall --no-deps dist/placet-*.whl
+
+venv: $(VENV)/.ready
+
+$(VENV)/.ready: requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -r requirements-dev.txt
+	touch $@
+
+opa: ## The real OPA server that tests compare with.
+	@test -x $(GOBIN)/opa || go install github.com/open-policy-agent/opa@$(OPA_VERSION)
+
+bench: wheel opa ## Side by side with its peers, in one run.
+	$(BIN)/python bench/run.py
+
+differential: opa ## 10,000 events: native, oracle, exported Rego on the interpreter and on real OPA.
+	PLACET_OPA=$(GOBIN)/opa PLACET_DIFFERENTIAL_EVENTS=10000 cargo test --locked -p placet-testkit --test differential -- --nocapture
+
+FUZZ_SECONDS ?= 600
+fuzz: ## Each fuzz target for FUZZ_SECONDS seconds.
+	command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
+	cd fuzz && for target in $$(RUSTC_BOOTSTRAP=1 cargo fuzz list); do \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+
+clean:
+	rm -rf target $(VENV) dist demo/out bench/out
