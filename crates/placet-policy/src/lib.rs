@@ -6,6 +6,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 pub mod diagnostic;
+pub mod rego;
 pub mod source;
 pub mod voice;
 
