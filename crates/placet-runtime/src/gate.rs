@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use placet_policy::core_bundle::{self, CoreLimits};
-use placet_policy::{Diagnostics, GlobalMode, LoadOptions, PolicySet, Request, SourceFile};
+use placet_policy::{Diagnostics, GlobalMode, LoadOptions, PolicySet, RegoOptions, Request, SourceFile};
 use placet_types::{Decision, DecisionId, DenyCause, Event, Field, Identity, RiskTier, Tier, Value, Verdict};
 use sha2::{Digest, Sha256};
 
@@ -120,7 +120,10 @@ impl Gate {
     ///
     /// The event's `now` is kept when it has one; otherwise it is the clock's.
     pub fn decide(&self, mut event: Event) -> Decision {
-        if event.get(Field::Now).is_null() {
+        let given = event.get(Field::Now);
+        let readable = given.as_str().is_some_and(|now| now.parse::<jiff::Timestamp>().is_ok());
+        let bad_now = !given.is_null() && !readable;
+        if given.is_null() {
             let now = self.options.clock.now().to_string();
             event.set(Field::Now, Value::String(now.into()));
         }
@@ -128,10 +131,17 @@ impl Gate {
         self.reload_if_due();
         let loaded = self.current.load();
         let id = new_id();
+        if bad_now {
+            let reason = "the event's `now` is no time; write RFC 3339, for instance `2026-11-21T10:00:00Z`";
+            return refused(id, loaded.set.version().clone(), DenyCause::InvalidRequest, reason.into());
+        }
         if let Some(limit) = self.options.config.max_policy_age_seconds
             && loaded.confirmed.lock().elapsed() > Duration::from_secs(limit)
         {
-            return too_old(id, loaded.set.version().clone(), limit);
+            let reason = format!(
+                "the policies were last loaded more than {limit} seconds ago; repair the policy files"
+            );
+            return refused(id, loaded.set.version().clone(), DenyCause::PolicyTooOld, reason.into());
         }
         loaded.set.decide(&Request::new(event), id)
     }
@@ -220,13 +230,17 @@ fn new_id() -> DecisionId {
     DecisionId(uuid::Uuid::now_v7().to_string().into())
 }
 
-fn too_old(decision_id: DecisionId, policy_version: Arc<str>, limit: u64) -> Decision {
-    let reason =
-        format!("the policies were last loaded more than {limit} seconds ago; repair the policy files");
+/// A deny that no policy was asked for.
+fn refused(
+    decision_id: DecisionId,
+    policy_version: Arc<str>,
+    cause: DenyCause,
+    reason: Arc<str>,
+) -> Decision {
     Decision {
         decision_id,
-        verdict: Verdict::Deny { hard: true, cause: DenyCause::PolicyTooOld },
-        reason: reason.into(),
+        verdict: Verdict::Deny { hard: true, cause },
+        reason,
         risk_tier: RiskTier::SecurityCritical,
         rules: Vec::new(),
         policy_version,
@@ -284,7 +298,12 @@ fn load(
         Some(Mode::Grant) => GlobalMode::Grant,
         Some(Mode::Guard) | None => GlobalMode::Guard,
     };
-    PolicySet::load(sources, &LoadOptions { global_mode, deny_warnings: options.deny_warnings })
+    let rego = RegoOptions {
+        strict: options.config.strict_rego,
+        allowed_builtins: options.config.allowed_builtins.iter().cloned().collect(),
+        ..RegoOptions::default()
+    };
+    PolicySet::load(sources, &LoadOptions { global_mode, deny_warnings: options.deny_warnings, rego })
 }
 
 /// A digest of paths and texts, to tell whether anything changed. Times are not trusted: editors, `rsync` and
