@@ -19,15 +19,15 @@ from harness.worker import Engine, Worker
 class Entrant:
     """One engine with what it has to do.
 
-    `own_inputs`: it is timed on its own cases, not on those that all entrants share. `factor` multiplies its
-    times where it got a smaller input.
+    It is checked on all its cases and timed on `timed`, or else on the cases that all entrants share. `factor`
+    multiplies its times where it got a smaller input.
     """
 
     engine: Engine
     cases: Sequence[Case]
     folder: Path
     label: str = ""
-    own_inputs: bool = False
+    timed: Sequence[Case] | None = None
     factor: float = 1.0
     note: str = ""
 
@@ -51,26 +51,15 @@ class Bench:
         self.effort = effort
         self.log = log
 
-    def contest(
-        self, entrants: Sequence[Entrant], timed: Sequence[Case] | None = None
-    ) -> list[dict[str, Any]]:
-        """Times all entrants in turns, A B A B, on the cases that all of them can answer.
-
-        With `timed`, those are used instead; entrants with `own_inputs` keep them.
-        """
+    def contest(self, entrants: Sequence[Entrant]) -> list[dict[str, Any]]:
+        """Checks every entrant, then times all of them in turns, A B A B."""
         with ExitStack() as stack:
             workers = [stack.enter_context(Worker(entrant.engine, self.log)) for entrant in entrants]
             for entrant, worker in zip(entrants, workers, strict=True):
                 worker.start(entrant.fair_cases(), entrant.folder)
                 worker.check(entrant.fair_cases())
-            notes = [
-                {case.note for case in entrant.fair_cases()} for entrant in entrants if not entrant.own_inputs
-            ]
-            shared = set.intersection(*notes) if notes else set()
             calls = []
-            for entrant, worker in zip(entrants, workers, strict=True):
-                own = entrant.cases if entrant.own_inputs else [c for c in entrant.cases if c.note in shared]
-                cases = own if timed is None else timed
+            for worker, cases in zip(workers, _timed_cases(entrants), strict=True):
                 worker.ask("prepare", events=[case.event for case in cases])
                 calls.append(self._calibrate(worker, len(cases)))
             rounds: list[list[list[int]]] = [[] for _ in workers]
@@ -86,6 +75,7 @@ class Bench:
             calls = []
             for entrant, worker in zip(entrants, workers, strict=True):
                 worker.start(entrant.fair_cases(), entrant.folder)
+                worker.check(entrant.fair_cases())
                 calls.append(self._calibrate(worker, len(entrant.fair_cases())))
             rates: list[dict[int, list[float]]] = [{1: [], 2: []} for _ in workers]
             for _ in range(self.effort.rounds):
@@ -159,6 +149,16 @@ class Bench:
                 }
             )
         return results
+
+
+def _timed_cases(entrants: Sequence[Entrant]) -> list[Sequence[Case]]:
+    """What each entrant is timed on: its own choice, or what everybody without a choice can answer."""
+    notes = [{case.note for case in one.fair_cases()} for one in entrants if one.timed is None]
+    shared = set.intersection(*notes) if notes else set()
+    return [
+        one.timed if one.timed is not None else [case for case in one.cases if case.note in shared]
+        for one in entrants
+    ]
 
 
 def _counterpart(entrant: Entrant, entrants: Sequence[Entrant]) -> int | None:

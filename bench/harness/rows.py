@@ -124,7 +124,7 @@ class Rows:
         ]
         folder = scale.write(shape, size, self.generated)
         cases = scale.cases(shape, size)
-        return [Entrant(engine, cases, folder, label=str(size), own_inputs=True) for engine in engines]
+        return [Entrant(engine, cases, folder, label=str(size), timed=cases) for engine in engines]
 
     def _scale(self, shape: scale.Shape) -> Row:
         sizes = scale.SIZES[:3] if self.quick else scale.SIZES
@@ -214,10 +214,11 @@ class Rows:
         """Allow, deny and escalate are checked; the allowed call is timed, as only there the body runs."""
         refunds = [case for case in core10.cases() if case.event["action"] == "refund"]
         allowed = [case for case in refunds if case.verdict == "allow"]
-        return self.bench.contest(
-            [Entrant(one, allowed if one.family == "bare" else refunds, CORE10) for one in engines],
-            timed=allowed,
-        )
+        entrants = [
+            Entrant(one, allowed if one.family == "bare" else refunds, CORE10, timed=allowed)
+            for one in engines
+        ]
+        return self.bench.contest(entrants)
 
     def _sanitise(self, language: str) -> Row:
         e = self.engines
@@ -244,7 +245,7 @@ class Rows:
 
     @staticmethod
     def _reader(engine: Engine, cases: Sequence[Case], factor: float, note: str = "") -> Entrant:
-        return Entrant(engine, cases, BENCH, own_inputs=True, factor=factor, note=note)
+        return Entrant(engine, cases, BENCH, timed=cases[:1], factor=factor, note=note)
 
 
 def _as_kite_sends_it(case: Case) -> Case:
