@@ -19,8 +19,8 @@ from harness.worker import Engine, Worker
 class Entrant:
     """One engine with what it has to do.
 
-    It is checked on all its cases and timed on `timed`, or else on the cases that all entrants share. `factor`
-    multiplies its times where it got a smaller input.
+    It is checked on all its cases and timed on `timed`, or else on the cases that all entrants share.
+    `factor` multiplies its times where it got a smaller input.
     """
 
     engine: Engine
