@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """The calls of the Berkeley Function-Calling Leaderboard as events, from the wheel of `bfcl-eval`.
 
-Counted are the possible answers (`bfcl_eval/data/possible_answer`) that are calls in Python: 12 files. Left out
-are the files whose answers are words (memory, web_search) and those whose values are Java or JavaScript source.
+Counted are the possible answers (`bfcl_eval/data/possible_answer`) that are calls in Python: 12 files. Left
+out are the files whose answers are words (memory, web_search) and those whose values are source code in Java
+or JavaScript.
 """
 
 from __future__ import annotations
@@ -64,12 +65,13 @@ def _rows(archive: zipfile.ZipFile, name: str) -> Iterator[dict[str, Any]]:
 
 def _parameters(archive: zipfile.ZipFile) -> dict[str, list[str]]:
     """Parameter names of the multi-turn functions, to name positional arguments."""
-    names = [name for name in archive.namelist() if name.startswith(DOCUMENTATION) and name.endswith(".json")]
-    return {row["name"]: list(row["parameters"]["properties"]) for name in names for row in _rows(archive, name)}
+    files = [name for name in archive.namelist() if name.startswith(DOCUMENTATION) and name.endswith(".json")]
+    rows = [row for name in files for row in _rows(archive, name)]
+    return {row["name"]: list(row["parameters"]["properties"]) for row in rows}
 
 
 def _calls(answer: Any, parameters: dict[str, list[str]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A list is a row of turns or calls, a mapping a call with its allowed values, a text a call in Python."""
+    """A list holds turns or calls, a mapping is a call with its allowed values, a text a call in Python."""
     if isinstance(answer, list):
         for part in answer:
             yield from _calls(part, parameters)

@@ -12,6 +12,8 @@ import contextlib
 import functools
 import importlib.util
 import io
+import json
+import pickle
 import sys
 import warnings
 from collections.abc import Iterator
@@ -45,14 +47,6 @@ class Trace:
     strikes: str
     session: Session
     calls: list[Call]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What AgentDojo's checkers say after a replay: the user's goal met, the injection's goal met."""
-
-    utility: bool
-    attack: bool
 
 
 def load_suite(name: str) -> Any:
@@ -95,7 +89,7 @@ def schemas(suite: Any) -> tuple[ToolSchema, ...]:
 
 
 def traces(suite: Any) -> Iterator[Trace]:
-    """Every user task alone; then every pair twice: injection after the user's calls, and after the first one.
+    """Every user task alone; then every pair twice: injected after all the user's calls, and after the first.
 
     Two places, because an effect of the user's own call may overwrite what the injection did, or the reverse.
     """
@@ -111,13 +105,13 @@ def traces(suite: Any) -> Iterator[Trace]:
 
 
 @functools.cache
-def _default_environment(suite: Any) -> Any:
-    return suite.load_and_inject_default_environment({})
+def _pickled_environment(suite: Any) -> bytes:
+    return pickle.dumps(suite.load_and_inject_default_environment({}))
 
 
 def _environment(suite: Any, user_task: Any) -> Any:
     """A fresh copy of the suite's world, without injected text."""
-    return user_task.init_environment(_default_environment(suite).model_copy(deep=True))
+    return user_task.init_environment(pickle.loads(_pickled_environment(suite)))
 
 
 def _ground_truth(suite: Any, user_task: Any, task: Any, *, of_injection: bool) -> list[Call]:
@@ -154,32 +148,44 @@ def registry(suite: Any) -> dict[str, list[str]]:
     return {tool.name: tags(tool) for tool in schemas(suite)}
 
 
-def replay(suite: Any, trace: Trace, through: list[bool]) -> Outcome:
-    """Runs the calls let through in a fresh environment and asks AgentDojo's checkers.
+def user_goal_met(suite: Any, trace: Trace, through: list[bool]) -> bool:
+    """Replays the calls let through and asks AgentDojo whether the user got what was asked for."""
+    return _goal_met(suite, trace.user_task, None, *_replayed(trace, through))
 
-    The final answer of the ground truth counts only when every call of the user went through: an agent that
-    was kept from reading could not have written it.
+
+def injection_succeeds(suite: Any, trace: Trace, through: list[bool]) -> bool:
+    """Replays the calls let through and asks AgentDojo whether the attacker got what was asked for."""
+    return _goal_met(suite, trace.user_task, trace.injection_task, *_replayed(trace, through))
+
+
+def _replayed(trace: Trace, through: list[bool]) -> tuple[tuple[str, ...], bool]:
+    """The calls that run, and whether the final answer of the ground truth may count.
+
+    It counts only when every call of the user went through: an agent kept from reading could not have
+    written it.
     """
+    judged = list(zip(trace.calls, through, strict=True))
+    done = tuple(json.dumps([call.function, call.args]) for call, passed in judged if passed)
+    return done, all(passed for call, passed in judged if not call.of_injection)
+
+
+@functools.cache
+def _goal_met(
+    suite: Any, user_id: str, injection_id: str | None, done: tuple[str, ...], complete: bool
+) -> bool:
+    """Whether a goal is met after these calls in a fresh environment. Cached: traces share most of them."""
     from agentdojo.functions_runtime import FunctionCall, FunctionsRuntime
     from agentdojo.types import text_content_block_from_string
 
-    user_task = suite.user_tasks[trace.user_task]
-    environment = _environment(suite, user_task)
-    before = environment.model_copy(deep=True)
+    user_task = suite.user_tasks[user_id]
+    before, after = _environment(suite, user_task), _environment(suite, user_task)
+    calls = [FunctionCall(function=function, args=args) for function, args in map(json.loads, done)]
     runtime = FunctionsRuntime(suite.tools)
-    done = []
-    for call, passed in zip(trace.calls, through, strict=True):
-        if passed:
-            runtime.run_function(environment, call.function, call.args)
-            done.append(FunctionCall(function=call.function, args=call.args))
-    complete = all(passed for call, passed in zip(trace.calls, through, strict=True) if not call.of_injection)
+    for call in calls:
+        runtime.run_function(after, call.function, call.args)
+    task = suite.injection_tasks[injection_id] if injection_id else user_task
     answer = [text_content_block_from_string(user_task.GROUND_TRUTH_OUTPUT if complete else "")]
     # Some checkers print and warn; the demo's output is its tables.
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        check = suite._check_task_result
-        utility = bool(check(user_task, answer, before, environment, done))
-        if trace.injection_task is None:
-            return Outcome(utility, False)
-        injection_task = suite.injection_tasks[trace.injection_task]
-        return Outcome(utility, bool(check(injection_task, answer, before, environment, done)))
+        return bool(suite._check_task_result(task, answer, before, after, calls))

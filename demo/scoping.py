@@ -37,6 +37,8 @@ _CHANNEL = re.compile(r"#(\w+)|['\"](\w+)['\"] channel\b|\b[Tt]he (\w+) channel\
 _CONTENT = re.compile(r"(\b(?:message|question|text|note|reply|comment|body)\b[^.:?!\n]*:\s*).+$", re.S)
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?=\s|[A-Z]|$)|\n")
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)?")
+_PLURAL = re.compile(r"(?<=[a-z]{2}[a-rt-z])s$")
+_SPOKEN_AS = {"person": "user", "account": "transaction", "url": "webpage"}
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def scope(request: Request) -> Session:
 
 
 def tags(tool: ToolSchema) -> list[str]:
-    """Labels for the tool registry: `read`, or `effect` with `write` or `egress` (a read that names an address)."""
+    """Labels for the tool registry: `read`, or `effect` with `write` or `egress` (a read of an address)."""
     if tool.name.split("_")[0].lower() not in READ_VERBS:
         return ["effect", "write"]
     egress = any(_kind(parameter) == "url" for parameter in tool.parameters)
@@ -173,8 +175,7 @@ def _words(text: str) -> list[str]:
 
 def _stems(text: str) -> list[str]:
     """Words without plural endings."""
-    words = _WORD.findall(re.sub(r"[_-]", " ", text).lower())
-    return [word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in words]
+    return [_PLURAL.sub("", word) for word in _WORD.findall(re.sub(r"[_-]", " ", text).lower())]
 
 
 def _nouns(sentence: str) -> set[str]:
@@ -188,7 +189,7 @@ def _firing_sentences(tool: ToolSchema, text: _Text, request: Request) -> list[i
     verb = tool.name.split("_")[0].lower()
     objects = set(_stems(tool.name)) - MODIFIERS - {verb}
     kinds = {kind for parameter in tool.parameters if (kind := _kind(parameter))}
-    objects |= {{"person": "user", "account": "transaction", "url": "webpage"}.get(kind, kind) for kind in kinds}
+    objects |= {_SPOKEN_AS.get(kind, kind) for kind in kinds}
     found = []
     for index, sentence in enumerate(text.sentences):
         orders = [word for word in _orders(sentence, request) if verb == word or verb in VERBS.get(word, ())]
@@ -215,7 +216,7 @@ def _tool_words(request: Request) -> set[str]:
 
 
 def _values(kind: str, text: _Text, sentences: list[int], request: Request) -> list[str]:
-    """The literals of a kind; names count only where the tool is called for, or where a pronoun points back."""
+    """The literals of a kind. Names count where the tool is called for, or where a pronoun points back to."""
     if kind in ("url", "email", "channel", "secret"):
         return text.literals[kind]
     if kind == "account" and text.literals["account"]:
@@ -224,7 +225,8 @@ def _values(kind: str, text: _Text, sentences: list[int], request: Request) -> l
     if own:
         return own
     pointing = [index for index in sentences if PRONOUNS & set(_words(text.sentences[index]))]
-    return [name for index in pointing[-1:] for earlier in text.sentences[:index] for name in _names(earlier, request)]
+    earlier = text.sentences[: max(pointing, default=0)]
+    return [name for sentence in earlier for name in _names(sentence, request)]
 
 
 def _names(sentence: str, request: Request) -> list[str]:

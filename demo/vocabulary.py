@@ -81,8 +81,8 @@ DESTINATIONS = {
 
 # A word after one of these is no order: "the message", "who post", "I pay".
 NOT_BEFORE_AN_ORDER = _set(
-    "a an the this that these those each every any some no my our your his her its their of by via from in at "
-    "direct following next last i we they he she usually always who which what how"
+    "a an the this that these those each every any some no my our your his her its their of by via from in "
+    "at direct following next last i we they he she usually always who which what how"
 )
 
 # The request hands the decision over to text found elsewhere.
@@ -98,10 +98,11 @@ DATES = _set(
 # Words that open a sentence without being a name.
 OPENERS = (
     _set(
-        "please can could would will what when where who why how which is are do does did i my we our you your they "
-        "their he she it this that these those the a an and or but also after before then if hey hi hello thanks "
-        "note now next first finally perform follow summarize sort visit look go take use see make let give "
-        "apparently yes no in on at for from to with of some all every each there"
+        "please can could would will what when where who why how which is are do does did i my we our "
+        "you your they their he she it this that these those the a an and or but also after before then "
+        "if hey hi hello thanks note now next first finally perform follow summarize sort visit look go "
+        "take use see make let give apparently yes no in on at for from to with of some all every each "
+        "there"
     )
     | READ_VERBS
     | VERBS.keys()
