@@ -6,7 +6,11 @@
 
 mod crypto;
 mod deprecated;
+mod globs;
+mod jwt;
+mod jwt_keys;
 mod net;
+mod operators;
 mod text;
 mod time;
 
@@ -73,6 +77,9 @@ pub(super) fn known(name: &str, dialect: Dialect) -> Option<Known> {
     if name == "print" {
         return Some(Known::Variadic);
     }
+    if name.starts_with("__") {
+        return None;
+    }
     if let Some((_, arity)) = RESTRICTED.iter().find(|(restricted, _)| *restricted == name) {
         return Some(Known::Restricted(usize::from(*arity)));
     }
@@ -85,8 +92,7 @@ pub(super) fn known(name: &str, dialect: Dialect) -> Option<Known> {
         return Some(if BUILTINS.contains_key(name) { Known::Native(arity) } else { Known::Added(arity) });
     }
     let (_, arity) = BUILTINS.get(name)?;
-    let internal = name.starts_with("__") || name.starts_with("test.") || name.starts_with("azure.");
-    (!internal).then_some(Known::Native(usize::from(*arity)))
+    (!name.starts_with("test.")).then_some(Known::Native(usize::from(*arity)))
 }
 
 /// Every name that may be called, for suggestions.
@@ -95,12 +101,28 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 fn additions() -> impl Iterator<Item = &'static Added> {
-    [crypto::ADDED, deprecated::ADDED, net::ADDED, text::ADDED, time::ADDED].into_iter().flatten()
+    [
+        crypto::ADDED,
+        deprecated::ADDED,
+        globs::ADDED,
+        jwt::ADDED,
+        net::ADDED,
+        operators::ADDED,
+        text::ADDED,
+        time::ADDED,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The function of the wrapper module that stands for an added builtin.
 pub(super) fn wrapper_name(builtin: &str) -> String {
-    format!("data.{WRAPPER_PACKAGE}.{}", builtin.replace('.', "__"))
+    format!("data.{WRAPPER_PACKAGE}.{}", wrapper_rule(builtin))
+}
+
+/// The prefix keeps a wrapper of `all` from calling itself.
+fn wrapper_rule(builtin: &str) -> String {
+    format!("call__{}", builtin.replace('.', "__"))
 }
 
 const WRAPPER_PACKAGE: &str = "placet_builtin";
@@ -120,7 +142,7 @@ pub(super) fn wrappers(used: &BTreeSet<String>) -> Option<String> {
             _ => continue,
         };
         let arguments = (0..arity).map(|index| format!("a{index}")).collect::<Vec<_>>().join(", ");
-        text.push_str(&format!("{}({arguments}) := {name}({arguments})\n", name.replace('.', "__")));
+        text.push_str(&format!("{}({arguments}) := {name}({arguments})\n", wrapper_rule(name)));
     }
     Some(text)
 }
