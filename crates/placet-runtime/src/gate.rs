@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::clock::{Clock, Interval, SystemClock};
 use crate::config::{Config, ConfigError, Mode};
 use crate::files::{self, FileError};
+use crate::refusal::new_id;
 
 /// How often files are looked at, at most.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
@@ -119,7 +120,12 @@ impl Gate {
     /// Decides one event under the policies of this moment.
     ///
     /// The event's `now` is kept when it has one; otherwise it is the clock's.
-    pub fn decide(&self, mut event: Event) -> Decision {
+    pub fn decide(&self, event: Event) -> Decision {
+        self.judge(event).0
+    }
+
+    /// As [`Gate::decide`], and returns the closed question that was decided beside the answer.
+    pub fn judge(&self, mut event: Event) -> (Decision, Request) {
         if event.get(Field::Now).is_null() {
             let now = self.options.clock.now().to_string();
             event.set(Field::Now, Value::String(now.into()));
@@ -128,12 +134,13 @@ impl Gate {
         self.reload_if_due();
         let loaded = self.current.load();
         let id = new_id();
+        let request = Request::new(event);
         if let Some(limit) = self.options.config.max_policy_age_seconds
             && loaded.confirmed.lock().elapsed() > Duration::from_secs(limit)
         {
-            return too_old(id, loaded.set.version().clone(), limit);
+            return (too_old(id, loaded.set.version().clone(), limit), request);
         }
-        loaded.set.decide(&Request::new(event), id)
+        (loaded.set.decide(&request, id), request)
     }
 
     /// The digest of the policies in force.
@@ -214,10 +221,6 @@ impl Gate {
         *state = Reload { fingerprint, failure: None, findings };
         Ok(())
     }
-}
-
-fn new_id() -> DecisionId {
-    DecisionId(uuid::Uuid::now_v7().to_string().into())
 }
 
 fn too_old(decision_id: DecisionId, policy_version: Arc<str>, limit: u64) -> Decision {

@@ -9,6 +9,7 @@ pub mod config;
 pub mod digest;
 pub mod files;
 pub mod gate;
+pub mod refusal;
 
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use config::{Config, ConfigError};
