@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use crate::eval::Evaluation;
 use crate::ir::{DefaultVerdict, Rule};
-use crate::voice::{Effect, Statement};
+use crate::voice::{Effect, Statement, Voice};
 
 /// One thing said, borrowed from a rule or from what an engine answered.
 #[derive(Clone, Copy)]
@@ -76,6 +76,13 @@ pub(crate) struct TierVoice<'s> {
 impl<'s> TierVoice<'s> {
     pub(crate) fn new(tier: Tier, must_allow: bool) -> Self {
         Self { tier, must_allow, said: SmallVec::new(), defaults: SmallVec::new(), skipped: false }
+    }
+
+    /// Adds what the units of another engine said.
+    pub(crate) fn hear(&mut self, voices: &'s [Voice]) {
+        self.said.extend(voices.iter().flat_map(|voice| &voice.statements).map(Saying::of_statement));
+        self.defaults
+            .extend(voices.iter().filter_map(|voice| voice.default.as_ref()).map(Saying::of_statement));
     }
 
     fn strongest(&self) -> Option<Effect> {

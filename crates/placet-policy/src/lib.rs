@@ -17,6 +17,7 @@ pub mod ir;
 pub mod library;
 mod program;
 pub mod reading;
+pub mod rego;
 pub mod request;
 pub mod set;
 pub mod source;
@@ -25,6 +26,7 @@ mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use export::is_export;
+pub use rego::{RegoLimits, RegoOptions};
 pub use request::Request;
 pub use set::{GlobalMode, LoadOptions, PolicySet};
 pub use source::{Position, SourceFile};

@@ -1,10 +1,12 @@
 //! Everything that is loaded, ready to decide.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
-use placet_types::{Decision, DecisionId, Identity, Tier};
+use placet_types::{Decision, DecisionId, Event, Field, Identity, Tier};
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
 use crate::combine::{Saying, TierVoice, combine};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -12,8 +14,10 @@ use crate::dialect;
 use crate::eval::Evaluation;
 use crate::ir::{DefaultVerdict, Truth, UnitKind};
 use crate::program::Program;
+use crate::rego::{RegoEvent, RegoInput, RegoOptions, RegoSet};
 use crate::request::Request;
 use crate::source::{Position, SourceFile};
+use crate::voice::Voice;
 
 /// How the global tier takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +36,8 @@ pub struct LoadOptions {
     pub global_mode: GlobalMode,
     /// Whether warnings refuse the set.
     pub deny_warnings: bool,
+    /// How Rego is loaded and evaluated.
+    pub rego: RegoOptions,
 }
 
 /// One tier, compiled.
@@ -41,6 +47,7 @@ struct TierSet {
     must_allow: bool,
     rules: Program,
     matches: Vec<(Program, DefaultVerdict)>,
+    rego: Option<RegoSet>,
 }
 
 /// All policies in force. Deciding is pure and takes no lock.
@@ -72,7 +79,7 @@ impl PolicySet {
                     Tier::Global => options.global_mode == GlobalMode::Grant,
                     Tier::Project => true,
                 };
-                tiers.push(TierSet::load(tier, must_allow, &files, &mut found));
+                tiers.push(TierSet::load(tier, must_allow, &files, options, &mut found));
             }
         }
         let found = Diagnostics(found);
@@ -92,16 +99,24 @@ impl PolicySet {
     }
 
     /// Decides one request.
+    ///
+    /// Rego's clock is the event's `now`; without one it stands at the epoch.
     #[must_use]
     pub fn decide(&self, request: &Request, decision_id: DecisionId) -> Decision {
         let evaluation = Evaluation::new(request.event());
-        let mut voices: smallvec::SmallVec<[TierVoice<'_>; 3]> = smallvec::SmallVec::new();
-        for tier in &self.tiers {
+        let asked = RegoQuestion::new(request.event());
+        let answers: SmallVec<[OnceCell<Vec<Voice>>; 3]> =
+            self.tiers.iter().map(|_| OnceCell::new()).collect();
+        let mut voices: SmallVec<[TierVoice<'_>; 3]> = SmallVec::new();
+        for (tier, answer) in self.tiers.iter().zip(&answers) {
             let mut voice = TierVoice::new(tier.tier, tier.must_allow);
             if voices.iter().any(TierVoice::is_hard) {
                 voice.skipped = true;
             } else {
                 tier.speak(&evaluation, &self.no_reason, &mut voice);
+                if let Some(rego) = &tier.rego {
+                    voice.hear(answer.get_or_init(|| asked.put_to(rego)));
+                }
             }
             voices.push(voice);
         }
@@ -121,10 +136,21 @@ impl PolicySet {
 }
 
 impl TierSet {
-    fn load(tier: Tier, must_allow: bool, files: &[&SourceFile], found: &mut Vec<Diagnostic>) -> Self {
+    fn load(
+        tier: Tier,
+        must_allow: bool,
+        files: &[&SourceFile],
+        options: &LoadOptions,
+        found: &mut Vec<Diagnostic>,
+    ) -> Self {
         let mut rules = Vec::new();
         let mut matches = Vec::new();
+        let mut rego_files = Vec::new();
         for file in files {
+            if file.path.ends_with(".rego") {
+                rego_files.push((*file).clone());
+                continue;
+            }
             if !file.path.ends_with(".yaml") && !file.path.ends_with(".yml") {
                 let message = "a policy file ends in `.yaml`, `.yml` or `.rego`";
                 found.push(Diagnostic::error("policy/file-name", file, Position::default(), message));
@@ -136,7 +162,8 @@ impl TierSet {
                 UnitKind::Match { default } => matches.push((Program::new(unit.rules), default)),
             }
         }
-        Self { tier, must_allow, rules: Program::new(rules), matches }
+        let rego = if rego_files.is_empty() { None } else { load_rego(&rego_files, options, found) };
+        Self { tier, must_allow, rules: Program::new(rules), matches, rego }
     }
 
     fn speak<'s>(&'s self, evaluation: &Evaluation<'_>, no_reason: &'s Arc<str>, voice: &mut TierVoice<'s>) {
@@ -149,6 +176,35 @@ impl TierSet {
             speak_first_match(program, evaluation, voice);
             voice.defaults.push(Saying::of_default(default, no_reason));
         }
+    }
+}
+
+fn load_rego(files: &[SourceFile], options: &LoadOptions, found: &mut Vec<Diagnostic>) -> Option<RegoSet> {
+    let (set, diagnostics) = RegoSet::load(files, &options.rego);
+    found.extend(diagnostics);
+    set
+}
+
+/// An event as Rego is asked about it; the document is made once, for the first tier that needs it.
+struct RegoQuestion<'e> {
+    event: &'e Event,
+    input: OnceCell<RegoInput>,
+}
+
+impl<'e> RegoQuestion<'e> {
+    fn new(event: &'e Event) -> Self {
+        Self { event, input: OnceCell::new() }
+    }
+
+    fn put_to(&self, rego: &RegoSet) -> Vec<Voice> {
+        let input = self.input.get_or_init(|| {
+            // An event is plain data, so it always has a JSON form; were it not so, Rego would see null and deny.
+            RegoInput::new(&serde_json::to_value(self.event).unwrap_or_default())
+        });
+        let text = |field| self.event.get(field).as_str();
+        let event = RegoEvent { event_type: text(Field::EventType), transport: text(Field::Transport) };
+        let now = text(Field::Now).and_then(|now| now.parse::<jiff::Timestamp>().ok());
+        rego.voices(input, &event, now.map_or(0, jiff::Timestamp::as_nanosecond))
     }
 }
 
@@ -176,7 +232,7 @@ fn version(sources: &[(Tier, SourceFile)], options: &LoadOptions) -> Arc<str> {
         .collect();
     lines.sort();
     let mut hasher = Sha256::new();
-    hasher.update(format!("placet-policy-version-1\0{:?}\0", options.global_mode));
+    hasher.update(format!("placet-policy-version-1\0{:?}\0{:?}\0", options.global_mode, options.rego));
     lines.iter().for_each(|line| {
         hasher.update(line);
         hasher.update("\n");

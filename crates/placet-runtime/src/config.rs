@@ -26,6 +26,8 @@ pub struct Config {
     pub tools: BTreeMap<String, Tool>,
     /// Whether Rego that fails open on unknown values is refused.
     pub strict_rego: bool,
+    /// Rego builtins with effects or without a fixed answer that may be called, by name.
+    pub allowed_builtins: Vec<String>,
     /// After how many seconds without a successful load everything is denied; absent means never.
     pub max_policy_age_seconds: Option<u64>,
 }

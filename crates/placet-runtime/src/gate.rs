@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use placet_policy::core_bundle::{self, CoreLimits};
-use placet_policy::{Diagnostics, GlobalMode, LoadOptions, PolicySet, Request, SourceFile};
+use placet_policy::{Diagnostics, GlobalMode, LoadOptions, PolicySet, RegoOptions, Request, SourceFile};
 use placet_types::{Decision, DecisionId, DenyCause, Event, Field, Identity, RiskTier, Tier, Value, Verdict};
 use sha2::{Digest, Sha256};
 
@@ -126,21 +126,36 @@ impl Gate {
 
     /// As [`Gate::decide`], and returns the closed question that was decided beside the answer.
     pub fn judge(&self, mut event: Event) -> (Decision, Request) {
-        if event.get(Field::Now).is_null() {
+        let given = event.get(Field::Now);
+        let readable = given.as_str().is_some_and(|now| now.parse::<jiff::Timestamp>().is_ok());
+        let bad_now = !given.is_null() && !readable;
+        if given.is_null() {
             let now = self.options.clock.now().to_string();
             event.set(Field::Now, Value::String(now.into()));
         }
         self.register(&mut event);
         self.reload_if_due();
         let loaded = self.current.load();
-        let id = new_id();
         let request = Request::new(event);
-        if let Some(limit) = self.options.config.max_policy_age_seconds
-            && loaded.confirmed.lock().elapsed() > Duration::from_secs(limit)
-        {
-            return (too_old(id, loaded.set.version().clone(), limit), request);
+        let decision =
+            self.refuse(bad_now, &loaded).unwrap_or_else(|| loaded.set.decide(&request, new_id()));
+        (decision, request)
+    }
+
+    /// The denies that no policy is asked for.
+    fn refuse(&self, bad_now: bool, loaded: &Loaded) -> Option<Decision> {
+        let version = loaded.set.version();
+        if bad_now {
+            let reason = "the event's `now` is no time; write RFC 3339, for instance `2026-11-21T10:00:00Z`";
+            return Some(refused(new_id(), version.clone(), DenyCause::InvalidRequest, reason.into()));
         }
-        (loaded.set.decide(&request, id), request)
+        let limit = self.options.config.max_policy_age_seconds?;
+        if loaded.confirmed.lock().elapsed() <= Duration::from_secs(limit) {
+            return None;
+        }
+        let reason =
+            format!("the policies were last loaded more than {limit} seconds ago; repair the policy files");
+        Some(refused(new_id(), version.clone(), DenyCause::PolicyTooOld, reason.into()))
     }
 
     /// The digest of the policies in force.
@@ -223,13 +238,17 @@ impl Gate {
     }
 }
 
-fn too_old(decision_id: DecisionId, policy_version: Arc<str>, limit: u64) -> Decision {
-    let reason =
-        format!("the policies were last loaded more than {limit} seconds ago; repair the policy files");
+/// A deny that no policy was asked for.
+fn refused(
+    decision_id: DecisionId,
+    policy_version: Arc<str>,
+    cause: DenyCause,
+    reason: Arc<str>,
+) -> Decision {
     Decision {
         decision_id,
-        verdict: Verdict::Deny { hard: true, cause: DenyCause::PolicyTooOld },
-        reason: reason.into(),
+        verdict: Verdict::Deny { hard: true, cause },
+        reason,
         risk_tier: RiskTier::SecurityCritical,
         rules: Vec::new(),
         policy_version,
@@ -287,7 +306,12 @@ fn load(
         Some(Mode::Grant) => GlobalMode::Grant,
         Some(Mode::Guard) | None => GlobalMode::Guard,
     };
-    PolicySet::load(sources, &LoadOptions { global_mode, deny_warnings: options.deny_warnings })
+    let rego = RegoOptions {
+        strict: options.config.strict_rego,
+        allowed_builtins: options.config.allowed_builtins.iter().cloned().collect(),
+        ..RegoOptions::default()
+    };
+    PolicySet::load(sources, &LoadOptions { global_mode, deny_warnings: options.deny_warnings, rego })
 }
 
 /// A digest of paths and texts, to tell whether anything changed. Times are not trusted: editors, `rsync` and
