@@ -27,6 +27,8 @@ mod shadow;
 mod shape;
 mod stream;
 mod structured;
+#[cfg(test)]
+mod testing;
 
 pub use finding::{Cleaned, Finding, REDACTED, Report, combined_score, labels};
 pub use pack::{BUILTIN_YAML, Pack, PackError, PackProblem, Pattern, Severity};
