@@ -1,6 +1,15 @@
 """Placet: a governance runtime for AI agents. An agent proposes; Placet decides; nothing happens without a placet."""
 
-from ._core import Diagnostic, PolicyDecision, ResolutionStep, RuleRef, __version__
+from ._core import (
+    Diagnostic,
+    PolicyDecision,
+    ResolutionStep,
+    RuleRef,
+    SanitizedResponse,
+    __version__,
+    sanitize_tool_output,
+    sanitize_tool_schema,
+)
 from ._errors import (
     ConfigError,
     EventError,
@@ -48,9 +57,12 @@ __all__ = [
     "RiskLevel",
     "RiskTier",
     "RuleRef",
+    "SanitizedResponse",
     "SessionContext",
     "ToolCallInput",
     "ToolError",
     "__version__",
     "governed",
+    "sanitize_tool_output",
+    "sanitize_tool_schema",
 ]

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from . import _core
-from ._core import Diagnostic, FrozenEvent, PolicyDecision
+from ._core import Diagnostic, FrozenEvent, PolicyDecision, SanitizedResponse
 from ._errors import NotAvailableError
 from ._evaluators import Evaluator, decide_async, decide_sync
 from ._models import GovernanceEvent, PolicyEvaluator, SessionContext, ToolCallInput
@@ -81,6 +81,10 @@ class PolicyGate:
     def decide_plan(self, steps: Sequence[Mapping[str, Any]], context: SessionContext) -> PolicyDecision:
         """As `evaluate_plan`, without an event loop."""
         return self.decide(_plan(steps, context))
+
+    def sanitize_response(self, text: str) -> SanitizedResponse:
+        """Looks for prompt injection in a text and takes it out."""
+        return _core.sanitize_tool_output(text)
 
     async def health(self) -> bool:
         """Whether it could decide now."""

@@ -1,23 +1,33 @@
 //! From `ToolCallInput` and `GovernanceEvent` to the event document.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use placet::{Event, Field, Value};
+use placet::{Decision, Event, Field, Request, Value};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
 
 use crate::context::Context;
+use crate::decision::PolicyDecision;
 use crate::freeze::{FreezeError, Freezer};
+use crate::thaw::thaw;
 
 /// An event that nobody can change any more, with a copy of its arguments as Python objects.
 #[pyclass(frozen, module = "placet._core")]
 pub(crate) struct FrozenEvent {
     event: Event,
     args: Py<PyDict>,
+    is_tool_call: bool,
 }
 
 impl FrozenEvent {
-    pub(crate) fn new(event: Event, args: Py<PyDict>) -> Self {
-        Self { event, args }
+    /// A tool call.
+    pub(crate) fn of_call(event: Event, args: Py<PyDict>) -> Self {
+        Self { event, args, is_tool_call: true }
+    }
+
+    /// A decision about this event.
+    pub(crate) fn decided(&self, decision: Decision) -> PolicyDecision {
+        PolicyDecision::of_request(decision, Request::new(self.event.clone()))
     }
 
     pub(crate) fn event(&self) -> Event {
@@ -27,16 +37,23 @@ impl FrozenEvent {
 
 #[pymethods]
 impl FrozenEvent {
+    /// Whether it came as a tool call, and not as an event.
     #[getter]
-    fn event_type(&self) -> Option<&str> {
-        self.event.get(Field::EventType).as_str()
+    fn is_tool_call(&self) -> bool {
+        self.is_tool_call
     }
 
-    /// A copy of the arguments, for code that is not to be trusted with those that will run.
-    fn copy_args<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    /// The fields of the object it was made of, as copies: for code that is not to be trusted with what will run.
+    fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let fields = PyDict::new(py);
+        let more = if self.is_tool_call { &[] } else { EVENT_FIELDS };
+        for (name, field) in CALL_FIELDS.iter().chain(more) {
+            fields.set_item(name, thaw(py, self.event.get(*field))?)?;
+        }
         let frozen = Freezer::default().freeze(self.args.bind(py));
-        let (_, copy) = frozen.map_err(|error| pyo3::exceptions::PyValueError::new_err(error.reason(py)))?;
-        Ok(copy)
+        let (_, copy) = frozen.map_err(|error| PyValueError::new_err(error.reason(py)))?;
+        fields.set_item("args", copy)?;
+        Ok(fields)
     }
 }
 
@@ -67,7 +84,7 @@ pub(crate) fn of_call(
     let mut event = Context::inside(context)?.get().event();
     event.set(Field::EventType, "tool_call");
     read(call, CALL_FIELDS, &mut event)?;
-    finish(event, &call.getattr("args")?)
+    finish(event, &call.getattr("args")?, true)
 }
 
 /// Freezes a `GovernanceEvent`.
@@ -82,7 +99,7 @@ pub(crate) fn of_event(given: &Bound<'_, PyAny>) -> Result<FrozenEvent, FreezeEr
     }
     read(given, CALL_FIELDS, &mut event)?;
     read(given, EVENT_FIELDS, &mut event)?;
-    finish(event, &given.getattr("args")?)
+    finish(event, &given.getattr("args")?, false)
 }
 
 fn read(from: &Bound<'_, PyAny>, fields: &[(&str, Field)], event: &mut Event) -> Result<(), FreezeError> {
@@ -94,7 +111,7 @@ fn read(from: &Bound<'_, PyAny>, fields: &[(&str, Field)], event: &mut Event) ->
     Ok(())
 }
 
-fn finish(mut event: Event, args: &Bound<'_, PyAny>) -> Result<FrozenEvent, FreezeError> {
+fn finish(mut event: Event, args: &Bound<'_, PyAny>, is_tool_call: bool) -> Result<FrozenEvent, FreezeError> {
     let (value, copy) = Freezer::default().freeze(&as_dict(args)?)?;
     if !matches!(value, Value::Object(_)) {
         let message = "`args` must be a dict with string keys".to_owned();
@@ -103,7 +120,7 @@ fn finish(mut event: Event, args: &Bound<'_, PyAny>) -> Result<FrozenEvent, Free
     event.set(Field::Args, value);
     event.complete();
     let args = copy.cast_into::<PyDict>().map_err(PyErr::from)?.unbind();
-    Ok(FrozenEvent::new(event, args))
+    Ok(FrozenEvent { event, args, is_tool_call })
 }
 
 /// A mapping as a dict: arguments may come in any mapping.

@@ -209,13 +209,11 @@ impl Tool {
         args: &Bound<'py, PyTuple>,
         kwargs: &Bound<'py, PyDict>,
     ) -> PyResult<(FrozenEvent, Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
-        let py = args.py();
         let Call { args, positional, keywords } = self.bind(args, kwargs)?;
         let named = self.signature.names(&positional, &keywords)?;
         let mut event = self.event(args);
         event.complete();
-        let _ = py;
-        Ok((FrozenEvent::new(event, named.unbind()), positional, keywords))
+        Ok((FrozenEvent::of_call(event, named.unbind()), positional, keywords))
     }
 
     /// Raises unless a decision allows this tool.

@@ -137,8 +137,7 @@ impl Gate {
         self.reload_if_due();
         let loaded = self.current.load();
         let request = Request::new(event);
-        let decision =
-            self.refuse(bad_now, &loaded).unwrap_or_else(|| loaded.set.decide(&request, new_id()));
+        let decision = self.refuse(bad_now, &loaded).unwrap_or_else(|| loaded.set.decide(&request, new_id()));
         (decision, request)
     }
 

@@ -8,8 +8,8 @@ pub use placet_policy::{
     core_bundle, library,
 };
 pub use placet_runtime::{
-    Clock, Config, ConfigError, FileError, FixedClock, Gate, GateError, GateOptions, SystemClock, config,
-    digest, files, refusal,
+    Clock, Config, ConfigError, FileError, FixedClock, Gate, GateError, GateOptions, OpaClient, OpaError,
+    OpaOptions, SystemClock, config, digest, files, refusal, tiers,
 };
 pub use placet_types::{
     Decision, DecisionId, DenyCause, Event, Field, Identity, JsonError, Object, ParseRiskTierError,
