@@ -4,7 +4,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use placet_types::{Decision, DecisionId, Event, Field, Identity, Tier};
+use placet_types::{Decision, DecisionId, Event, Field, Identity, RuleRef, Tier};
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
@@ -96,6 +96,15 @@ impl PolicySet {
     #[must_use]
     pub fn version(&self) -> &Arc<str> {
         &self.version
+    }
+
+    /// Every rule of the YAML files and its tier, in the order in which they are tried; defaults are no rules.
+    pub fn rules(&self) -> impl Iterator<Item = (Tier, &Arc<RuleRef>)> {
+        self.tiers.iter().flat_map(|tier| {
+            let programs =
+                std::iter::once(&tier.rules).chain(tier.matches.iter().map(|(program, _)| program));
+            programs.flat_map(Program::rules).map(|rule| (tier.tier, &rule.reference))
+        })
     }
 
     /// Decides one request.

@@ -13,4 +13,4 @@ pub mod gate;
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use config::{Config, ConfigError};
 pub use files::FileError;
-pub use gate::{Gate, GateError, GateOptions};
+pub use gate::{Gate, GateError, GateOptions, read_sources};

@@ -9,11 +9,11 @@ pub use placet_policy::{
 };
 pub use placet_runtime::{
     Clock, Config, ConfigError, FileError, FixedClock, Gate, GateError, GateOptions, SystemClock, config,
-    digest, files,
+    digest, files, read_sources,
 };
 pub use placet_types::{
-    Decision, DecisionId, DenyCause, Event, Field, Identity, JsonError, Object, ReviewerGroup, RiskTier,
-    RuleRef, Tier, TraceStep, UnknownLeaf, Value, Verdict, json,
+    Decision, DecisionId, DenyCause, Event, Field, Identity, InputSeen, JsonError, Object, ReviewerGroup,
+    RiskTier, RuleRef, Tier, TraceStep, UnknownLeaf, Value, Verdict, json,
 };
 
 /// Content inspection: the prompt-injection sanitiser.
