@@ -24,6 +24,11 @@ pub mod source;
 pub mod voice;
 mod yaml;
 
+/// The JSON Schema of a policy file.
+pub mod schema {
+    pub use crate::dialect::schema::policy;
+}
+
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use export::is_export;
 pub use rego::{RegoLimits, RegoOptions};

@@ -16,6 +16,12 @@ pub use placet_types::{
     RiskTier, RuleRef, Tier, TraceStep, UnknownLeaf, Value, Verdict, json,
 };
 
+/// The JSON Schemas of events, decisions and policy files, made from the types and tables that read them.
+pub mod schema {
+    pub use placet_policy::schema::policy;
+    pub use placet_types::schema::{decision, event};
+}
+
 /// Content inspection: the prompt-injection sanitiser.
 pub mod content {
     pub use placet_content::*;
