@@ -13,7 +13,7 @@ use super::engine::{ModuleText, Pool, data_reference, explain};
 use super::model::{RegoEvent, RegoFile, RegoInput, RegoLimits, RegoOptions, UnitKind};
 use super::names::Names;
 use super::parse::{EnginePlace, Parsed, parse_file, rule_name};
-use super::rewrite::rewrite;
+use super::rewrite::{Fate, rewrite};
 use super::voices::{self, AGGREGATE_RULES};
 use super::{check, lints};
 use crate::{Diagnostic, Effect, Position, Severity, SourceFile, Statement, Voice};
@@ -66,7 +66,7 @@ impl RegoSet {
         let names = Names::new(&parsed);
         let classes = classify(&parsed, &names, &mut found);
         for file in &parsed {
-            lints::file(file, &classes_kind(&classes, &parsed, file), options, &mut found);
+            lints::file(file, options, &mut found);
         }
         let mut loader = Loader { parsed: &parsed, classes: &classes, options, units: Vec::new(), found };
         // With a file missing, its functions would be reported missing too.
@@ -127,11 +127,6 @@ impl RegoSet {
         }
         input.value.as_ref().ok_or_else(|| "the event document is none that Rego can hold".to_owned())
     }
-}
-
-fn classes_kind(classes: &Classes, parsed: &[Parsed], file: &Parsed) -> UnitKind {
-    let index = parsed.iter().position(|other| std::ptr::eq(other, file));
-    index.and_then(|index| classes.kinds.get(index)).copied().unwrap_or(UnitKind::Library)
 }
 
 fn has_errors(found: &[Diagnostic]) -> bool {
@@ -285,8 +280,12 @@ impl<'a> Loader<'a> {
         if self.found.get(before..).is_some_and(has_errors) {
             return None;
         }
-        let (texts, used) = module_texts(modules, &names, &|file, rule| {
-            unit.is_some_and(|unit| std::ptr::eq(unit, file)) && is_default(rule)
+        let (texts, used) = module_texts(modules, &names, &|file, rule| match unit
+            .is_some_and(|unit| std::ptr::eq(unit, file))
+            && is_default(rule)
+        {
+            true => Fate::LeaveOut,
+            false => Fate::Keep,
         });
         match Pool::build(&texts, &used, entries, &self.options.limits) {
             Ok(pool) => Some(Arc::new(pool)),
@@ -302,13 +301,13 @@ impl<'a> Loader<'a> {
 pub(super) fn module_texts(
     modules: &[&Parsed],
     names: &Names,
-    leave_out: &dyn Fn(&Parsed, &regorus::unstable::Rule) -> bool,
+    fate: &dyn Fn(&Parsed, &regorus::unstable::Rule) -> Fate,
 ) -> (Vec<ModuleText>, BTreeSet<String>) {
     let mut used = BTreeSet::new();
     let texts = modules
         .iter()
         .map(|file| {
-            let rewritten = rewrite(file, names, &|rule| leave_out(file, rule));
+            let rewritten = rewrite(file, names, &|rule| fate(file, rule));
             used.extend(rewritten.used);
             ModuleText { path: file.file.path.to_string(), text: rewritten.text, dialect: file.dialect }
         })

@@ -15,7 +15,9 @@ mod load;
 mod model;
 mod names;
 mod parse;
+mod query;
 mod rewrite;
+mod testing;
 mod voices;
 mod walk;
 
@@ -25,3 +27,5 @@ mod tests;
 pub use load::RegoSet;
 pub use model::{RegoEvent, RegoFile, RegoInput, RegoLimits, RegoOptions, UnitKind};
 pub use parse::Dialect;
+pub use query::{QueryError, query};
+pub use testing::{TestOutcome, TestReport, TestResult, run_tests};

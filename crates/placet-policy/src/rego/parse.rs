@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use regorus::PolicyLengthConfig;
-use regorus::unstable::{Expr, Lexer, Module, Parser, Ref, Rule, RuleHead, Source, Span, Token, TokenKind};
+use regorus::unstable::{
+    Expr, Lexer, Module, Parser, Query, Ref, Rule, RuleHead, Source, Span, Token, TokenKind,
+};
 
 use super::walk::{children, rule_children};
 use crate::{Diagnostic, Position, SourceFile};
@@ -160,6 +162,31 @@ pub(super) fn parse_file(file: &SourceFile) -> Result<Parsed, Box<Diagnostic>> {
     }
     let error = if words.looks_v1 { first_error } else { old_error.unwrap_or(first_error) };
     Err(Box::new(syntax_error(file, &error)))
+}
+
+/// A module without rules whose file is the text of a query, so that a query is rewritten as a module is.
+pub(super) fn query_module(text: &str) -> Result<(Parsed, Ref<Query>), EnginePlace> {
+    let place = |error: String| EnginePlace::read(&error);
+    let empty = Source::from_contents("<query>".to_owned(), "package placet_query".to_owned())
+        .map_err(|error| place(error.to_string()))?;
+    let module = parse_as(&empty, Dialect::V1).map_err(place)?;
+    let source = Source::from_contents_with_limits(
+        "<query>".to_owned(),
+        text.to_owned(),
+        LENGTHS.max_file_bytes,
+        LENGTHS.max_lines,
+    )
+    .map_err(|error| place(error.to_string()))?;
+    if operator_run(&tokens(&source)).is_some() {
+        return Err(EnginePlace::only("the query has too many operators"));
+    }
+    let mut parser = Parser::new(&source).map_err(|error| place(error.to_string()))?;
+    parser.set_max_col(LENGTHS.max_col);
+    parser.enable_rego_v1().map_err(|error| place(error.to_string()))?;
+    let query = parser.parse_user_query().map_err(|error| place(error.to_string()))?;
+    let package = vec!["placet_query".to_owned()];
+    let file = SourceFile::new("<query>", text);
+    Ok((Parsed { file, dialect: Dialect::V1, module, package, imports: BTreeMap::new() }, query))
 }
 
 fn finish(file: &SourceFile, dialect: Dialect, module: Module) -> Result<Parsed, Box<Diagnostic>> {

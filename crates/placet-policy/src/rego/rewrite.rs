@@ -15,7 +15,7 @@ use regorus::unstable::{BoolOp, Expr, Literal, LiteralStmt, Ref, Rule, Span};
 
 use super::builtins::{Known, known, wrapper_name};
 use super::names::{Callee, Names};
-use super::parse::{Dialect, Parsed};
+use super::parse::{Dialect, Parsed, head_reference};
 use super::walk::{Node, bodies, rule_children, walk};
 
 /// A rewritten text and the added builtins that it calls.
@@ -44,19 +44,35 @@ struct Rewriter<'a> {
     fresh: usize,
 }
 
-/// Rewrites a module; the rules for which `leave_out` holds become blank lines.
-pub(super) fn rewrite(parsed: &Parsed, names: &Names, leave_out: &dyn Fn(&Rule) -> bool) -> Rewritten {
+/// What becomes of one rule.
+pub(super) enum Fate {
+    Keep,
+    /// It becomes blank lines.
+    LeaveOut,
+    /// Its head gets this name.
+    Rename(String),
+}
+
+/// Rewrites a module.
+pub(super) fn rewrite(parsed: &Parsed, names: &Names, fate: &dyn Fn(&Rule) -> Fate) -> Rewritten {
     let mut rewriter = Rewriter { parsed, names, edits: Vec::new(), used: BTreeSet::new(), fresh: 0 };
     if parsed.dialect == Dialect::V0FutureKeywords {
         let end = parsed.module.package.span.end as usize;
         rewriter.replace(end, end, " import future.keywords".to_owned());
     }
     for rule in &parsed.module.policy {
-        if leave_out(rule) {
-            let span = rule.span();
-            let blank = span.text().chars().filter(|character| *character == '\n').collect();
-            rewriter.replace(span.start as usize, span.end as usize, blank);
-            continue;
+        match fate(rule) {
+            Fate::Keep => {}
+            Fate::LeaveOut => {
+                let span = rule.span();
+                let blank = span.text().chars().filter(|character| *character == '\n').collect();
+                rewriter.replace(span.start as usize, span.end as usize, blank);
+                continue;
+            }
+            Fate::Rename(name) => {
+                let (start, end) = range(head_reference(rule).span());
+                rewriter.replace(start, end, name);
+            }
         }
         rewriter.wrap_single_negations(rule);
         rewriter.nodes(rule_children(rule));

@@ -6,6 +6,8 @@
 
 mod crypto;
 mod deprecated;
+mod jwt;
+mod jwt_keys;
 mod net;
 mod text;
 mod time;
@@ -95,12 +97,17 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 fn additions() -> impl Iterator<Item = &'static Added> {
-    [crypto::ADDED, deprecated::ADDED, net::ADDED, text::ADDED, time::ADDED].into_iter().flatten()
+    [crypto::ADDED, deprecated::ADDED, jwt::ADDED, net::ADDED, text::ADDED, time::ADDED].into_iter().flatten()
 }
 
 /// The function of the wrapper module that stands for an added builtin.
 pub(super) fn wrapper_name(builtin: &str) -> String {
-    format!("data.{WRAPPER_PACKAGE}.{}", builtin.replace('.', "__"))
+    format!("data.{WRAPPER_PACKAGE}.{}", wrapper_rule(builtin))
+}
+
+/// The prefix keeps a wrapper of `all` from calling itself.
+fn wrapper_rule(builtin: &str) -> String {
+    format!("call__{}", builtin.replace('.', "__"))
 }
 
 const WRAPPER_PACKAGE: &str = "placet_builtin";
@@ -120,7 +127,7 @@ pub(super) fn wrappers(used: &BTreeSet<String>) -> Option<String> {
             _ => continue,
         };
         let arguments = (0..arity).map(|index| format!("a{index}")).collect::<Vec<_>>().join(", ");
-        text.push_str(&format!("{}({arguments}) := {name}({arguments})\n", name.replace('.', "__")));
+        text.push_str(&format!("{}({arguments}) := {name}({arguments})\n", wrapper_rule(name)));
     }
     Some(text)
 }

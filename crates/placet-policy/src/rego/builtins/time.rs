@@ -19,6 +19,11 @@ pub(in crate::rego) fn with_clock<T>(now_ns: i128, run: impl FnOnce() -> T) -> T
     result
 }
 
+/// The clock of the evaluation, as the nearest floating-point number.
+pub(super) fn now() -> f64 {
+    NOW_NS.get() as f64
+}
+
 pub(super) const ADDED: &[Added] = &[Added::new("time.now_ns", 0, now_ns)];
 
 fn now_ns(_: &[Value]) -> Outcome {
