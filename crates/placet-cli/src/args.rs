@@ -4,7 +4,9 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{check, completions, explain, simulate, validate, version};
+use crate::commands::{
+    check, compile, completions, diff, eval, explain, init, lint, sanitize, schema, simulate, test, validate, version,
+};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -50,10 +52,18 @@ impl Colour {
 /// The commands, in the order in which a newcomer meets them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Init(init::InitArgs),
+    Compile(compile::CompileArgs),
     Validate(validate::ValidateArgs),
+    Lint(lint::LintArgs),
+    Test(test::TestArgs),
     Check(check::CheckArgs),
     Explain(explain::ExplainArgs),
     Simulate(simulate::SimulateArgs),
+    Diff(diff::DiffArgs),
+    Eval(eval::EvalArgs),
+    Sanitize(sanitize::SanitizeArgs),
+    Schema(schema::SchemaArgs),
     Version(version::VersionArgs),
     Completions(completions::CompletionsArgs),
 }

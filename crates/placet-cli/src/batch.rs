@@ -81,8 +81,7 @@ pub(crate) fn run<D: Decide, E>(
 fn work<D: Decide>(decide: &D, blocks: &Receiver<Block>, done: &SyncSender<Done<D::Result>>) {
     for block in blocks {
         let mut result = D::Result::default();
-        let mut number = block.first_line;
-        for line in Lines(&block.bytes) {
+        for (number, line) in (block.first_line..).zip(Lines(&block.bytes)) {
             let text = line.trim_ascii();
             if block.starts_oversized && number == block.first_line {
                 let limit = json::MAX_BYTES;
@@ -94,7 +93,6 @@ fn work<D: Decide>(decide: &D, blocks: &Receiver<Block>, done: &SyncSender<Done<
             } else if !text.is_empty() {
                 decide.line(number, Event::from_json(text).map_err(|error| error.to_string()), &mut result);
             }
-            number += 1;
         }
         if done.send(Done { result, bytes: block.bytes.len() as u64 }).is_err() {
             return;

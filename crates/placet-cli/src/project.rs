@@ -42,6 +42,13 @@ pub(crate) struct DecideArgs {
 }
 
 impl ProjectArgs {
+    /// The same project with more policy paths.
+    pub(crate) fn with_paths(&self, paths: &[PathBuf]) -> Self {
+        let mut project = self.clone();
+        project.policies.extend(paths.iter().cloned());
+        project
+    }
+
     /// The options of a gate over the project.
     pub(crate) fn options(&self) -> Result<GateOptions, Failure> {
         let mut config = self.read_config()?;

@@ -5,7 +5,7 @@
 
 pub use placet_policy::{
     Diagnostic, Diagnostics, GlobalMode, LoadOptions, PolicySet, Position, Request, Severity, SourceFile,
-    core_bundle, library,
+    core_bundle, export, library,
 };
 pub use placet_runtime::{
     Clock, Config, ConfigError, FileError, FixedClock, Gate, GateError, GateOptions, SystemClock, config,
@@ -20,6 +20,13 @@ pub use placet_types::{
 pub mod schema {
     pub use placet_policy::schema::policy;
     pub use placet_types::schema::{decision, event};
+}
+
+/// Rego: queries and tests.
+pub mod rego {
+    pub use placet_policy::rego::{
+        QueryError, RegoOptions, TestOutcome, TestReport, TestResult, query, run_tests,
+    };
 }
 
 /// Content inspection: the prompt-injection sanitiser.

@@ -45,9 +45,7 @@ struct FileReport<'a> {
 }
 
 pub(crate) fn run(args: &ValidateArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let mut project = args.project.clone();
-    project.policies.extend(args.paths.iter().cloned());
-    let options = project.options()?;
+    let options = args.project.with_paths(&args.paths).options()?;
     let sources = placet::read_sources(&options)?;
     let loaded = PolicySet::load(&sources, &options.load_options());
     let (set, found) = match loaded {

@@ -71,7 +71,7 @@ impl Simulation<'_> {
     fn row(&self, line: u64, action: &str, decision: &Decision) -> String {
         let word = decision.verdict.word();
         let verdict = self.paint.paint(verdict_style(word), &format!("{:<8}", word.to_uppercase()));
-        let rule = decision.rule_matched().map_or_else(|| decision.verdict.code(), |rule| rule);
+        let rule = decision.rule_matched().map_or(decision.verdict.code(), |rule| &**rule);
         let (action, rule) = (visible_line(action), visible_line(rule));
         format!("{line:>6}  {verdict}  {action:<24}  {rule:<24}  {}\n", visible_line(&decision.reason))
     }

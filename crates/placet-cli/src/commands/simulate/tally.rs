@@ -42,7 +42,7 @@ impl Tally {
             Verdict::Escalate { .. } => self.escalated += 1,
         }
         if let Some(action) = action {
-            let rule = decision.rule_matched().map_or_else(|| decision.verdict.code(), |rule| rule);
+            let rule = decision.rule_matched().map_or(decision.verdict.code(), |rule| &**rule);
             let row =
                 Row { verdict: decision.verdict.word(), action: action.to_owned(), rule: rule.to_owned() };
             self.add_row(row, 1);
