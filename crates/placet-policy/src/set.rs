@@ -10,6 +10,7 @@ use crate::combine::{Saying, TierVoice, combine};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::dialect;
 use crate::eval::Evaluation;
+use crate::export;
 use crate::ir::{DefaultVerdict, Truth, UnitKind};
 use crate::program::Program;
 use crate::request::Request;
@@ -63,9 +64,10 @@ impl PolicySet {
     ) -> Result<(Self, Diagnostics), Diagnostics> {
         let mut found = Vec::new();
         let mut tiers = Vec::new();
+        let files: Vec<(Tier, SourceFile)> = sources.iter().map(unexported).collect();
         for tier in [Tier::Core, Tier::Global, Tier::Project] {
             let files: Vec<&SourceFile> =
-                sources.iter().filter(|(of, _)| *of == tier).map(|(_, file)| file).collect();
+                files.iter().filter(|(of, _)| *of == tier).map(|(_, file)| file).collect();
             if !files.is_empty() || tier == Tier::Project {
                 let must_allow = match tier {
                     Tier::Core => false,
@@ -149,6 +151,16 @@ impl TierSet {
             speak_first_match(program, evaluation, voice);
             voice.defaults.push(Saying::of_default(default, no_reason));
         }
+    }
+}
+
+/// An exported file that nobody edited runs as the YAML it was made of. A guard stays one wherever its export
+/// lies; nothing that was exported as a guard grants.
+fn unexported((tier, file): &(Tier, SourceFile)) -> (Tier, SourceFile) {
+    let exported = if file.path.ends_with(".rego") { export::source_of(&file.text) } else { None };
+    match exported {
+        Some(exported) => (exported.tier.min(*tier), exported.source),
+        None => (*tier, file.clone()),
     }
 }
 
