@@ -11,7 +11,8 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::dialect;
 use crate::eval::Evaluation;
 use crate::export;
-use crate::ir::{DefaultVerdict, Truth, UnitKind};
+use crate::ir::{DefaultVerdict, Truth, Unit, UnitKind};
+use crate::lint;
 use crate::program::Program;
 use crate::request::Request;
 use crate::source::{Position, SourceFile};
@@ -124,15 +125,20 @@ impl PolicySet {
 
 impl TierSet {
     fn load(tier: Tier, must_allow: bool, files: &[&SourceFile], found: &mut Vec<Diagnostic>) -> Self {
-        let mut rules = Vec::new();
-        let mut matches = Vec::new();
+        let mut units = Vec::new();
         for file in files {
             if !file.path.ends_with(".yaml") && !file.path.ends_with(".yml") {
                 let message = "a policy file ends in `.yaml`, `.yml` or `.rego`";
                 found.push(Diagnostic::error("policy/file-name", file, Position::default(), message));
                 continue;
             }
-            let Some(unit) = dialect::load(file, found) else { continue };
+            units.extend(dialect::load(file, found).map(|unit| (*file, unit)));
+        }
+        let linted: Vec<(&SourceFile, &Unit)> = units.iter().map(|(file, unit)| (*file, unit)).collect();
+        found.extend(lint::lint(&linted));
+        let mut rules = Vec::new();
+        let mut matches = Vec::new();
+        for (_, unit) in units {
             match unit.kind {
                 UnitKind::Rules => rules.extend(unit.rules),
                 UnitKind::Match { default } => matches.push((Program::new(unit.rules), default)),
