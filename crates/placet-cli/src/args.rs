@@ -5,7 +5,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    check, compile, completions, diff, eval, explain, init, lint, sanitize, schema, simulate, test, validate, version,
+    check, compile, completions, diff, eval, explain, init, lint, sanitize, schema, simulate, test, validate,
+    version,
 };
 
 const STYLES: Styles = Styles::styled()

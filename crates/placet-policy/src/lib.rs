@@ -15,6 +15,7 @@ pub mod export;
 pub mod glob;
 pub mod ir;
 pub mod library;
+pub mod lint;
 mod program;
 pub mod reading;
 pub mod rego;

@@ -67,9 +67,7 @@ pub(crate) fn run(args: &CompileArgs, console: &mut Console<'_>) -> Result<Exit,
 
 fn report(done: &[(&Job, &str)], args: &CompileArgs, console: &mut Console<'_>) -> Result<(), Failure> {
     if args.format.is_json() {
-        let one = |(job, state): &(&Job, &str)| {
-            serde_json::json!({ "input": job.input, "output": job.output, "state": state })
-        };
+        let one = |(job, state): &(&Job, &str)| serde_json::json!({ "input": job.input, "output": job.output, "state": state });
         console.json(&done.iter().map(one).collect::<Vec<_>>())?;
         return Ok(());
     }
@@ -125,7 +123,9 @@ fn current(job: &Job) -> Result<Option<String>, Failure> {
 
 fn by_hand(job: &Job) -> Failure {
     let path = job.output.display();
-    Failure::Exists(format!("`{path}` was not made by `placet compile`, or was edited since; move it away or name another output with `-o`"))
+    Failure::Exists(format!(
+        "`{path}` was not made by `placet compile`, or was edited since; move it away or name another output with `-o`"
+    ))
 }
 
 fn write(job: &Job) -> Result<(), Failure> {

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use clap::Args;
-use placet::{Decision, Gate, RuleRef, SourceFile, Tier};
+use placet::{Decision, Gate, RuleRef, SourceFile, export};
 use serde::Serialize;
 
 use crate::args::FormatArgs;
@@ -50,7 +50,8 @@ struct Excerpt<'a> {
 pub(crate) fn run(args: &ExplainArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let event = input::event(&args.event, console)?;
     let options = args.decide.options()?;
-    let sources = placet::read_sources(&options)?;
+    let sources: Vec<SourceFile> =
+        placet::read_sources(&options)?.into_iter().map(|(_, file)| readable(file)).collect();
     let decision = Gate::open(options)?.decide(event);
     let excerpts: Vec<Excerpt<'_>> = decision.rules.iter().map(|rule| excerpt(rule, &sources)).collect();
     if args.output.is_json() {
@@ -60,6 +61,11 @@ pub(crate) fn run(args: &ExplainArgs, console: &mut Console<'_>) -> Result<Exit,
         console.out.write_all(text.as_bytes())?;
     }
     Ok(Exit::of(&decision.verdict))
+}
+
+/// A file as its author wrote it: an exported one is shown as the YAML it was made of, as it is decided with.
+fn readable(file: SourceFile) -> SourceFile {
+    export::source_of(&file.text).map_or(file, |exported| exported.source)
 }
 
 fn text(decision: &Decision, excerpts: &[Excerpt<'_>], paint: Paint) -> String {
@@ -110,8 +116,8 @@ fn inputs(decision: &Decision) -> Vec<Vec<Cell>> {
 }
 
 /// The lines of a rule: from its first line to the end of its block.
-fn excerpt<'a>(rule: &'a RuleRef, sources: &[(Tier, SourceFile)]) -> Excerpt<'a> {
-    let file = sources.iter().map(|(_, file)| file).find(|file| file.path == rule.file);
+fn excerpt<'a>(rule: &'a RuleRef, sources: &[SourceFile]) -> Excerpt<'a> {
+    let file = sources.iter().find(|file| file.path == rule.file);
     let first = (rule.line as usize).checked_sub(1);
     let text = match (file, first) {
         (Some(file), Some(first)) if rule.file.ends_with(".rego") => block(&file.text, first, ends_rego),

@@ -110,7 +110,9 @@ fn refuse_existing(folder: &Path, targets: &[Target]) -> Result<(), Failure> {
     }
     let verb = if taken.len() == 1 { "exists" } else { "exist" };
     let list = taken.join(", ");
-    Err(Failure::Exists(format!("{list} {verb} already; nothing was written; choose another folder or move them away")))
+    Err(Failure::Exists(format!(
+        "{list} {verb} already; nothing was written; choose another folder or move them away"
+    )))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
