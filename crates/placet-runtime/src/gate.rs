@@ -52,6 +52,24 @@ impl Default for GateOptions {
     }
 }
 
+impl GateOptions {
+    /// How the policies are loaded under these options.
+    #[must_use]
+    pub fn load_options(&self) -> LoadOptions {
+        let config = &self.config;
+        let global_mode = match config.global.as_ref().map(|global| global.mode) {
+            Some(Mode::Grant) => GlobalMode::Grant,
+            Some(Mode::Guard) | None => GlobalMode::Guard,
+        };
+        let rego = RegoOptions {
+            strict: config.strict_rego,
+            allowed_builtins: config.allowed_builtins.iter().cloned().collect(),
+            ..RegoOptions::default()
+        };
+        LoadOptions { global_mode, deny_warnings: self.deny_warnings, rego }
+    }
+}
+
 /// Why a gate could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -106,8 +124,9 @@ impl Gate {
     /// # Errors
     /// [`GateError`] with everything that is wrong with them; a gate never opens on half a set.
     pub fn open(options: GateOptions) -> Result<Self, GateError> {
-        let sources = sources(&options)?;
-        let (set, findings) = load(&sources, &options).map_err(GateError::Policy)?;
+        let sources = read_sources(&options)?;
+        let (set, findings) =
+            PolicySet::load(&sources, &options.load_options()).map_err(GateError::Policy)?;
         let reload = Reload { fingerprint: fingerprint(&sources), failure: None, findings };
         Ok(Self {
             current: ArcSwap::from_pointee(Loaded { set, confirmed: Mutex::new(Instant::now()) }),
@@ -155,6 +174,12 @@ impl Gate {
         let reason =
             format!("the policies were last loaded more than {limit} seconds ago; repair the policy files");
         Some(refused(new_id(), version.clone(), DenyCause::PolicyTooOld, reason.into()))
+    }
+
+    /// The decision on something that is no event: a deny with the code `invalid_request`.
+    #[must_use]
+    pub fn refuse(&self, reason: &str) -> Decision {
+        refused(new_id(), self.policy_version(), DenyCause::InvalidRequest, reason.into())
     }
 
     /// The digest of the policies in force.
@@ -223,13 +248,14 @@ impl Gate {
     }
 
     fn reload(&self, state: &mut Reload) -> Result<(), GateError> {
-        let sources = sources(&self.options)?;
+        let sources = read_sources(&self.options)?;
         let fingerprint = fingerprint(&sources);
         if fingerprint == state.fingerprint {
             *self.current.load().confirmed.lock() = Instant::now();
             return Ok(());
         }
-        let (set, findings) = load(&sources, &self.options).map_err(GateError::Policy)?;
+        let (set, findings) =
+            PolicySet::load(&sources, &self.options.load_options()).map_err(GateError::Policy)?;
         tracing::info!(target: "placet::policy", version = %set.version(), "policies reloaded");
         self.current.store(Arc::new(Loaded { set, confirmed: Mutex::new(Instant::now()) }));
         *state = Reload { fingerprint, failure: None, findings };
@@ -257,8 +283,12 @@ fn refused(
     }
 }
 
-/// Reads everything that the options name.
-fn sources(options: &GateOptions) -> Result<Vec<(Tier, SourceFile)>, GateError> {
+/// Reads everything that the options name, without loading it: the core bundle, the global tier, the project tier
+/// with its library modules.
+///
+/// # Errors
+/// [`GateError`] for a file that cannot be read, a library module that does not exist, or when there is no policy.
+pub fn read_sources(options: &GateOptions) -> Result<Vec<(Tier, SourceFile)>, GateError> {
     let config = &options.config;
     let mut sources = core_bundle::guards(&limits(config));
     if config.lifecycle.unwrap_or(true) {
@@ -295,22 +325,6 @@ fn limits(config: &Config) -> CoreLimits {
         blocked_plan_tools: given.blocked_plan_tools.unwrap_or(default.blocked_plan_tools),
         code_tools: given.code_tools.unwrap_or(default.code_tools),
     }
-}
-
-fn load(
-    sources: &[(Tier, SourceFile)],
-    options: &GateOptions,
-) -> Result<(PolicySet, Diagnostics), Diagnostics> {
-    let global_mode = match options.config.global.as_ref().map(|global| global.mode) {
-        Some(Mode::Grant) => GlobalMode::Grant,
-        Some(Mode::Guard) | None => GlobalMode::Guard,
-    };
-    let rego = RegoOptions {
-        strict: options.config.strict_rego,
-        allowed_builtins: options.config.allowed_builtins.iter().cloned().collect(),
-        ..RegoOptions::default()
-    };
-    PolicySet::load(sources, &LoadOptions { global_mode, deny_warnings: options.deny_warnings, rego })
 }
 
 /// A digest of paths and texts, to tell whether anything changed. Times are not trusted: editors, `rsync` and

@@ -16,5 +16,5 @@ pub mod tiers;
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use config::{Config, ConfigError};
 pub use files::FileError;
-pub use gate::{Gate, GateError, GateOptions};
+pub use gate::{Gate, GateError, GateOptions, read_sources};
 pub use opa::{OpaClient, OpaError, OpaOptions};
