@@ -23,10 +23,12 @@ pub struct TimeWindow {
 }
 
 impl TimeWindow {
-    /// Whether an RFC 3339 time lies in the window; unknown when it is missing or no time.
+    /// Whether an RFC 3339 time lies in the window; unknown when it is missing, no time, or further from 1970 than
+    /// 64-bit nanoseconds reach (292 years).
     #[must_use]
     pub fn holds(&self, now: Option<&str>) -> Truth {
-        let Some(Ok(now)) = now.map(str::parse::<Timestamp>) else { return Truth::Unknown };
+        let now = now.and_then(|now| now.parse::<Timestamp>().ok());
+        let Some(now) = now.filter(|now| nanoseconds(*now).is_some()) else { return Truth::Unknown };
         let local = now.to_zoned(self.zone.clone());
         let day = local.weekday().to_monday_one_offset();
         let in_days = self.weekdays.is_empty() || self.weekdays.contains(&day);
@@ -42,4 +44,9 @@ impl TimeWindow {
             }
         }
     }
+}
+
+/// Nanoseconds since 1970, as other policy engines count time; `None` past 64 bits.
+pub(crate) fn nanoseconds(now: Timestamp) -> Option<i64> {
+    i64::try_from(now.as_nanosecond()).ok()
 }

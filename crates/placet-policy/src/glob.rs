@@ -18,7 +18,7 @@ pub struct Glob {
 }
 
 /// Most characters of a glob.
-const MAX_CHARS: usize = 1_000;
+pub(crate) const MAX_CHARS: usize = 1_000;
 
 /// Why a glob was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

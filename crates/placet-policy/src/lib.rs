@@ -15,6 +15,7 @@ pub mod export;
 pub mod glob;
 pub mod ir;
 pub mod library;
+pub mod lint;
 mod program;
 pub mod reading;
 pub mod rego;
@@ -23,6 +24,11 @@ pub mod set;
 pub mod source;
 pub mod voice;
 mod yaml;
+
+/// The JSON Schema of a policy file.
+pub mod schema {
+    pub use crate::dialect::schema::policy;
+}
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use export::is_export;

@@ -83,6 +83,11 @@ impl Program {
         Self { rules, always, indexes }
     }
 
+    /// The rules, in file order.
+    pub(crate) fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
     /// The rules that may fire on this event, in file order, each once.
     pub(crate) fn candidates<'p>(&'p self, evaluation: &Evaluation<'_>) -> impl Iterator<Item = &'p Rule> {
         let mut numbers: Numbers = SmallVec::from_slice(&self.always);

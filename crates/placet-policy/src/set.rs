@@ -4,7 +4,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use placet_types::{Decision, DecisionId, Event, Field, Identity, Tier};
+use placet_types::{Decision, DecisionId, Event, Field, Identity, RuleRef, Tier};
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
@@ -12,7 +12,9 @@ use crate::combine::{Saying, TierVoice, combine};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::dialect;
 use crate::eval::Evaluation;
-use crate::ir::{DefaultVerdict, Truth, UnitKind};
+use crate::export;
+use crate::ir::{DefaultVerdict, Truth, Unit, UnitKind};
+use crate::lint;
 use crate::program::Program;
 use crate::rego::{RegoEvent, RegoInput, RegoOptions, RegoSet};
 use crate::request::Request;
@@ -70,9 +72,10 @@ impl PolicySet {
     ) -> Result<(Self, Diagnostics), Diagnostics> {
         let mut found = Vec::new();
         let mut tiers = Vec::new();
+        let files: Vec<(Tier, SourceFile)> = sources.iter().map(unexported).collect();
         for tier in [Tier::Core, Tier::Global, Tier::Project] {
             let files: Vec<&SourceFile> =
-                sources.iter().filter(|(of, _)| *of == tier).map(|(_, file)| file).collect();
+                files.iter().filter(|(of, _)| *of == tier).map(|(_, file)| file).collect();
             if !files.is_empty() || tier == Tier::Project {
                 let must_allow = match tier {
                     Tier::Core => false,
@@ -96,6 +99,15 @@ impl PolicySet {
     #[must_use]
     pub fn version(&self) -> &Arc<str> {
         &self.version
+    }
+
+    /// Every rule of the YAML files and its tier, in the order in which they are tried; defaults are no rules.
+    pub fn rules(&self) -> impl Iterator<Item = (Tier, &Arc<RuleRef>)> {
+        self.tiers.iter().flat_map(|tier| {
+            let programs =
+                std::iter::once(&tier.rules).chain(tier.matches.iter().map(|(program, _)| program));
+            programs.flat_map(Program::rules).map(|rule| (tier.tier, &rule.reference))
+        })
     }
 
     /// Decides one request.
@@ -143,8 +155,7 @@ impl TierSet {
         options: &LoadOptions,
         found: &mut Vec<Diagnostic>,
     ) -> Self {
-        let mut rules = Vec::new();
-        let mut matches = Vec::new();
+        let mut units = Vec::new();
         let mut rego_files = Vec::new();
         for file in files {
             if file.path.ends_with(".rego") {
@@ -156,7 +167,13 @@ impl TierSet {
                 found.push(Diagnostic::error("policy/file-name", file, Position::default(), message));
                 continue;
             }
-            let Some(unit) = dialect::load(file, found) else { continue };
+            units.extend(dialect::load(file, found).map(|unit| (*file, unit)));
+        }
+        let linted: Vec<(&SourceFile, &Unit)> = units.iter().map(|(file, unit)| (*file, unit)).collect();
+        found.extend(lint::lint(&linted));
+        let mut rules = Vec::new();
+        let mut matches = Vec::new();
+        for (_, unit) in units {
             match unit.kind {
                 UnitKind::Rules => rules.extend(unit.rules),
                 UnitKind::Match { default } => matches.push((Program::new(unit.rules), default)),
@@ -205,6 +222,16 @@ impl<'e> RegoQuestion<'e> {
         let event = RegoEvent { event_type: text(Field::EventType), transport: text(Field::Transport) };
         let now = text(Field::Now).and_then(|now| now.parse::<jiff::Timestamp>().ok());
         rego.voices(input, &event, now.map_or(0, jiff::Timestamp::as_nanosecond))
+    }
+}
+
+/// An exported file that nobody edited runs as the YAML it was made of. A guard stays one wherever its export
+/// lies; nothing that was exported as a guard grants.
+fn unexported((tier, file): &(Tier, SourceFile)) -> (Tier, SourceFile) {
+    let exported = if file.path.ends_with(".rego") { export::source_of(&file.text) } else { None };
+    match exported {
+        Some(exported) => (exported.tier.min(*tier), exported.source),
+        None => (*tier, file.clone()),
     }
 }
 

@@ -97,8 +97,11 @@ pub fn read(path: &Path) -> Result<SourceFile, FileError> {
     Ok(SourceFile::new(shown, text.strip_prefix('\u{feff}').unwrap_or(&text)))
 }
 
-/// Every file below a path, sorted; a file is itself.
-fn list(path: &Path) -> Result<Vec<PathBuf>, FileError> {
+/// Every file below a path, sorted, without names that begin with a dot; a file is itself.
+///
+/// # Errors
+/// [`FileError`] names the path.
+pub fn list(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     let mut files = Vec::new();
     walk(path, 0, &mut files)?;
     files.sort();

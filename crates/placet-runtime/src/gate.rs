@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::clock::{Clock, Interval, SystemClock};
 use crate::config::{Config, ConfigError, Mode};
 use crate::files::{self, FileError};
+use crate::refusal::new_id;
 
 /// How often files are looked at, at most.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
@@ -48,6 +49,24 @@ impl Default for GateOptions {
             reload: true,
             clock: Arc::new(SystemClock::default()),
         }
+    }
+}
+
+impl GateOptions {
+    /// How the policies are loaded under these options.
+    #[must_use]
+    pub fn load_options(&self) -> LoadOptions {
+        let config = &self.config;
+        let global_mode = match config.global.as_ref().map(|global| global.mode) {
+            Some(Mode::Grant) => GlobalMode::Grant,
+            Some(Mode::Guard) | None => GlobalMode::Guard,
+        };
+        let rego = RegoOptions {
+            strict: config.strict_rego,
+            allowed_builtins: config.allowed_builtins.iter().cloned().collect(),
+            ..RegoOptions::default()
+        };
+        LoadOptions { global_mode, deny_warnings: self.deny_warnings, rego }
     }
 }
 
@@ -105,8 +124,9 @@ impl Gate {
     /// # Errors
     /// [`GateError`] with everything that is wrong with them; a gate never opens on half a set.
     pub fn open(options: GateOptions) -> Result<Self, GateError> {
-        let sources = sources(&options)?;
-        let (set, findings) = load(&sources, &options).map_err(GateError::Policy)?;
+        let sources = read_sources(&options)?;
+        let (set, findings) =
+            PolicySet::load(&sources, &options.load_options()).map_err(GateError::Policy)?;
         let reload = Reload { fingerprint: fingerprint(&sources), failure: None, findings };
         Ok(Self {
             current: ArcSwap::from_pointee(Loaded { set, confirmed: Mutex::new(Instant::now()) }),
@@ -119,7 +139,12 @@ impl Gate {
     /// Decides one event under the policies of this moment.
     ///
     /// The event's `now` is kept when it has one; otherwise it is the clock's.
-    pub fn decide(&self, mut event: Event) -> Decision {
+    pub fn decide(&self, event: Event) -> Decision {
+        self.judge(event).0
+    }
+
+    /// As [`Gate::decide`], and returns the closed question that was decided beside the answer.
+    pub fn judge(&self, mut event: Event) -> (Decision, Request) {
         let given = event.get(Field::Now);
         let readable = given.as_str().is_some_and(|now| now.parse::<jiff::Timestamp>().is_ok());
         let bad_now = !given.is_null() && !readable;
@@ -130,20 +155,31 @@ impl Gate {
         self.register(&mut event);
         self.reload_if_due();
         let loaded = self.current.load();
-        let id = new_id();
+        let request = Request::new(event);
+        let decision = self.refuse(bad_now, &loaded).unwrap_or_else(|| loaded.set.decide(&request, new_id()));
+        (decision, request)
+    }
+
+    /// The denies that no policy is asked for.
+    fn refuse(&self, bad_now: bool, loaded: &Loaded) -> Option<Decision> {
+        let version = loaded.set.version();
         if bad_now {
             let reason = "the event's `now` is no time; write RFC 3339, for instance `2026-11-21T10:00:00Z`";
-            return refused(id, loaded.set.version().clone(), DenyCause::InvalidRequest, reason.into());
+            return Some(refused(new_id(), version.clone(), DenyCause::InvalidRequest, reason.into()));
         }
-        if let Some(limit) = self.options.config.max_policy_age_seconds
-            && loaded.confirmed.lock().elapsed() > Duration::from_secs(limit)
-        {
-            let reason = format!(
-                "the policies were last loaded more than {limit} seconds ago; repair the policy files"
-            );
-            return refused(id, loaded.set.version().clone(), DenyCause::PolicyTooOld, reason.into());
+        let limit = self.options.config.max_policy_age_seconds?;
+        if loaded.confirmed.lock().elapsed() <= Duration::from_secs(limit) {
+            return None;
         }
-        loaded.set.decide(&Request::new(event), id)
+        let reason =
+            format!("the policies were last loaded more than {limit} seconds ago; repair the policy files");
+        Some(refused(new_id(), version.clone(), DenyCause::PolicyTooOld, reason.into()))
+    }
+
+    /// The decision on something that is no event: a deny with the code `invalid_request`.
+    #[must_use]
+    pub fn refuse(&self, reason: &str) -> Decision {
+        refused(new_id(), self.policy_version(), DenyCause::InvalidRequest, reason.into())
     }
 
     /// The digest of the policies in force.
@@ -212,22 +248,19 @@ impl Gate {
     }
 
     fn reload(&self, state: &mut Reload) -> Result<(), GateError> {
-        let sources = sources(&self.options)?;
+        let sources = read_sources(&self.options)?;
         let fingerprint = fingerprint(&sources);
         if fingerprint == state.fingerprint {
             *self.current.load().confirmed.lock() = Instant::now();
             return Ok(());
         }
-        let (set, findings) = load(&sources, &self.options).map_err(GateError::Policy)?;
+        let (set, findings) =
+            PolicySet::load(&sources, &self.options.load_options()).map_err(GateError::Policy)?;
         tracing::info!(target: "placet::policy", version = %set.version(), "policies reloaded");
         self.current.store(Arc::new(Loaded { set, confirmed: Mutex::new(Instant::now()) }));
         *state = Reload { fingerprint, failure: None, findings };
         Ok(())
     }
-}
-
-fn new_id() -> DecisionId {
-    DecisionId(uuid::Uuid::now_v7().to_string().into())
 }
 
 /// A deny that no policy was asked for.
@@ -250,8 +283,12 @@ fn refused(
     }
 }
 
-/// Reads everything that the options name.
-fn sources(options: &GateOptions) -> Result<Vec<(Tier, SourceFile)>, GateError> {
+/// Reads everything that the options name, without loading it: the core bundle, the global tier, the project tier
+/// with its library modules.
+///
+/// # Errors
+/// [`GateError`] for a file that cannot be read, a library module that does not exist, or when there is no policy.
+pub fn read_sources(options: &GateOptions) -> Result<Vec<(Tier, SourceFile)>, GateError> {
     let config = &options.config;
     let mut sources = core_bundle::guards(&limits(config));
     if config.lifecycle.unwrap_or(true) {
@@ -288,22 +325,6 @@ fn limits(config: &Config) -> CoreLimits {
         blocked_plan_tools: given.blocked_plan_tools.unwrap_or(default.blocked_plan_tools),
         code_tools: given.code_tools.unwrap_or(default.code_tools),
     }
-}
-
-fn load(
-    sources: &[(Tier, SourceFile)],
-    options: &GateOptions,
-) -> Result<(PolicySet, Diagnostics), Diagnostics> {
-    let global_mode = match options.config.global.as_ref().map(|global| global.mode) {
-        Some(Mode::Grant) => GlobalMode::Grant,
-        Some(Mode::Guard) | None => GlobalMode::Guard,
-    };
-    let rego = RegoOptions {
-        strict: options.config.strict_rego,
-        allowed_builtins: options.config.allowed_builtins.iter().cloned().collect(),
-        ..RegoOptions::default()
-    };
-    PolicySet::load(sources, &LoadOptions { global_mode, deny_warnings: options.deny_warnings, rego })
 }
 
 /// A digest of paths and texts, to tell whether anything changed. Times are not trusted: editors, `rsync` and

@@ -87,6 +87,20 @@ pub enum DenyCause {
 }
 
 impl DenyCause {
+    /// Every cause.
+    pub const ALL: [Self; 10] = [
+        Self::Rule,
+        Self::Default,
+        Self::NoRuleMatched,
+        Self::PolicyError,
+        Self::PolicyUnavailable,
+        Self::PolicyTooOld,
+        Self::OpaConnectionFailure,
+        Self::EvaluatorFailure,
+        Self::InvalidRequest,
+        Self::CredentialValidation,
+    ];
+
     /// The stable code, as written in records and on wires.
     #[must_use]
     pub fn code(self) -> &'static str {

@@ -30,6 +30,12 @@ macro_rules! fields {
                 match self { $(Self::$variant => $path,)+ }
             }
 
+            /// What the field means, in one sentence.
+            #[must_use]
+            pub fn description(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),+).trim_ascii(),)+ }
+            }
+
             /// The field at a dotted path.
             #[must_use]
             pub fn at(path: &str) -> Option<Self> {

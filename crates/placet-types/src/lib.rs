@@ -7,6 +7,7 @@
 pub mod decision;
 pub mod event;
 pub mod json;
+pub mod schema;
 pub mod value;
 
 pub use decision::{

@@ -5,16 +5,29 @@
 
 pub use placet_policy::{
     Diagnostic, Diagnostics, GlobalMode, LoadOptions, PolicySet, Position, Request, Severity, SourceFile,
-    core_bundle, library,
+    core_bundle, export, library,
 };
 pub use placet_runtime::{
-    Clock, Config, ConfigError, FileError, FixedClock, Gate, GateError, GateOptions, SystemClock, config,
-    digest, files,
+    Clock, Config, ConfigError, FileError, FixedClock, Gate, GateError, GateOptions, OpaClient, OpaError,
+    OpaOptions, SystemClock, config, digest, files, read_sources, refusal, tiers,
 };
 pub use placet_types::{
-    Decision, DecisionId, DenyCause, Event, Field, Identity, JsonError, Object, ReviewerGroup, RiskTier,
-    RuleRef, Tier, TraceStep, UnknownLeaf, Value, Verdict, json,
+    Decision, DecisionId, DenyCause, Event, Field, Identity, InputSeen, JsonError, Object,
+    ParseRiskTierError, ReviewerGroup, RiskTier, RuleRef, Tier, TraceStep, UnknownLeaf, Value, Verdict, json,
 };
+
+/// The JSON Schemas of events, decisions and policy files, made from the types and tables that read them.
+pub mod schema {
+    pub use placet_policy::schema::policy;
+    pub use placet_types::schema::{decision, event};
+}
+
+/// Rego: queries and tests.
+pub mod rego {
+    pub use placet_policy::rego::{
+        QueryError, RegoOptions, TestOutcome, TestReport, TestResult, query, run_tests,
+    };
+}
 
 /// Content inspection: the prompt-injection sanitiser.
 pub mod content {

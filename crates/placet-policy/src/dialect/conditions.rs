@@ -36,7 +36,7 @@ pub(super) const OPERATORS: &[&str] = &[
 ];
 
 /// Longest regular expression of a policy, in characters.
-const MAX_REGEX_CHARS: usize = 4_000;
+pub(super) const MAX_REGEX_CHARS: usize = 4_000;
 
 /// Memory that one compiled regular expression may take, in bytes.
 const MAX_REGEX_BYTES: usize = 4 << 20;

@@ -18,13 +18,15 @@ use crate::source::Position;
 use crate::voice::Effect;
 use crate::yaml::{Key, Kind, Node};
 
-const TOP_KEYS: &[&str] = &["version", "defaults", "rules", "scope", "scope_id", "description"];
-const DEFAULT_KEYS: &[&str] = &["risk_level", "approval"];
-const RULE_KEYS: &[&str] =
+pub(super) const TOP_KEYS: &[&str] = &["version", "defaults", "rules", "scope", "scope_id", "description"];
+pub(super) const DEFAULT_KEYS: &[&str] = &["risk_level", "approval"];
+pub(super) const RULE_KEYS: &[&str] =
     &["name", "match", "risk_level", "approval", "conditions", "description", "reason"];
-const MATCH_KEYS: &[(&str, Field)] =
+/// Keys of a rule that only this dialect has.
+pub(super) const TELLING_KEYS: &[&str] = &["match", "approval", "risk_level", "conditions"];
+pub(super) const MATCH_KEYS: &[(&str, Field)] =
     &[("type", Field::Action), ("target", Field::Target), ("agent", Field::AgentId)];
-const CONDITION_KEYS: &[&str] = &[
+pub(super) const CONDITION_KEYS: &[&str] = &[
     "time_after",
     "time_before",
     "weekdays",

@@ -10,6 +10,7 @@ mod literal;
 mod match_dialect;
 mod reader;
 mod rules_dialect;
+pub(crate) mod schema;
 mod vocabulary;
 
 use crate::diagnostic::Diagnostic;
@@ -58,7 +59,7 @@ fn dialect(root: &Node, reader: &mut Reader<'_>) -> Option<Unit> {
         let Kind::Map(keys) = &rule.kind else { continue };
         for (key, _) in keys {
             score += match key.text.as_str() {
-                "match" | "approval" | "risk_level" | "conditions" => 1,
+                telling if match_dialect::TELLING_KEYS.contains(&telling) => 1,
                 "when" | "then" | "risk_tier" | "reviewers" => -1,
                 _ => 0,
             };

@@ -14,11 +14,12 @@ use crate::source::Position;
 use crate::voice::Effect;
 use crate::yaml::{Key, Kind, Node};
 
-const TOP_KEYS: &[&str] = &["version", "rules", "package", "description"];
-const RULE_KEYS: &[&str] = &["name", "when", "then", "reason", "risk_tier", "reviewers", "description"];
+pub(super) const TOP_KEYS: &[&str] = &["version", "rules", "package", "description"];
+pub(super) const RULE_KEYS: &[&str] =
+    &["name", "when", "then", "reason", "risk_tier", "reviewers", "description"];
 
 /// Longest rule name.
-const MAX_NAME_CHARS: usize = 64;
+pub(super) const MAX_NAME_CHARS: usize = 64;
 
 /// Reads a whole file.
 pub(super) fn read(root: &Node, reader: &mut Reader<'_>) -> Option<Unit> {

@@ -187,6 +187,13 @@ impl Builder<'_> {
             let found = Diagnostic::error("yaml/number", self.file, position, message);
             self.found.push(found.with_help("use a smaller number, or quote it to compare text"));
         }
+        if style == ScalarStyle::Plain
+            && ["yes", "no", "on", "off"].iter().any(|word| text.eq_ignore_ascii_case(word))
+        {
+            let message = format!("`{text}` is text here, not a boolean");
+            let found = Diagnostic::warning("lint/yaml-boolean", self.file, position, message);
+            self.found.push(found.with_help("write `true` or `false`, or quote it to compare text"));
+        }
         let node = Node { position, kind };
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
@@ -268,7 +275,7 @@ mod tests {
         let mut found = Vec::new();
         let file = SourceFile::new("p.yaml", text);
         let node = parse(&file, &mut found).expect("a document");
-        assert_eq!(found, []);
+        assert!(found.iter().all(|found| found.severity == crate::Severity::Warning), "{found:?}");
         match node.kind {
             Kind::List(items) => items.into_iter().map(|item| item.kind).collect(),
             other => vec![other],
