@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use placet_types::{Event, Field, Value};
 
-use crate::ir::{Expr, Literal, Members, Op, Operand, Path, Subject, Test, Text, Truth};
+use crate::ir::{Contained, Expr, Literal, Members, Op, Operand, Path, Subject, Test, Text, Truth};
 use crate::reading;
 
 /// One event with the normal forms computed so far.
@@ -141,10 +141,12 @@ impl<'e> Evaluation<'e> {
 
     fn holds(&self, value: &'e Value, op: &Op) -> Truth {
         match op {
+            // Booleans have no order.
+            Op::Order(..) if value.as_bool().is_some() => Truth::Unknown,
             Op::Order(order, operand) => self.order(value, operand, |ordering| order.holds(ordering)),
             Op::Eq(operand) => self.order(value, operand, std::cmp::Ordering::is_eq),
             Op::In(members) => self.is_member(value, members),
-            Op::Contains(literal) => self.contains(value, literal),
+            Op::Contains(contained) => self.contains(value, contained),
             Op::StartsWith(part) => self.text(value, part, |text, part| text.starts_with(part)),
             Op::EndsWith(part) => self.text(value, part, |text, part| text.ends_with(part)),
             Op::Glob(glob) => value.as_str().map_or(Truth::Unknown, |text| {
@@ -169,8 +171,7 @@ impl<'e> Evaluation<'e> {
         })
     }
 
-    /// Compares two scalars of one type; anything else is unknown. Booleans have no order, so every order
-    /// comparison of them but equality is unknown.
+    /// Compares two scalars of one type; anything else is unknown.
     fn order(
         &self,
         value: &'e Value,
@@ -247,12 +248,13 @@ impl<'e> Evaluation<'e> {
         }
     }
 
-    fn contains(&self, value: &'e Value, literal: &Literal) -> Truth {
-        match (value, literal) {
-            (Value::String(_), Literal::Text(part)) => {
-                self.text(value, part, |text, part| text.contains(part))
-            }
-            (Value::Array(items), _) => items
+    fn contains(&self, value: &'e Value, contained: &Contained) -> Truth {
+        match (value, &contained.whole) {
+            (Value::String(_), Literal::Text(_)) => contained
+                .part
+                .as_ref()
+                .map_or(Truth::Unknown, |part| self.text(value, part, |text, part| text.contains(part))),
+            (Value::Array(items), literal) => items
                 .iter()
                 .map(|item| self.order_literal(item, literal, std::cmp::Ordering::is_eq))
                 .max()

@@ -184,33 +184,33 @@ v1_among_f(r, n, r2, n2) if {
 	}
 }
 
-v1_contains_t(r, n, raw, normal) if {
+v1_contains_t(r, n, raw, part, _) if {
 	is_string(n)
 	contains(r, raw)
-	contains(n, normal)
+	contains(n, part)
 }
 
-v1_contains_t(r, n, raw, normal) if {
+v1_contains_t(r, n, raw, _, normal) if {
 	is_array(n)
 	some i, _ in n
 	r[i] == raw
 	n[i] == normal
 }
 
-v1_contains_t(r, n, raw, normal) if {
+v1_contains_t(r, n, raw, _, normal) if {
 	is_object(n)
 	some key, _ in r
 	key == raw
 	v1_has_key(r, normal)
 }
 
-v1_contains_f(r, n, raw, normal) if {
+v1_contains_f(r, n, raw, part, _) if {
 	is_string(n)
 	not contains(r, raw)
-	not contains(n, normal)
+	not contains(n, part)
 }
 
-v1_contains_f(r, n, raw, normal) if {
+v1_contains_f(r, n, raw, _, normal) if {
 	is_array(n)
 	every i, _ in n {
 		is_string(n[i])
@@ -219,7 +219,7 @@ v1_contains_f(r, n, raw, normal) if {
 	}
 }
 
-v1_contains_f(r, n, raw, normal) if {
+v1_contains_f(r, n, raw, _, normal) if {
 	is_object(n)
 	count({1 | some key, _ in r; key == raw}) == 0
 	not v1_has_key(r, normal)
@@ -244,6 +244,11 @@ v1_holds_f(r, value) if {
 		item != value
 	}
 }
+
+# A pattern in the spelling of this engine, where a word border needs two.
+v1_pattern(re2, _) := re2 if not regex.is_valid("(?-u:a)")
+
+v1_pattern(_, other) := other if regex.is_valid("(?-u:a)")
 
 v1_count(r, n) := count(r) if is_array(n)
 

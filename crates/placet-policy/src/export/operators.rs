@@ -9,7 +9,7 @@ use super::pattern;
 use super::text::{encoded, number, plain, set};
 use crate::clock::TimeWindow;
 use crate::glob::{self, Glob};
-use crate::ir::{Literal, Members, Op, Operand, Order, Subject, Test, Text};
+use crate::ir::{Contained, Literal, Members, Op, Operand, Order, Subject, Test, Text};
 
 impl Writer {
     /// The lines that hold where the test is true, or where it is false.
@@ -23,7 +23,7 @@ impl Writer {
             }
             Op::Eq(operand) => self.compare(&value, if wanted { "==" } else { "!=" }, operand, scope),
             Op::In(members) => self.member(&value, members, scope, wanted),
-            Op::Contains(literal) => vec![contains(&value, literal, wanted)],
+            Op::Contains(contained) => vec![contains(&value, contained, wanted)],
             Op::StartsWith(part) => parts(&value, part, "startswith", wanted),
             Op::EndsWith(part) => parts(&value, part, "endswith", wanted),
             Op::Glob(glob) => both(
@@ -125,8 +125,13 @@ impl Writer {
 
     fn matches(&mut self, value: &Forms, pattern: &str, wanted: bool) -> Lines {
         match pattern::for_re2(pattern) {
-            Ok(pattern) => {
-                let line = |text: &str| format!("regex.match({}, {text})", encoded(&pattern));
+            Ok(printed) => {
+                // Only `\b` needs two spellings: it is ASCII in RE2, and Unicode in the engine of other interpreters.
+                let argument = match printed.other {
+                    None => encoded(&printed.re2),
+                    Some(other) => format!("v1_pattern({}, {})", encoded(&printed.re2), encoded(&other)),
+                };
+                let line = |text: &str| format!("regex.match({argument}, {text})");
                 both(value, &line(&value.raw), &line(&value.unfolded), wanted)
             }
             Err(why) => {
@@ -214,13 +219,14 @@ fn call(name: &str, wanted: bool, arguments: &[&str]) -> String {
     format!("v1_{name}_{}({})", if wanted { "t" } else { "f" }, arguments.join(", "))
 }
 
-fn contains(value: &Forms, literal: &Literal, wanted: bool) -> String {
+fn contains(value: &Forms, contained: &Contained, wanted: bool) -> String {
     let Forms { raw, normal, .. } = value;
-    match literal {
-        Literal::Text(text) => {
-            call("contains", wanted, &[raw, normal, &encoded(&text.raw), &encoded(&text.normal)])
+    match (&contained.whole, &contained.part) {
+        (Literal::Text(whole), Some(part)) => {
+            let texts = [&whole.raw, &part.normal, &whole.normal].map(|text| encoded(text));
+            call("contains", wanted, &[raw, normal, &texts[0], &texts[1], &texts[2]])
         }
-        other => call("holds", wanted, &[raw, &plain(other).unwrap_or_default()]),
+        (other, _) => call("holds", wanted, &[raw, &plain(other).unwrap_or_default()]),
     }
 }
 
