@@ -229,6 +229,9 @@ impl<'e> Evaluation<'e> {
 
     /// Literals of another type than the value say nothing as long as one of its type is listed.
     fn is_member(&self, value: &'e Value, members: &Members) -> Truth {
+        if value.is_null() {
+            return Truth::Unknown;
+        }
         let equal = std::cmp::Ordering::is_eq;
         match members {
             Members::Literals(literals) => literals
