@@ -65,13 +65,6 @@
 	n[i] == normal
 }
 
-§_contains_t(r, n, raw, _, normal) if {
-	is_object(n)
-	some key, _ in r
-	key == raw
-	§_has_key(r, normal)
-}
-
 §_contains_f(r, n, raw, part, _) if {
 	is_string(n)
 	not contains(r, raw)
@@ -85,17 +78,6 @@
 		r[i] != raw
 		n[i] != normal
 	}
-}
-
-§_contains_f(r, n, raw, _, normal) if {
-	is_object(n)
-	count({1 | some key, _ in r; key == raw}) == 0
-	not §_has_key(r, normal)
-}
-
-§_has_key(r, normal) if {
-	some key, _ in r
-	object.get(input.norm.keys, key, key) == normal
 }
 
 §_holds_t(r, value) if {
