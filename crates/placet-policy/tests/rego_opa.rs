@@ -3,6 +3,8 @@
 //! Skipped, with a printed reason, when no `opa` is found through `PLACET_OPA`, the path or Go's binary folder.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may")]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

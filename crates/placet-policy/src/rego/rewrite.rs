@@ -111,14 +111,22 @@ impl Rewriter<'_> {
     }
 
     fn nodes(&mut self, nodes: Vec<Node<'_>>) {
+        // The expression that the statement at hand consists of.
+        let mut direct: Option<Ref<Expr>> = None;
         walk(nodes, &mut |node| match node {
             Node::Expression(expression) => {
                 if let Expr::Call { fcn, .. } = expression.as_ref() {
                     self.path(fcn);
                 }
                 self.operator(expression);
+                if !direct.iter().any(|statement| statement == expression) {
+                    self.membership(expression);
+                }
             }
             Node::Statement(statement) => {
+                if let Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } = &statement.literal {
+                    direct = Some(expr.clone());
+                }
                 if let Literal::SomeIn { collection, .. } = &statement.literal
                     && !is_collection(collection)
                 {
@@ -190,6 +198,17 @@ impl Rewriter<'_> {
         let spans = &self.parsed.spans;
         let (start, end) = spans.of(expression);
         self.wrap(start, end, function, vec![spans.of(lhs), spans.of(rhs)]);
+    }
+
+    /// As a value, membership of something undefined is undefined; the interpreter says false.
+    fn membership(&mut self, expression: &Ref<Expr>) {
+        if let Expr::Membership { key, value, collection, .. } = expression.as_ref() {
+            let function = if key.is_some() { "__placet.member_key(" } else { "__placet.member(" };
+            let spans = &self.parsed.spans;
+            let (start, end) = spans.of(expression);
+            let arguments = key.iter().chain([value, collection]).map(|part| spans.of(part)).collect();
+            self.wrap(start, end, function, arguments);
+        }
     }
 
     /// Replaces a range by a call of these arguments, as many lines long as before.

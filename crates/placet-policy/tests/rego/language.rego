@@ -187,3 +187,21 @@ l68 := z if { z := [w | some w in input.l; w != 2]; count(z) == 2 }
 
 l70 := sprintf("%v", [{"b": [1, "x"], "a": {3, 1}}])
 
+
+# membership as a value
+m01 := {"in": input.n in {4, 5}}
+m02 := x if { x := input.n in input.l }
+m03 := [x | x := input.n in [5]]
+m04 if { (input.n in {4, 5}) == false }
+m05 if { (1 in input.nothing) == false }
+m06 := f01(input.n in {5})
+f01(x) := [x]
+m07 := 1, 2 in input.l if true
+m08 := 7, 7 in {7, 8}
+m09 := 7, 8 in {7, 8}
+m10 := (1 in [1]) == (2 in [2])
+m11 := "w" in input.o
+m12 := 1 in "text"
+m13 if { not (input.n in {1}) == true }
+m14 if 5 in {input.n}
+m15 if { x := {1, input.n}; 5 in x }
