@@ -1,5 +1,6 @@
 //! A project folder and the command run in it, as a user runs it.
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its own part")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up fails")]
 
 use std::io::Write;
 use std::path::PathBuf;
