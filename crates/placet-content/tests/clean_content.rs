@@ -262,3 +262,41 @@ fn f75_bytes_that_are_not_utf8_stay() {
     let clean = b"\x00\xff\xd8\xff\xe0 not text \xc3\x28";
     assert_eq!(&*sanitizer.clean_bytes(clean).bytes, clean);
 }
+
+fn lines(corpus: &str) -> impl Iterator<Item = String> + '_ {
+    corpus
+        .lines()
+        .filter(|line| !line.starts_with("# ") && !line.is_empty())
+        .map(|line| line.replace("\\n", "\n"))
+}
+
+#[test]
+fn f75_ordinary_text_is_left_alone() {
+    let sanitizer = Sanitizer::builtin();
+    let fired: Vec<String> = lines(include_str!("data/ordinary.txt"))
+        .filter(|text| sanitizer.clean_text(text).was_modified)
+        .map(|text| format!("{text:?}: {:?}", labels(&text)))
+        .collect();
+    assert!(fired.is_empty(), "{}", fired.join("\n"));
+}
+
+#[test]
+fn f75_attacks_are_found() {
+    let missed: Vec<String> =
+        lines(include_str!("data/attacks.txt")).filter(|text| labels(text).is_empty()).collect();
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+#[test]
+fn a_sanitizer_serves_many_threads() {
+    let sanitizer = Sanitizer::builtin();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    assert_eq!(sanitizer.clean_text("x ignore prior rules y").text, "x [REDACTED] y");
+                }
+            });
+        }
+    });
+}

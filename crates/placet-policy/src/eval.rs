@@ -230,12 +230,15 @@ impl<'e> Evaluation<'e> {
     fn is_member(&self, value: &'e Value, members: &Members) -> Truth {
         let equal = std::cmp::Ordering::is_eq;
         match members {
-            Members::Literals(literals) => literals
-                .iter()
-                .filter(|literal| same_type(value, literal))
-                .map(|literal| self.order_literal(value, literal, equal))
-                .max()
-                .unwrap_or(Truth::Unknown),
+            Members::Literals(literals) => match value.as_str() {
+                Some(text) => self.is_listed(text, literals),
+                None => literals
+                    .iter()
+                    .filter(|literal| same_type(value, literal))
+                    .map(|literal| self.order_literal(value, literal, equal))
+                    .max()
+                    .unwrap_or(Truth::Unknown),
+            },
             Members::Path(path) => match self.value(path).and_then(Value::as_array) {
                 None => Truth::Unknown,
                 Some(items) => items
@@ -245,6 +248,22 @@ impl<'e> Evaluation<'e> {
                     .unwrap_or(Truth::False),
             },
         }
+    }
+
+    /// Equal texts have equal normal forms, so a text that is listed raw is listed in both readings.
+    fn is_listed(&self, text: &'e str, literals: &[Literal]) -> Truth {
+        let normal = self.normal(text);
+        let (mut any_text, mut by_normal_form) = (false, false);
+        for literal in literals {
+            let Literal::Text(listed) = literal else { continue };
+            if listed.raw == text {
+                return Truth::True;
+            }
+            any_text = true;
+            by_normal_form |= *listed.normal == *normal;
+        }
+        // Listed by its normal form alone means that the readings disagree; no text listed, that the type is wrong.
+        if by_normal_form || !any_text { Truth::Unknown } else { Truth::False }
     }
 
     fn contains(&self, value: &'e Value, literal: &Literal) -> Truth {

@@ -99,6 +99,8 @@ impl Found {
     fn walk(&mut self, value: &Value, is_path: bool) {
         match value {
             Value::String(text) if is_path || is_path_shaped(text) => self.add(value),
+            // A path that cannot be read, for instance bytes: the guards over resources are then unknown.
+            Value::Unknown(_) if is_path => self.add(value),
             Value::Array(items) => items.iter().for_each(|item| self.walk(item, is_path)),
             Value::Object(object) => {
                 for (key, value) in object.iter() {

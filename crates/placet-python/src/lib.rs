@@ -1,1 +1,44 @@
-//! The compiled module `placet._core`.
+//! The compiled module `placet._core`: what the Python package needs of the Rust crates, and nothing to decide.
+//!
+//! Everything here is private to the package `placet`; users import from there.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+mod bind;
+mod content;
+mod context;
+mod decision;
+mod diagnostic;
+mod error;
+mod evaluator;
+mod event;
+mod freeze;
+mod gate;
+mod opa;
+mod thaw;
+
+use pyo3::prelude::*;
+
+/// The module.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use crate::content::{SanitizedResponse, TextStream, clean, sanitize_tool_output, sanitize_tool_schema};
+    #[pymodule_export]
+    use crate::context::Context;
+    #[pymodule_export]
+    use crate::decision::{PolicyDecision, ResolutionStep, RuleRef};
+    #[pymodule_export]
+    use crate::diagnostic::Diagnostic;
+    #[pymodule_export]
+    use crate::evaluator::{adopt, combine_tiers, failure};
+    #[pymodule_export]
+    use crate::event::FrozenEvent;
+    #[pymodule_export]
+    use crate::gate::{Engine, Tool, freeze_call, freeze_event};
+    #[pymodule_export]
+    use crate::opa::Opa;
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals, reason = "Python's name for it")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}

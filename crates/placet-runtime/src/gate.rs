@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::clock::{Clock, Interval, SystemClock};
 use crate::config::{Config, ConfigError, Mode};
 use crate::files::{self, FileError};
+use crate::refusal::new_id;
 
 /// How often files are looked at, at most.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
@@ -138,7 +139,12 @@ impl Gate {
     /// Decides one event under the policies of this moment.
     ///
     /// The event's `now` is kept when it has one; otherwise it is the clock's.
-    pub fn decide(&self, mut event: Event) -> Decision {
+    pub fn decide(&self, event: Event) -> Decision {
+        self.judge(event).0
+    }
+
+    /// As [`Gate::decide`], and returns the closed question that was decided beside the answer.
+    pub fn judge(&self, mut event: Event) -> (Decision, Request) {
         let given = event.get(Field::Now);
         let readable = given.as_str().is_some_and(|now| now.parse::<jiff::Timestamp>().is_ok());
         let bad_now = !given.is_null() && !readable;
@@ -149,20 +155,26 @@ impl Gate {
         self.register(&mut event);
         self.reload_if_due();
         let loaded = self.current.load();
-        let id = new_id();
+        let request = Request::new(event);
+        let decision =
+            self.unasked(bad_now, &loaded).unwrap_or_else(|| loaded.set.decide(&request, new_id()));
+        (decision, request)
+    }
+
+    /// The denies that no policy is asked for.
+    fn unasked(&self, bad_now: bool, loaded: &Loaded) -> Option<Decision> {
+        let version = loaded.set.version();
         if bad_now {
             let reason = "the event's `now` is no time; write RFC 3339, for instance `2026-11-21T10:00:00Z`";
-            return refused(id, loaded.set.version().clone(), DenyCause::InvalidRequest, reason.into());
+            return Some(refused(new_id(), version.clone(), DenyCause::InvalidRequest, reason.into()));
         }
-        if let Some(limit) = self.options.config.max_policy_age_seconds
-            && loaded.confirmed.lock().elapsed() > Duration::from_secs(limit)
-        {
-            let reason = format!(
-                "the policies were last loaded more than {limit} seconds ago; repair the policy files"
-            );
-            return refused(id, loaded.set.version().clone(), DenyCause::PolicyTooOld, reason.into());
+        let limit = self.options.config.max_policy_age_seconds?;
+        if loaded.confirmed.lock().elapsed() <= Duration::from_secs(limit) {
+            return None;
         }
-        loaded.set.decide(&Request::new(event), id)
+        let reason =
+            format!("the policies were last loaded more than {limit} seconds ago; repair the policy files");
+        Some(refused(new_id(), version.clone(), DenyCause::PolicyTooOld, reason.into()))
     }
 
     /// The decision on something that is no event: a deny with the code `invalid_request`.
@@ -250,10 +262,6 @@ impl Gate {
         *state = Reload { fingerprint, failure: None, findings };
         Ok(())
     }
-}
-
-fn new_id() -> DecisionId {
-    DecisionId(uuid::Uuid::now_v7().to_string().into())
 }
 
 /// A deny that no policy was asked for.

@@ -9,8 +9,12 @@ pub mod config;
 pub mod digest;
 pub mod files;
 pub mod gate;
+pub mod opa;
+pub mod refusal;
+pub mod tiers;
 
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use config::{Config, ConfigError};
 pub use files::FileError;
 pub use gate::{Gate, GateError, GateOptions, read_sources};
+pub use opa::{OpaClient, OpaError, OpaOptions};

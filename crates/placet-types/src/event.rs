@@ -26,7 +26,7 @@ macro_rules! fields {
 
             /// The dotted path of the field in the document.
             #[must_use]
-            pub fn path(self) -> &'static str {
+            pub const fn path(self) -> &'static str {
                 match self { $(Self::$variant => $path,)+ }
             }
 
@@ -144,15 +144,58 @@ fields! {
 /// How many fields stand at the top of the document; they come first.
 const TOP_FIELDS: usize = Field::SessionId as usize;
 
-impl Field {
-    /// The name of the field within a group; `None` when it belongs to another.
-    fn in_group(self, prefix: &str) -> Option<&'static str> {
-        self.path().strip_prefix(prefix)?.strip_prefix('.')
+/// The name of each field within its group.
+const NAMES: [&str; FIELDS] = names();
+
+const fn names() -> [&'static str; FIELDS] {
+    let mut names = [""; FIELDS];
+    let mut index = 0;
+    while index < FIELDS {
+        names[index] = after_dot(Field::ALL[index].path());
+        index += 1;
+    }
+    names
+}
+
+const fn after_dot(path: &'static str) -> &'static str {
+    let bytes = path.as_bytes();
+    let mut index = 0;
+    while index < bytes.len() {
+        if bytes[index] == b'.' {
+            return path.split_at(index + 1).1;
+        }
+        index += 1;
+    }
+    path
+}
+
+/// An object that groups fields, and which fields those are.
+struct Group {
+    prefix: &'static str,
+    first: Field,
+    last: Field,
+}
+
+/// The objects that group fields.
+const GROUPS: [Group; 3] = [
+    Group { prefix: "context", first: Field::SessionId, last: Field::Attributes },
+    Group { prefix: "session", first: Field::SessionSelfId, last: Field::ToolHistory },
+    Group { prefix: "parent", first: Field::ParentDepth, last: Field::ParentSelfSessionId },
+];
+
+impl Group {
+    /// The fields of the group.
+    fn fields(&self) -> &'static [Field] {
+        Field::ALL.get(self.first as usize..=self.last as usize).unwrap_or_default()
     }
 }
 
-/// The objects that group fields, with their prefix.
-const GROUPS: [&str; 3] = ["context", "session", "parent"];
+/// Finds a key among fields; keys mostly come in document order, so the search begins at `expected`.
+fn find(fields: &'static [Field], expected: usize, key: &str) -> Option<Field> {
+    let named = |field: &&Field| NAMES.get(**field as usize) == Some(&key);
+    let (before, after) = fields.split_at(expected.min(fields.len()));
+    after.iter().find(named).or_else(|| before.iter().find(named)).copied()
+}
 
 /// Pairs of fields that say the same in the two vocabularies: the second is filled from the first and back.
 const TWINS: [(Field, Field); 5] = [
@@ -292,8 +335,8 @@ impl Serialize for Event {
         }
         out.serialize_entry("tool", self.get(Field::ToolName))?;
         out.serialize_entry("plan", &Plan { steps: self.get(Field::Steps) })?;
-        for prefix in GROUPS {
-            out.serialize_entry(prefix, &Group { event: self, prefix })?;
+        for group in &GROUPS {
+            out.serialize_entry(group.prefix, &GroupOf { event: self, group })?;
         }
         out.end()
     }
@@ -304,18 +347,16 @@ struct Plan<'a> {
     steps: &'a Value,
 }
 
-struct Group<'a> {
+struct GroupOf<'a> {
     event: &'a Event,
-    prefix: &'static str,
+    group: &'static Group,
 }
 
-impl Serialize for Group<'_> {
+impl Serialize for GroupOf<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut out = serializer.serialize_map(None)?;
-        for field in Field::ALL {
-            if let Some(name) = field.in_group(self.prefix) {
-                out.serialize_entry(name, self.event.get(*field))?;
-            }
+        for field in self.group.fields() {
+            out.serialize_entry(NAMES.get(*field as usize).unwrap_or(&""), self.event.get(*field))?;
         }
         out.end()
     }
@@ -350,10 +391,9 @@ impl<'de> Visitor<'de> for EventSeed {
                     let value = entries.next_value_seed(ValueSeed { depth: 1 })?;
                     fill(&mut event, field, value, field.path())?;
                 }
-                Top::Group(group) => {
-                    seen.once_other(group)?;
-                    let prefix = GROUPS.get(group).copied().unwrap_or_default();
-                    entries.next_value_seed(GroupSeed { event: &mut event, prefix })?;
+                Top::Group(number, group) => {
+                    seen.once_other(number)?;
+                    entries.next_value_seed(GroupSeed { event: &mut event, group })?;
                 }
                 Top::Tool => {
                     seen.once_other(3)?;
@@ -376,8 +416,8 @@ impl<'de> Visitor<'de> for EventSeed {
 /// A key at the top of the document.
 enum Top {
     Field(Field),
-    /// One of [`GROUPS`].
-    Group(usize),
+    /// One of [`GROUPS`], with its number.
+    Group(usize, &'static Group),
     Tool,
     Plan,
     Norm,
@@ -404,17 +444,13 @@ impl Visitor<'_> for TopSeed {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<Top, E> {
-        let (before, after) = Field::ALL.split_at(self.expected.min(TOP_FIELDS));
-        let fields = after.iter().chain(before);
-        if let Some(field) =
-            fields.filter(|field| (**field as usize) < TOP_FIELDS).find(|field| field.path() == key)
-        {
-            return Ok(Top::Field(*field));
+        if let Some(field) = find(Field::ALL.get(..TOP_FIELDS).unwrap_or_default(), self.expected, key) {
+            return Ok(Top::Field(field));
+        }
+        if let Some((number, group)) = GROUPS.iter().enumerate().find(|(_, group)| group.prefix == key) {
+            return Ok(Top::Group(number, group));
         }
         match key {
-            "context" => Ok(Top::Group(0)),
-            "session" => Ok(Top::Group(1)),
-            "parent" => Ok(Top::Group(2)),
             "tool" => Ok(Top::Tool),
             "plan" => Ok(Top::Plan),
             "norm" => Ok(Top::Norm),
@@ -425,7 +461,7 @@ impl Visitor<'_> for TopSeed {
 
 /// A key of one of the groups; the search begins behind the last one, as for top keys.
 struct GroupKeySeed {
-    prefix: &'static str,
+    group: &'static Group,
     expected: usize,
 }
 
@@ -441,17 +477,11 @@ impl Visitor<'_> for GroupKeySeed {
     type Value = Field;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "a field of `{}`", self.prefix)
+        write!(formatter, "a field of `{}`", self.group.prefix)
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<Field, E> {
-        let (before, after) = Field::ALL.split_at(self.expected.min(FIELDS));
-        after
-            .iter()
-            .chain(before)
-            .find(|field| field.in_group(self.prefix) == Some(key))
-            .copied()
-            .ok_or_else(|| unknown_key(self.prefix, key))
+        find(self.group.fields(), self.expected, key).ok_or_else(|| unknown_key(self.group.prefix, key))
     }
 }
 
@@ -484,7 +514,7 @@ fn set_plan<E: Error>(event: &mut Event, plan: &Value) -> Result<(), E> {
 
 struct GroupSeed<'a> {
     event: &'a mut Event,
-    prefix: &'static str,
+    group: &'static Group,
 }
 
 impl<'de> DeserializeSeed<'de> for GroupSeed<'_> {
@@ -499,7 +529,7 @@ impl<'de> Visitor<'de> for GroupSeed<'_> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "`{}` to be an object or null", self.prefix)
+        write!(formatter, "`{}` to be an object or null", self.group.prefix)
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
@@ -508,9 +538,9 @@ impl<'de> Visitor<'de> for GroupSeed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         let mut seen = Seen::default();
-        let mut expected = TOP_FIELDS;
-        while let Some(field) = entries.next_key_seed(GroupKeySeed { prefix: self.prefix, expected })? {
-            expected = field as usize + 1;
+        let mut expected = 0;
+        while let Some(field) = entries.next_key_seed(GroupKeySeed { group: self.group, expected })? {
+            expected = field as usize + 1 - self.group.first as usize;
             seen.once(field)?;
             let value = entries.next_value_seed(ValueSeed { depth: 2 })?;
             self.event.set(field, value);

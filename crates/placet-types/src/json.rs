@@ -51,7 +51,11 @@ pub(crate) fn read<'de, S: DeserializeSeed<'de>>(text: &'de [u8], seed: S) -> Re
     if text.len() > MAX_BYTES {
         return Err(JsonError::TooLarge { actual_bytes: text.len() });
     }
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    // Checking the whole text once is cheaper than checking every string in it.
+    let text = std::str::from_utf8(text).map_err(|error| JsonError::Refused {
+        message: format!("the JSON text is not UTF-8: {error}; send UTF-8"),
+    })?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let refused = |error: serde_json::Error| JsonError::Refused { message: error.to_string() };
     let value = seed.deserialize(&mut deserializer).map_err(refused)?;
     deserializer.end().map_err(refused)?;

@@ -8,12 +8,12 @@ pub use placet_policy::{
     core_bundle, export, library,
 };
 pub use placet_runtime::{
-    Clock, Config, ConfigError, FileError, FixedClock, Gate, GateError, GateOptions, SystemClock, config,
-    digest, files, read_sources,
+    Clock, Config, ConfigError, FileError, FixedClock, Gate, GateError, GateOptions, OpaClient, OpaError,
+    OpaOptions, SystemClock, config, digest, files, read_sources, refusal, tiers,
 };
 pub use placet_types::{
-    Decision, DecisionId, DenyCause, Event, Field, Identity, InputSeen, JsonError, Object, ReviewerGroup,
-    RiskTier, RuleRef, Tier, TraceStep, UnknownLeaf, Value, Verdict, json,
+    Decision, DecisionId, DenyCause, Event, Field, Identity, InputSeen, JsonError, Object,
+    ParseRiskTierError, ReviewerGroup, RiskTier, RuleRef, Tier, TraceStep, UnknownLeaf, Value, Verdict, json,
 };
 
 /// The JSON Schemas of events, decisions and policy files, made from the types and tables that read them.

@@ -1,0 +1,48 @@
+//! What other evaluators answer, as decisions.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use placet::{DenyCause, refusal, tiers};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::decision::PolicyDecision;
+use crate::event::FrozenEvent;
+
+/// The deny when an evaluator failed; `code` is `evaluator_failure` or `opa_connection_failure`.
+#[pyfunction]
+pub(crate) fn failure(code: &str, reason: &str, event: &FrozenEvent) -> PyResult<PolicyDecision> {
+    let causes = [DenyCause::EvaluatorFailure, DenyCause::OpaConnectionFailure];
+    let cause = causes.into_iter().find(|cause| cause.code() == code);
+    let cause = cause.ok_or_else(|| PyValueError::new_err(format!("`{code}` is no code of a failure")))?;
+    Ok(event.decided(refusal::failure(cause, reason, "".into())))
+}
+
+/// Takes over what an evaluator answered: under an id of its own, or as a deny when it is no decision.
+#[pyfunction]
+pub(crate) fn adopt(
+    answer: &Bound<'_, PyAny>,
+    evaluator: &str,
+    event: &FrozenEvent,
+) -> PyResult<PolicyDecision> {
+    let Ok(given) = answer.cast_exact::<PolicyDecision>() else {
+        let found = answer.get_type().name()?;
+        let reason = format!("the evaluator {evaluator} returned {found}; it must return a PolicyDecision");
+        return failure(DenyCause::EvaluatorFailure.code(), &reason, event);
+    };
+    let mut decision = given.get().decision().clone();
+    decision.decision_id = refusal::new_id();
+    if decision.policy_version.is_empty() {
+        decision.policy_version = format!("evaluator:{evaluator}").into();
+    }
+    Ok(event.decided(decision))
+}
+
+/// Combines the answers of two tiers; the second is `None` when it was not asked.
+#[pyfunction]
+pub(crate) fn combine_tiers(
+    global: &PolicyDecision,
+    project: Option<&PolicyDecision>,
+    event: &FrozenEvent,
+) -> PolicyDecision {
+    event.decided(tiers::combine(global.decision(), project.map(PolicyDecision::decision)))
+}

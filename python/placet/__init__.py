@@ -1,0 +1,68 @@
+"""Placet: a governance runtime for AI agents. An agent proposes; Placet decides; nothing happens without a placet."""
+
+from ._core import (
+    Diagnostic,
+    PolicyDecision,
+    ResolutionStep,
+    RuleRef,
+    SanitizedResponse,
+    __version__,
+    sanitize_tool_output,
+    sanitize_tool_schema,
+)
+from ._errors import (
+    ConfigError,
+    EventError,
+    GovernanceError,
+    NotAvailableError,
+    OPAConnectionError,
+    PlacetError,
+    PolicyError,
+    ToolError,
+)
+from ._evaluators import HierarchicalEvaluator, OPAClient
+from ._gate import PolicyGate
+from ._governed import governed
+from ._models import (
+    Action,
+    Approval,
+    GovernanceEvent,
+    PolicyEvaluator,
+    PolicyInput,
+    RiskLevel,
+    RiskTier,
+    SessionContext,
+    ToolCallInput,
+)
+
+__all__ = [
+    "Action",
+    "Approval",
+    "ConfigError",
+    "Diagnostic",
+    "EventError",
+    "GovernanceError",
+    "GovernanceEvent",
+    "HierarchicalEvaluator",
+    "NotAvailableError",
+    "OPAClient",
+    "OPAConnectionError",
+    "PlacetError",
+    "PolicyDecision",
+    "PolicyError",
+    "PolicyEvaluator",
+    "PolicyGate",
+    "PolicyInput",
+    "ResolutionStep",
+    "RiskLevel",
+    "RiskTier",
+    "RuleRef",
+    "SanitizedResponse",
+    "SessionContext",
+    "ToolCallInput",
+    "ToolError",
+    "__version__",
+    "governed",
+    "sanitize_tool_output",
+    "sanitize_tool_schema",
+]

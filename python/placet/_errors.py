@@ -1,0 +1,71 @@
+"""The exceptions. Each carries a stable `code`; its text says what failed and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._core import Diagnostic, PolicyDecision
+
+
+class PlacetError(Exception):
+    """Base of everything that Placet raises itself."""
+
+    code: str = "placet_error"
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+
+
+class GovernanceError(PlacetError):
+    """A governed action that may not happen; its text says so, `decision` says why."""
+
+    def __init__(self, message: str, decision: PolicyDecision) -> None:
+        super().__init__(message, decision.code)
+        self.decision = decision
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.decision)
+
+
+class PolicyError(PlacetError, ValueError):
+    """Policies that cannot be used; `diagnostics` holds every finding with file, line and column."""
+
+    def __init__(
+        self, message: str, code: str = "policy_invalid", diagnostics: Sequence[Diagnostic] = ()
+    ) -> None:
+        super().__init__(message, code)
+        self.diagnostics = tuple(diagnostics)
+
+
+class ConfigError(PlacetError, ValueError):
+    """A configuration that cannot be used."""
+
+    code = "config_invalid"
+
+
+class EventError(PlacetError, ValueError):
+    """An event that is no event document."""
+
+    code = "event_invalid"
+
+
+class OPAConnectionError(PlacetError, ConnectionError):
+    """An OPA server that cannot be asked. An evaluator that raises it makes the gate deny."""
+
+    code = "opa_connection_failure"
+
+
+class ToolError(PlacetError):
+    """Stands in for a tool's own exception whose text held a prompt injection and could not be cleaned in place."""
+
+    code = "tool_error"
+
+
+class NotAvailableError(PlacetError, NotImplementedError):
+    """Something that this version does not have."""
+
+    code = "not_available"

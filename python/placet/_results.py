@@ -1,0 +1,143 @@
+"""What a tool returns, cleaned of prompt injection: values, exceptions and streams."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, Generator
+from typing import Any
+
+from . import _core
+from ._errors import PlacetError, ToolError
+
+_MAX_CHAIN = 16
+
+
+class Cleaner:
+    """Cleans results, or passes everything through when cleaning is switched off."""
+
+    def __init__(self, enabled: bool) -> None:
+        self._enabled = enabled
+
+    def result(self, value: Any) -> Any:
+        """The value to hand on: the same object when nothing was found in it."""
+        if not self._enabled:
+            return value
+        kind = type(value)
+        if kind in _PLAIN:
+            return value
+        if inspect.isgenerator(value):
+            return self.generator(value)
+        if inspect.isasyncgen(value):
+            return self.async_generator(value)
+        if inspect.iscoroutine(value):
+            return self._awaited(value)
+        return _core.clean(value)
+
+    async def _awaited(self, coroutine: Any) -> Any:
+        try:
+            value = await coroutine
+        except Exception as error:
+            raise self.exception(error)  # noqa: B904
+        return self.result(value)
+
+    def exception(self, error: Exception) -> Exception:
+        """The exception to raise: the same one with clean texts, or one that stands in for it."""
+        if not self._enabled or isinstance(error, PlacetError):
+            return error
+        link: BaseException | None = error
+        for _ in range(_MAX_CHAIN):
+            if link is None:
+                break
+            _clean_in_place(link)
+            link = link.__cause__ or link.__context__
+        text = _text(error)
+        clean = _core.clean(text)
+        if clean == text:
+            return error
+        stand_in = ToolError(f"{type(error).__name__}: {clean}")
+        stand_in.__suppress_context__ = True
+        return stand_in
+
+    def generator(self, source: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        """Cleans what a generator yields: text as one stream, which holds some of it back, values one by one."""
+        if not self._enabled:
+            return (yield from source)
+        stream = _core.TextStream()
+        sent: Any = None
+        thrown: BaseException | None = None
+        try:
+            while True:
+                try:
+                    item = source.send(sent) if thrown is None else source.throw(thrown)
+                except StopIteration as stop:
+                    if rest := stream.finish():
+                        yield rest
+                    return self.result(stop.value)
+                except Exception as error:
+                    raise self.exception(error)  # noqa: B904
+                sent = thrown = None
+                for ready in _ready(stream, item):
+                    try:
+                        sent = yield ready
+                    except GeneratorExit:
+                        raise
+                    except BaseException as error:
+                        thrown = error
+        finally:
+            source.close()
+
+    async def async_generator(self, source: AsyncGenerator[Any, Any]) -> AsyncGenerator[Any, Any]:
+        """As `generator`, for asynchronous ones."""
+        stream = _core.TextStream() if self._enabled else None
+        sent: Any = None
+        thrown: BaseException | None = None
+        try:
+            while True:
+                try:
+                    item = await (source.asend(sent) if thrown is None else source.athrow(thrown))
+                except StopAsyncIteration:
+                    if stream is not None and (rest := stream.finish()):
+                        yield rest
+                    return
+                except Exception as error:
+                    raise self.exception(error)  # noqa: B904
+                sent = thrown = None
+                for ready in [item] if stream is None else _ready(stream, item):
+                    try:
+                        sent = yield ready
+                    except GeneratorExit:
+                        raise
+                    except BaseException as error:
+                        thrown = error
+        finally:
+            await source.aclose()
+
+
+_PLAIN = frozenset({type(None), bool, int, float, complex})
+
+
+def _ready(stream: _core.TextStream, item: Any) -> list[Any]:
+    """What can be yielded now. A value that is no text ends the text before it."""
+    if type(item) is str:
+        text = stream.push(item)
+        return [text] if text else []
+    rest = stream.finish()
+    return [rest, _core.clean(item)] if rest else [_core.clean(item)]
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
+def _clean_in_place(error: BaseException) -> None:
+    args = _core.clean(error.args)
+    if args is not error.args:
+        error.args = args
+    notes = getattr(error, "__notes__", None)
+    if isinstance(notes, list):
+        clean = _core.clean(notes)
+        if clean is not notes:
+            notes[:] = clean
