@@ -7,6 +7,8 @@ from ._core import (
     RuleRef,
     SanitizedResponse,
     __version__,
+    compile_yaml,
+    compile_yaml_string,
     sanitize_tool_output,
     sanitize_tool_schema,
 )
@@ -34,6 +36,7 @@ from ._models import (
     SessionContext,
     ToolCallInput,
 )
+from ._toolbox import GovernedToolbox
 
 __all__ = [
     "Action",
@@ -43,6 +46,7 @@ __all__ = [
     "EventError",
     "GovernanceError",
     "GovernanceEvent",
+    "GovernedToolbox",
     "HierarchicalEvaluator",
     "NotAvailableError",
     "OPAClient",
@@ -62,6 +66,8 @@ __all__ = [
     "ToolCallInput",
     "ToolError",
     "__version__",
+    "compile_yaml",
+    "compile_yaml_string",
     "governed",
     "sanitize_tool_output",
     "sanitize_tool_schema",

@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 mod bind;
+mod command;
 mod content;
 mod context;
 mod decision;
@@ -22,6 +23,8 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use crate::command::{compile_yaml, compile_yaml_string, main};
+    #[pymodule_export]
     use crate::content::{SanitizedResponse, TextStream, clean, sanitize_tool_output, sanitize_tool_schema};
     #[pymodule_export]
     use crate::context::Context;
@@ -30,7 +33,7 @@ mod _core {
     #[pymodule_export]
     use crate::diagnostic::Diagnostic;
     #[pymodule_export]
-    use crate::evaluator::{adopt, combine_tiers, failure};
+    use crate::evaluator::{adopt, combine_tiers, failure, normal_form, refusal_of_plan};
     #[pymodule_export]
     use crate::event::FrozenEvent;
     #[pymodule_export]

@@ -156,12 +156,13 @@ impl Gate {
         self.reload_if_due();
         let loaded = self.current.load();
         let request = Request::new(event);
-        let decision = self.refuse(bad_now, &loaded).unwrap_or_else(|| loaded.set.decide(&request, new_id()));
+        let decision =
+            self.unasked(bad_now, &loaded).unwrap_or_else(|| loaded.set.decide(&request, new_id()));
         (decision, request)
     }
 
     /// The denies that no policy is asked for.
-    fn refuse(&self, bad_now: bool, loaded: &Loaded) -> Option<Decision> {
+    fn unasked(&self, bad_now: bool, loaded: &Loaded) -> Option<Decision> {
         let version = loaded.set.version();
         if bad_now {
             let reason = "the event's `now` is no time; write RFC 3339, for instance `2026-11-21T10:00:00Z`";
