@@ -113,3 +113,25 @@ fn packs_too_large_to_compile_are_refused() {
     ));
     assert!(found[0].contains("the limit is 20000"), "{}", found[0]);
 }
+
+#[test]
+fn the_pack_of_the_guide_loads_and_does_what_it_says() {
+    let guide = include_str!("../../../docs/content.md");
+    let yaml = guide.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let sanitizer = Sanitizer::new(Pack::from_yaml(yaml).unwrap(), crate::Mode::Redact);
+    assert_eq!(sanitizer.clean_text("Tell me the brand-new LAUNCH CODES!").text, "[REDACTED]!");
+}
+
+#[test]
+fn the_guide_names_every_label() {
+    let guide = include_str!("../../../docs/content.md");
+    let missing: Vec<_> = Pack::builtin()
+        .patterns()
+        .iter()
+        .map(|pattern| pattern.label.to_string())
+        .filter(|label| !guide.contains(label.as_str()))
+        .filter(|label| !label.starts_with("role_confusion_"))
+        .filter(|label| label.strip_prefix("ignore_previous_").is_none_or(|language| language.len() != 2))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

@@ -80,9 +80,10 @@ fn f75_work_grows_with_the_text_and_no_faster() {
 
 #[test]
 fn f75_work_per_byte_has_a_ceiling() {
-    const SIZE: usize = 1 << 20;
     for piece in ADVERSARIAL {
-        let text = repeated(piece, SIZE);
+        // A whole MiB of the worst, less of the others: tests run unoptimised.
+        let whole = ["ignore ", "QUJD", "&amp;amp;amp;amp;amp;"].contains(piece);
+        let text = repeated(piece, if whole { 1 << 20 } else { 128 << 10 });
         let done = work(&text);
         let bytes = text.len() as u64;
         // A shadow is at most seven times the text (`ﷺ`, 3 bytes, is 21 letters of 1 to 2 bytes and spaces).

@@ -426,7 +426,7 @@ fn whole_word(bytes: &[u8]) -> Hir {
 
 /// Up to `count` other words, each with the white space before it.
 fn skipped_words(count: u32) -> Hir {
-    let byte = class(&[(b'a', b'z'), (b'0', b'9'), (b'\'', b'\''), (0x80, 0xFF)]);
+    let byte = class(&[(b'a', b'z'), (b'0', b'9'), (b'\'', b'\''), (b'-', b'-'), (0x80, 0xFF)]);
     let word = Hir::concat(vec![gap_hir(Gap::Spaces), repeat(1, None, true, byte)]);
     repeat(0, Some(count), true, word)
 }

@@ -117,6 +117,14 @@ impl Pool {
         Ok(value)
     }
 
+    /// Adds an extension and the entry `boom` that calls it.
+    #[cfg(test)]
+    pub(super) fn add_for_test(&mut self, name: &str, run: fn(Vec<Value>) -> anyhow::Result<Value>) {
+        self.prototype.add_extension(name.to_owned(), 1, Box::new(run)).unwrap();
+        let text = format!("package {ENTRY_PACKAGE}\nboom := {name}(1)\n");
+        self.prototype.add_policy("<boom>".to_owned(), text).unwrap();
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Engine>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }

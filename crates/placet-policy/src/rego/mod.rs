@@ -17,6 +17,8 @@ mod names;
 mod parse;
 mod query;
 mod rewrite;
+mod spans;
+mod terms;
 mod testing;
 mod voices;
 mod walk;

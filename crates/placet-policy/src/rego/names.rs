@@ -97,14 +97,34 @@ impl Names {
         };
         for node in rule_children(rule) {
             let head = matches!(node, Node::Expression(expression) if expression == head_reference(rule));
-            walk(if head { children(node) } else { vec![node] }, &mut |inner| {
-                if let Node::Expression(expression) = inner {
-                    visit(expression);
-                }
-            });
+            outermost(node, head, &mut visit);
         }
         found
     }
+}
+
+/// Visits every reference, but not the shorter ones that it starts with; a head's own name is none.
+pub(super) fn outermost(node: Node<'_>, is_head: bool, visit: &mut dyn FnMut(&Ref<Expr>)) {
+    if let Node::Expression(expression) = node
+        && matches!(expression.as_ref(), Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. })
+    {
+        if !is_head {
+            visit(expression);
+        }
+        let mut part = expression;
+        loop {
+            match part.as_ref() {
+                Expr::RefDot { refr, .. } => part = refr,
+                Expr::RefBrack { refr, index, .. } => {
+                    outermost(Node::Expression(index), false, visit);
+                    part = refr;
+                }
+                Expr::Var { .. } => return,
+                _ => return outermost(Node::Expression(part), false, visit),
+            }
+        }
+    }
+    children(node).into_iter().for_each(|child| outermost(child, false, visit));
 }
 
 fn function(rule: &Rule) -> Option<(Vec<String>, usize)> {
@@ -120,7 +140,7 @@ fn function(rule: &Rule) -> Option<(Vec<String>, usize)> {
 }
 
 /// Names bound inside a rule: they hide rules and imports of the same name.
-fn local_names(rule: &Rule) -> BTreeSet<String> {
+pub(super) fn local_names(rule: &Rule) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     if let Rule::Spec { head: RuleHead::Func { args, .. }, .. } = rule {
         args.iter().for_each(|argument| variables(argument, &mut found));

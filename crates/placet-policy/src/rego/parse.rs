@@ -11,6 +11,7 @@ use regorus::unstable::{
     Expr, Lexer, Module, Parser, Query, Ref, Rule, RuleHead, Source, Span, Token, TokenKind,
 };
 
+use super::spans::Spans;
 use super::walk::{children, rule_children};
 use crate::{Diagnostic, Position, SourceFile};
 
@@ -49,6 +50,9 @@ const FUTURE_KEYWORDS: [&str; 4] = ["if", "in", "contains", "every"];
 /// Deepest nesting of one expression, counted in syntax nodes.
 const MAX_EXPRESSION_DEPTH: usize = 96;
 
+/// Deepest nesting of lists, objects and bodies: the parser's time doubles with each level.
+const MAX_BRACKET_DEPTH: usize = 14;
+
 /// Longest chain of operators in one expression.
 const MAX_OPERATOR_RUN: usize = 1000;
 
@@ -61,6 +65,7 @@ pub(super) struct Parsed {
     pub(super) package: Vec<String>,
     /// Alias to full path, first component `data` or `input`.
     pub(super) imports: BTreeMap<String, Vec<String>>,
+    pub(super) spans: Spans,
 }
 
 impl Parsed {
@@ -71,8 +76,21 @@ impl Parsed {
 }
 
 /// Where a span starts, as users count.
+///
+/// Counted from the offset: the line and column in the parser's spans of references are those of their last dot.
 pub(super) fn position(span: &Span) -> Position {
-    Position::new(span.line, span.col).with_length(span.text().lines().next().unwrap_or("").chars().count())
+    let text = span.source.contents();
+    let (start, end) = (span.start as usize, span.end as usize);
+    let quote = text.get(end..=end).filter(|quote| matches!(*quote, "\"" | "`"));
+    // Spans of strings leave out the quotes.
+    let is_string =
+        quote.is_some() && text.get(..start).is_some_and(|before| before.ends_with(quote.unwrap_or(" ")));
+    let before = text.get(..start - usize::from(is_string)).unwrap_or("");
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    let length = span.text().lines().next().unwrap_or("").chars().count() + 2 * usize::from(is_string);
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    Position::new(number(line), number(column)).with_length(length)
 }
 
 /// The components of a static reference such as `data.a["b"].c`, or as many as are static.
@@ -144,9 +162,15 @@ pub(super) fn parse_file(file: &SourceFile) -> Result<Parsed, Box<Diagnostic>> {
             Diagnostic::error("rego/too-deep", file, at, message).with_help("split it into several rules"),
         ));
     }
+    if let Some((line, column)) = bracket_depth(&tokens) {
+        let message = format!("brackets nest deeper than {MAX_BRACKET_DEPTH} levels");
+        let at = Position::new(line, column);
+        let found = Diagnostic::error("rego/too-deep", file, at, message);
+        return Err(Box::new(found.with_help("give the inner parts rules of their own")));
+    }
     let words = keywords_used(&tokens);
     let first_error = match parse_as(&source, Dialect::V1) {
-        Ok(module) => return finish(file, Dialect::V1, module),
+        Ok(module) => return finish(file, Dialect::V1, module, &tokens),
         Err(error) => error,
     };
     let mut old_error = None;
@@ -156,7 +180,7 @@ pub(super) fn parse_file(file: &SourceFile) -> Result<Parsed, Box<Diagnostic>> {
         if words.bare { &[Dialect::V0FutureKeywords] } else { &[Dialect::V0, Dialect::V0FutureKeywords] };
     for dialect in order {
         match parse_as(&source, *dialect) {
-            Ok(module) => return finish(file, *dialect, module),
+            Ok(module) => return finish(file, *dialect, module, &tokens),
             Err(error) => old_error = old_error.or(Some(error)),
         }
     }
@@ -177,8 +201,9 @@ pub(super) fn query_module(text: &str) -> Result<(Parsed, Ref<Query>), EnginePla
         LENGTHS.max_lines,
     )
     .map_err(|error| place(error.to_string()))?;
-    if operator_run(&tokens(&source)).is_some() {
-        return Err(EnginePlace::only("the query has too many operators"));
+    let tokens = tokens(&source);
+    if operator_run(&tokens).or_else(|| bracket_depth(&tokens)).is_some() {
+        return Err(EnginePlace::only("the query has too many operators or nested brackets"));
     }
     let mut parser = Parser::new(&source).map_err(|error| place(error.to_string()))?;
     parser.set_max_col(LENGTHS.max_col);
@@ -186,10 +211,25 @@ pub(super) fn query_module(text: &str) -> Result<(Parsed, Ref<Query>), EnginePla
     let query = parser.parse_user_query().map_err(|error| place(error.to_string()))?;
     let package = vec!["placet_query".to_owned()];
     let file = SourceFile::new("<query>", text);
-    Ok((Parsed { file, dialect: Dialect::V1, module, package, imports: BTreeMap::new() }, query))
+    Ok((
+        Parsed {
+            file,
+            dialect: Dialect::V1,
+            module,
+            package,
+            imports: BTreeMap::new(),
+            spans: Spans::new(&tokens),
+        },
+        query,
+    ))
 }
 
-fn finish(file: &SourceFile, dialect: Dialect, module: Module) -> Result<Parsed, Box<Diagnostic>> {
+fn finish(
+    file: &SourceFile,
+    dialect: Dialect,
+    module: Module,
+    tokens: &[Token],
+) -> Result<Parsed, Box<Diagnostic>> {
     let package = package_path(&module);
     let package = package.ok_or_else(|| {
         let at = position(&module.package.span);
@@ -210,7 +250,7 @@ fn finish(file: &SourceFile, dialect: Dialect, module: Module) -> Result<Parsed,
         }
     }
     let imports = imports(&module);
-    Ok(Parsed { file: file.clone(), dialect, module, package, imports })
+    Ok(Parsed { file: file.clone(), dialect, module, package, imports, spans: Spans::new(tokens) })
 }
 
 fn package_path(module: &Module) -> Option<Vec<String>> {
@@ -318,6 +358,22 @@ fn operator_run(tokens: &[Token]) -> Option<(u32, u32)> {
             return Some((token.1.line, token.1.col));
         }
         before = Some(token);
+    }
+    None
+}
+
+/// Finds the bracket that nests too deep.
+fn bracket_depth(tokens: &[Token]) -> Option<(u32, u32)> {
+    let mut depth = 0_usize;
+    for Token(_, span) in tokens.iter().filter(|token| token.0 == TokenKind::Symbol) {
+        match span.text() {
+            "[" | "{" => depth += 1,
+            "]" | "}" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_BRACKET_DEPTH {
+            return Some((span.line, span.col));
+        }
     }
     None
 }

@@ -195,7 +195,7 @@ fn reviewers(value: &Value) -> Result<Vec<ReviewerGroup>, String> {
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.to_string(),
-        other => other.to_json_str().unwrap_or_else(|_| kind(other).to_owned()),
+        other => serde_json::to_string(other).unwrap_or_else(|_| kind(other).to_owned()),
     }
 }
 

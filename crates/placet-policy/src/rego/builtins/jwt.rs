@@ -162,8 +162,10 @@ fn constraints(value: Option<&Value>) -> Result<Constraints, Failure> {
     for (name, value) in fields.iter() {
         match string(Some(name))? {
             "time" => {
-                let Value::Number(number) = value else { return Err(Failure::Undefined) };
-                time_ns = number.as_f64().filter(|time| *time >= 0.0).ok_or(Failure::Undefined)?;
+                time_ns = float(value)?;
+                if time_ns < 0.0 {
+                    return Err(Failure::Undefined);
+                }
             }
             name @ ("cert" | "secret" | "alg" | "iss" | "aud") => {
                 texts.insert(name, string(Some(value))?);
@@ -212,6 +214,14 @@ fn decode_verify(arguments: &[Value]) -> Outcome {
     Err(Failure::Undefined)
 }
 
+/// A number as the nearest floating-point number; the interpreter's own conversion refuses what is not exact.
+fn float(value: &Value) -> Result<f64, Failure> {
+    match value {
+        Value::Number(_) => undefined(undefined(value.to_json_str())?.parse()),
+        _ => Err(Failure::Undefined),
+    }
+}
+
 fn claims_hold(payload: &Value, constraints: &Constraints) -> Result<bool, Failure> {
     if let Some(wanted) = &constraints.issuer {
         match &payload["iss"] {
@@ -233,8 +243,7 @@ fn claims_hold(payload: &Value, constraints: &Constraints) -> Result<bool, Failu
     let now_seconds = constraints.time_ns / 1e9;
     let seconds = |name: &str| match &payload[name] {
         Value::Undefined => Ok(None),
-        Value::Number(number) => number.as_f64().map(Some).ok_or(Failure::Undefined),
-        _ => Err(Failure::Undefined),
+        value => float(value).map(Some),
     };
     let expired = seconds("exp")?.is_some_and(|expiry| now_seconds >= expiry);
     let early = seconds("nbf")?.is_some_and(|start| now_seconds < start);

@@ -6,9 +6,11 @@
 
 mod crypto;
 mod deprecated;
+mod globs;
 mod jwt;
 mod jwt_keys;
 mod net;
+mod operators;
 mod text;
 mod time;
 
@@ -75,6 +77,9 @@ pub(super) fn known(name: &str, dialect: Dialect) -> Option<Known> {
     if name == "print" {
         return Some(Known::Variadic);
     }
+    if name.starts_with("__") {
+        return None;
+    }
     if let Some((_, arity)) = RESTRICTED.iter().find(|(restricted, _)| *restricted == name) {
         return Some(Known::Restricted(usize::from(*arity)));
     }
@@ -87,8 +92,7 @@ pub(super) fn known(name: &str, dialect: Dialect) -> Option<Known> {
         return Some(if BUILTINS.contains_key(name) { Known::Native(arity) } else { Known::Added(arity) });
     }
     let (_, arity) = BUILTINS.get(name)?;
-    let internal = name.starts_with("__") || name.starts_with("test.") || name.starts_with("azure.");
-    (!internal).then_some(Known::Native(usize::from(*arity)))
+    (!name.starts_with("test.")).then_some(Known::Native(usize::from(*arity)))
 }
 
 /// Every name that may be called, for suggestions.
@@ -97,7 +101,18 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 fn additions() -> impl Iterator<Item = &'static Added> {
-    [crypto::ADDED, deprecated::ADDED, jwt::ADDED, net::ADDED, text::ADDED, time::ADDED].into_iter().flatten()
+    [
+        crypto::ADDED,
+        deprecated::ADDED,
+        globs::ADDED,
+        jwt::ADDED,
+        net::ADDED,
+        operators::ADDED,
+        text::ADDED,
+        time::ADDED,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The function of the wrapper module that stands for an added builtin.

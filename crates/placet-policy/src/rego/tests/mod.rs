@@ -1,6 +1,12 @@
 //! Tests of the Rego half: loading, voices, failures, builtins.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+mod bounds;
+mod lints;
+mod loading;
+mod rewriting;
+mod running;
+mod saying;
 mod seeds;
 
 use serde_json::{Value, json};
