@@ -1,4 +1,7 @@
-"""Placet: a governance runtime for AI agents. An agent proposes; Placet decides; nothing happens without a placet."""
+"""Placet: a governance runtime for AI agents.
+
+An agent proposes; Placet decides; nothing happens without a placet.
+"""
 
 from ._core import (
     Diagnostic,

@@ -107,7 +107,9 @@ def _parameters(function: Callable[..., Any]) -> list[tuple[str, int, bool, Any,
     try:
         parameters = inspect.signature(function).parameters
     except ValueError:
-        raise TypeError(f"{function!r} has no signature to bind to; wrap it in a function that has one") from None
+        raise TypeError(
+            f"{function!r} has no signature to bind to; wrap it in a function that has one"
+        ) from None
     table = []
     for position, parameter in enumerate(parameters.values()):
         has_default = parameter.default is not parameter.empty
@@ -250,7 +252,7 @@ def _is_harmless(key: str, target: Callable[..., Any]) -> bool:
 def _resolved(
     function: Callable[..., Any], target: Callable[..., Any]
 ) -> tuple[inspect.Signature, dict[str, Any]]:
-    """Signature and annotations with names resolved where the function stands, since the wrapper stands here."""
+    """Signature and annotations, resolved where the function stands, since the wrapper stands here."""
     try:
         signature = inspect.signature(function, eval_str=True)
     except Exception:

@@ -161,7 +161,7 @@ def _class(hint: type, depth: int) -> Schema:
         needed = [f.name for f in fields if f.default is missing and f.default_factory is missing]
         return _object(hint, needed, depth)
     if typing.is_typeddict(hint):
-        return _object(hint, sorted(hint.__required_keys__), depth)
+        return _object(hint, sorted(getattr(hint, "__required_keys__", ())), depth)
     for plain, schema in _PLAIN.items():
         if plain is not type(None) and issubclass(hint, plain):
             return dict(schema)

@@ -40,11 +40,11 @@ pub(crate) fn adopt(
 /// Combines the answers of two tiers; the second is `None` when it was not asked.
 #[pyfunction]
 pub(crate) fn combine_tiers(
-    global: &PolicyDecision,
+    global_: &PolicyDecision,
     project: Option<&PolicyDecision>,
     event: &FrozenEvent,
 ) -> PolicyDecision {
-    event.decided(tiers::combine(global.decision(), project.map(PolicyDecision::decision)))
+    event.decided(tiers::combine(global_.decision(), project.map(PolicyDecision::decision)))
 }
 
 /// What is said about a plan that may not be carried out; `None` when it may.

@@ -15,6 +15,7 @@ mod event;
 mod freeze;
 mod gate;
 mod opa;
+mod restore;
 mod thaw;
 
 use pyo3::prelude::*;
@@ -40,6 +41,8 @@ mod _core {
     use crate::gate::{Engine, Tool, freeze_call, freeze_event};
     #[pymodule_export]
     use crate::opa::Opa;
+    #[pymodule_export]
+    use crate::restore::restore_decision;
 
     #[pymodule_export]
     #[allow(non_upper_case_globals, reason = "Python's name for it")]
