@@ -1,5 +1,7 @@
 //! `init`, `compile`, `validate`, `lint`, `test`, `diff`, `eval` and what every command has in common.
 
+#![allow(clippy::expect_used, reason = "helpers of tests are no tests to the lint")]
+
 mod common;
 
 use std::collections::BTreeSet;
