@@ -2,6 +2,8 @@
 
 mod common;
 
+#![allow(clippy::expect_used, reason = "helpers of tests are no tests to the lint")]
+
 use std::sync::LazyLock;
 
 use common::{NOTES, Project, event};
