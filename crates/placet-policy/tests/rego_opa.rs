@@ -234,3 +234,40 @@ fn tokens() -> Value {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rego/jwt.json");
     serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
 }
+
+/// The functions that `docs/rego.md` lists as missing are those that OPA has and Placet refuses.
+#[test]
+fn the_documented_gaps_are_the_gaps() {
+    let Some(opa) = opa() else {
+        eprintln!("skipped: no `opa` in PLACET_OPA, the path or Go's binary folder");
+        return;
+    };
+    let output = Command::new(opa).args(["capabilities", "--current"]).output().unwrap();
+    let capabilities: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let builtins = capabilities["builtins"].as_array().unwrap();
+    let missing: Vec<&str> = builtins
+        .iter()
+        .filter(|builtin| builtin.get("infix").is_none())
+        .filter(|builtin| {
+            let arity = builtin["decl"]["args"].as_array().map_or(0, Vec::len);
+            let arguments = vec!["input"; arity].join(", ");
+            let text =
+                format!("package t\nx = y {{ y := {}({arguments}) }}", builtin["name"].as_str().unwrap());
+            let answer = query(
+                &[SourceFile::new("t.rego", text)],
+                &Value::Null,
+                None,
+                "1",
+                &RegoOptions::default(),
+                0,
+            );
+            answer.is_err_and(|error| error.to_string().contains("rego/unknown-function"))
+        })
+        .map(|builtin| builtin["name"].as_str().unwrap())
+        .collect();
+    let page =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rego.md")).unwrap();
+    let (_, list) = page.split_once("<!-- gaps").unwrap();
+    let documented: Vec<&str> = list.split("```").nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(missing, documented);
+}

@@ -380,14 +380,27 @@ fn render(text: &str, edits: &[Edit], (start, end): (usize, usize), inside: Opti
         if edit.start < at || edit.end > end || inside.is_some_and(|number| edit.number <= number) {
             continue;
         }
-        out.push_str(text.get(at..edit.start).unwrap_or(""));
+        push(out, text.get(at..edit.start).unwrap_or(""));
+        let mut replaced = String::new();
         for piece in &edit.pieces {
             match piece {
-                Piece::Text(piece) => out.push_str(piece),
-                Piece::Source(from, to) => render(text, edits, (*from, *to), Some(edit.number), out),
+                Piece::Text(piece) => replaced.push_str(piece),
+                Piece::Source(from, to) => {
+                    render(text, edits, (*from, *to), Some(edit.number), &mut replaced)
+                }
             }
         }
+        push(out, &replaced);
         at = edit.end;
     }
-    out.push_str(text.get(at..end).unwrap_or(""));
+    push(out, text.get(at..end).unwrap_or(""));
+}
+
+/// Appends a text, apart from a word that it would run into: `if(a + b)` becomes `if f(a, b)`.
+fn push(out: &mut String, text: &str) {
+    let is_word = |character: char| character.is_alphanumeric() || character == '_';
+    if out.ends_with(is_word) && text.starts_with(is_word) {
+        out.push(' ');
+    }
+    out.push_str(text);
 }

@@ -71,6 +71,14 @@ fn references_through_imports_are_written_in_full() {
 }
 
 #[test]
+fn words_do_not_run_into_each_other() {
+    becomes(
+        "a := [input.x]if(input.y) * input.z",
+        "a := __placet_1 if{ __placet.times(input.y, input.z); __placet_1 := [input.x] }",
+    );
+}
+
+#[test]
 fn lines_keep_their_numbers() {
     let text = "package p\n\na if {\n\tnot f(\n\t\tinput.x, # one\n\t)\n\tx := input.a +\n\t\tinput.b\n}\n\nlast := 1\n";
     let line = |text: &str| text.lines().position(|line| line.starts_with("last")).unwrap();
