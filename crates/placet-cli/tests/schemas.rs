@@ -1,8 +1,8 @@
 //! `schema`: what it prints describes exactly what the loader reads and what the engine writes.
 
-mod common;
-
 #![allow(clippy::expect_used, reason = "helpers of tests are no tests to the lint")]
+
+mod common;
 
 use std::sync::LazyLock;
 
