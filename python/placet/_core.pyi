@@ -9,6 +9,35 @@ from ._models import Action, Approval, GovernanceEvent, RiskLevel, RiskTier, Ses
 
 __version__: str
 
+__all__ = [
+    "Context",
+    "Diagnostic",
+    "Engine",
+    "FrozenEvent",
+    "Opa",
+    "PolicyDecision",
+    "ResolutionStep",
+    "RuleRef",
+    "SanitizedResponse",
+    "TextStream",
+    "Tool",
+    "__version__",
+    "adopt",
+    "clean",
+    "combine_tiers",
+    "compile_yaml",
+    "compile_yaml_string",
+    "failure",
+    "freeze_call",
+    "freeze_event",
+    "main",
+    "normal_form",
+    "refusal_of_plan",
+    "restore_decision",
+    "sanitize_tool_output",
+    "sanitize_tool_schema",
+]
+
 @final
 class PolicyDecision:
     """A decision with its reasons: one verdict, never two flags.

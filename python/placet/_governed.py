@@ -71,7 +71,7 @@ def govern(
     if not callable(function):
         raise TypeError(f"`governed` takes a callable, got {function!r}")
     target, bound, defaults = _unwrap_partial(function)
-    name = name or action_name(target)
+    name = name or action or action_name(target)
     tool = _core.Tool(
         name=name,
         action=action or name,
@@ -86,7 +86,7 @@ def govern(
         classification=options.classification,
     )
     wrapper = _wrap(target, gate, context, tool, Cleaner(options.sanitize))
-    return _dress(wrapper, function, target, name), tool
+    return _dress(wrapper, function, target), tool
 
 
 def action_name(function: Callable[..., Any]) -> str:
@@ -228,7 +228,7 @@ def _wrap_async_generator(
 
 
 def _dress(
-    wrapper: Callable[..., Any], function: Callable[..., Any], target: Callable[..., Any], name: str
+    wrapper: Callable[..., Any], function: Callable[..., Any], target: Callable[..., Any]
 ) -> Callable[..., Any]:
     """Gives the wrapper the looks of the function, and no way to it."""
     for attribute in ("__module__", "__qualname__", "__doc__", "__type_params__"):

@@ -167,7 +167,7 @@ impl Tool {
         let mut template = Context::inside(context)?.get().event();
         template.set(Field::EventType, "tool_call");
         template.set(Field::Action, action);
-        template.set(Field::ToolName, action);
+        template.set(Field::ToolName, &*name);
         template.set(Field::ToolTags, strings("tags", tags)?);
         for (field, value) in [(Field::Target, target), (Field::DataClassification, classification)] {
             template.set(field, value.map_or(Value::Null, Value::from));

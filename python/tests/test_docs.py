@@ -1,0 +1,37 @@
+"""Every code block of the guide runs and prints what stands below it."""
+
+import contextlib
+import io
+import re
+import textwrap
+from pathlib import Path
+
+GUIDE = Path(__file__).parents[2] / "docs" / "python.md"
+BLOCK = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_the_guide_is_true(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = BLOCK.findall(GUIDE.read_text(encoding="utf-8"))
+    assert len(blocks) > 10
+    names: dict[str, object] = {"__name__": "guide"}
+    for position, (kind, file, text) in enumerate(blocks):
+        if file:
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+            Path(file).write_text(text, encoding="utf-8")
+        if kind == "python":
+            follows = blocks[position + 1] if position + 1 < len(blocks) else ("", "", "")
+            run(text, names, follows[0], follows[2])
+
+
+def run(text, names, kind, expected):
+    printed, error = io.StringIO(), ""
+    try:
+        with contextlib.redirect_stdout(printed):
+            exec(compile(text, "docs/python.md", "exec", dont_inherit=True), names)
+    except Exception as raised:
+        if kind != "error":
+            raise
+        error = type(raised).__name__
+    wanted = expected if kind in ("text", "error") else ""
+    assert textwrap.dedent(printed.getvalue() + error).strip() == wanted.strip()
