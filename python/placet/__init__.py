@@ -1,4 +1,7 @@
-"""Placet: a governance runtime for AI agents. An agent proposes; Placet decides; nothing happens without a placet."""
+"""Placet: a governance runtime for AI agents.
+
+An agent proposes; Placet decides; nothing happens without a placet.
+"""
 
 from ._core import (
     Diagnostic,
@@ -7,6 +10,8 @@ from ._core import (
     RuleRef,
     SanitizedResponse,
     __version__,
+    compile_yaml,
+    compile_yaml_string,
     sanitize_tool_output,
     sanitize_tool_schema,
 )
@@ -34,6 +39,7 @@ from ._models import (
     SessionContext,
     ToolCallInput,
 )
+from ._toolbox import GovernedToolbox
 
 __all__ = [
     "Action",
@@ -43,6 +49,7 @@ __all__ = [
     "EventError",
     "GovernanceError",
     "GovernanceEvent",
+    "GovernedToolbox",
     "HierarchicalEvaluator",
     "NotAvailableError",
     "OPAClient",
@@ -62,6 +69,8 @@ __all__ = [
     "ToolCallInput",
     "ToolError",
     "__version__",
+    "compile_yaml",
+    "compile_yaml_string",
     "governed",
     "sanitize_tool_output",
     "sanitize_tool_schema",

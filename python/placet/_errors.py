@@ -60,7 +60,7 @@ class OPAConnectionError(PlacetError, ConnectionError):
 
 
 class ToolError(PlacetError):
-    """Stands in for a tool's own exception whose text held a prompt injection and could not be cleaned in place."""
+    """Stands in for a tool's exception whose text held a prompt injection that cannot be cleaned."""
 
     code = "tool_error"
 

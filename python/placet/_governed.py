@@ -76,6 +76,7 @@ def govern(
         name=name,
         action=action or name,
         parameters=_parameters(target),
+        bound=(bound, dict(defaults)),
         context=context,
         engine=gate._engine,
         tags=options.tags,
@@ -85,8 +86,6 @@ def govern(
         classification=options.classification,
     )
     wrapper = _wrap(target, gate, context, tool, Cleaner(options.sanitize))
-    if bound or defaults:
-        wrapper = _with_partial(wrapper, bound, defaults)
     return _dress(wrapper, function, target, name), tool
 
 
@@ -100,7 +99,7 @@ def _unwrap_partial(
 ) -> tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]:
     """What a partial binds is an argument like any other: the policy must see it."""
     if isinstance(function, functools.partial):
-        return function.func, function.args, function.keywords
+        return function.func, tuple(function.args), function.keywords
     return function, (), {}
 
 
@@ -108,7 +107,9 @@ def _parameters(function: Callable[..., Any]) -> list[tuple[str, int, bool, Any,
     try:
         parameters = inspect.signature(function).parameters
     except ValueError:
-        raise TypeError(f"{function!r} has no signature to bind to; wrap it in a function that has one") from None
+        raise TypeError(
+            f"{function!r} has no signature to bind to; wrap it in a function that has one"
+        ) from None
     table = []
     for position, parameter in enumerate(parameters.values()):
         has_default = parameter.default is not parameter.empty
@@ -226,22 +227,6 @@ def _wrap_async_generator(
     return call
 
 
-def _with_partial(
-    wrapper: Callable[..., Any], bound: tuple[Any, ...], defaults: Mapping[str, Any]
-) -> Callable[..., Any]:
-    if is_async(wrapper):
-
-        async def call_async(*args: Any, **kwargs: Any) -> Any:
-            return await wrapper(*bound, *args, **{**defaults, **kwargs})
-
-        return call_async
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return wrapper(*bound, *args, **{**defaults, **kwargs})
-
-    return call
-
-
 def _dress(
     wrapper: Callable[..., Any], function: Callable[..., Any], target: Callable[..., Any], name: str
 ) -> Callable[..., Any]:
@@ -267,7 +252,7 @@ def _is_harmless(key: str, target: Callable[..., Any]) -> bool:
 def _resolved(
     function: Callable[..., Any], target: Callable[..., Any]
 ) -> tuple[inspect.Signature, dict[str, Any]]:
-    """Signature and annotations with names resolved where the function stands, since the wrapper stands here."""
+    """Signature and annotations, resolved where the function stands, since the wrapper stands here."""
     try:
         signature = inspect.signature(function, eval_str=True)
     except Exception:

@@ -69,7 +69,7 @@ class Action:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SessionContext:
     """Who calls, with which scopes and budgets. Immutable: `dataclasses.replace` makes another one."""
 
@@ -99,6 +99,10 @@ class SessionContext:
         given = {name: getattr(self, name) for name in _CONTEXT_FIELDS}
         object.__setattr__(self, "_template", _core.Context(given))
         object.__setattr__(self, "session_scopes", tuple(self.session_scopes))
+
+    def __repr__(self) -> str:
+        shown = (f for f in dataclasses.fields(self) if f.repr and getattr(self, f.name) != f.default)
+        return f"SessionContext({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore_context, ({name: getattr(self, name) for name in _CONTEXT_FIELDS},)

@@ -59,7 +59,7 @@ class Cleaner:
         return stand_in
 
     def generator(self, source: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-        """Cleans what a generator yields: text as one stream, which holds some of it back, values one by one."""
+        """Cleans what a generator yields: text as a stream, which holds some of it back; values one by one."""
         if not self._enabled:
             return (yield from source)
         stream = _core.TextStream()

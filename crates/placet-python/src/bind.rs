@@ -234,10 +234,12 @@ impl Signature {
         Ok(named)
     }
 
-    /// Turns arguments by name into a call: also for parameters that Python takes by position only.
+    /// Turns arguments by name into a call: also for parameters that Python takes by position only. The first
+    /// `bound` parameters are given already.
     pub(crate) fn spread<'py>(
         &self,
         args: &Bound<'py, PyDict>,
+        bound: usize,
     ) -> Result<(Bound<'py, PyTuple>, Bound<'py, PyDict>), FreezeError> {
         let py = args.py();
         let keywords = args.copy()?;
@@ -246,7 +248,7 @@ impl Signature {
         let rest =
             rest.and_then(|parameter| keywords.get_item(parameter.name.bind(py)).transpose()).transpose()?;
         // Whatever stands before `*rest` must go by position, too, once there is a rest.
-        for parameter in &self.parameters {
+        for parameter in self.parameters.iter().skip(bound) {
             let by_position = parameter.kind == Kind::PositionalOnly
                 || (parameter.kind == Kind::Positional && rest.is_some());
             let name = parameter.name.bind(py);

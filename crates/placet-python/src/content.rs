@@ -246,8 +246,15 @@ impl TextStream {
     }
 
     /// Takes a piece and returns what is ready.
-    fn push(&self, piece: &Bound<'_, PyString>) -> String {
-        self.0.lock().push(&readable(piece))
+    fn push<'py>(&self, piece: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyString>> {
+        let py = piece.py();
+        if let Ok(text) = piece.to_str() {
+            return Ok(PyString::new(py, &self.0.lock().push(text)));
+        }
+        // Lone surrogates cannot stand in the window, so such a piece ends the text before it.
+        let clean = Cleaner::default().text(piece).unwrap_or_else(|| piece.clone());
+        let rest = PyString::new(py, &self.finish());
+        Ok(rest.add(clean)?.cast_into::<PyString>()?)
     }
 
     /// Returns the rest; the next piece begins a new text.

@@ -253,6 +253,11 @@ impl PolicyDecision {
         serde_json::to_string(&*self.decision).map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (String,))> {
+        let restore = slf.py().import("placet._core")?.getattr("restore_decision")?;
+        Ok((restore, (slf.get().to_json()?,)))
+    }
+
     fn __repr__(&self) -> String {
         let Decision { risk_tier, reason, .. } = &*self.decision;
         let hard = if self.hard() { " (hard)" } else { "" };

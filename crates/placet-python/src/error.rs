@@ -1,7 +1,7 @@
 //! The exception classes, which are written in Python, and how to raise them.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use placet::{ConfigError, Decision, Diagnostics, GateError};
+use placet::{ConfigError, Diagnostics, FileError, GateError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -57,6 +57,11 @@ pub(crate) fn config(py: Python<'_>, error: &ConfigError) -> PyErr {
     plain(py, config_error, error.to_string(), "config_invalid").unwrap_or_else(|error| error)
 }
 
+/// Raises `PolicyError` for a file that cannot be read.
+pub(crate) fn file(py: Python<'_>, error: &FileError) -> PyErr {
+    plain(py, policy_error, error.to_string(), "policy_unavailable").unwrap_or_else(|error| error)
+}
+
 /// Raises `PolicyError` with every finding.
 pub(crate) fn policy(py: Python<'_>, found: &Diagnostics) -> PyErr {
     let diagnostics: Vec<Diagnostic> = found.0.iter().cloned().map(Diagnostic).collect();
@@ -72,9 +77,4 @@ fn plain(
     code: &str,
 ) -> PyResult<PyErr> {
     Ok(PyErr::from_value(class(py)?.call1((message, code))?))
-}
-
-/// Whether a decision allows.
-pub(crate) fn is_allowed(decision: &Decision) -> bool {
-    matches!(decision.verdict, placet::Verdict::Allow)
 }

@@ -40,9 +40,21 @@ pub(crate) fn adopt(
 /// Combines the answers of two tiers; the second is `None` when it was not asked.
 #[pyfunction]
 pub(crate) fn combine_tiers(
-    global: &PolicyDecision,
+    global_: &PolicyDecision,
     project: Option<&PolicyDecision>,
     event: &FrozenEvent,
 ) -> PolicyDecision {
-    event.decided(tiers::combine(global.decision(), project.map(PolicyDecision::decision)))
+    event.decided(tiers::combine(global_.decision(), project.map(PolicyDecision::decision)))
+}
+
+/// What is said about a plan that may not be carried out; `None` when it may.
+#[pyfunction]
+pub(crate) fn refusal_of_plan(decision: &PolicyDecision) -> Option<String> {
+    refusal::of_plan(decision.decision())
+}
+
+/// A name as policies compare it: two names with the same form are one name.
+#[pyfunction]
+pub(crate) fn normal_form(name: &str) -> String {
+    placet::normal_form(name).into_owned()
 }

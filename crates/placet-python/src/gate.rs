@@ -142,17 +142,20 @@ pub(crate) struct Tool {
     template: Event,
     paths: Vec<String>,
     engine: Option<Py<Engine>>,
+    /// What a partial binds beforehand.
+    bound: (Py<PyTuple>, Py<PyDict>),
 }
 
 #[pymethods]
 impl Tool {
     #[new]
-    #[pyo3(signature = (*, name, action, parameters, context, engine, tags, target, transport, paths, classification))]
+    #[pyo3(signature = (*, name, action, parameters, bound, context, engine, tags, target, transport, paths, classification))]
     #[allow(clippy::too_many_arguments, reason = "one argument per keyword of `governed`")]
     fn new(
         name: String,
         action: &str,
         parameters: &Bound<'_, PyList>,
+        bound: (Py<PyTuple>, Py<PyDict>),
         context: &Bound<'_, PyAny>,
         engine: Option<Py<Engine>>,
         tags: &Bound<'_, PyAny>,
@@ -184,6 +187,7 @@ impl Tool {
             template,
             paths: paths.map(str::to_owned).collect(),
             engine,
+            bound,
         })
     }
 
@@ -226,7 +230,7 @@ impl Tool {
         let py = args.py();
         let spread = as_dict(args).and_then(|dict| {
             let dict = dict.cast_into::<PyDict>().map_err(PyErr::from)?;
-            self.signature.spread(&dict)
+            self.signature.spread(&dict, self.bound.0.bind(py).len())
         });
         spread.map_err(|error| self.invalid(py, error))
     }
@@ -234,7 +238,15 @@ impl Tool {
 
 impl Tool {
     fn bind<'py>(&self, args: &Bound<'py, PyTuple>, kwargs: &Bound<'py, PyDict>) -> PyResult<Call<'py>> {
-        self.signature.bind(args, kwargs).map_err(|error| self.invalid(args.py(), error))
+        let py = args.py();
+        let (before, defaults) = (self.bound.0.bind(py), self.bound.1.bind(py));
+        if !before.is_empty() || !defaults.is_empty() {
+            let args = before.as_sequence().concat(args.as_sequence())?.to_tuple()?;
+            let all = defaults.copy()?;
+            all.update(kwargs.as_mapping())?;
+            return self.signature.bind(&args, &all).map_err(|error| self.invalid(py, error));
+        }
+        self.signature.bind(args, kwargs).map_err(|error| self.invalid(py, error))
     }
 
     fn event(&self, args: placet::Object) -> Event {

@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 mod bind;
+mod command;
 mod content;
 mod context;
 mod decision;
@@ -14,6 +15,7 @@ mod event;
 mod freeze;
 mod gate;
 mod opa;
+mod restore;
 mod thaw;
 
 use pyo3::prelude::*;
@@ -21,6 +23,8 @@ use pyo3::prelude::*;
 /// The module.
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::command::{compile_yaml, compile_yaml_string, main};
     #[pymodule_export]
     use crate::content::{SanitizedResponse, TextStream, clean, sanitize_tool_output, sanitize_tool_schema};
     #[pymodule_export]
@@ -30,13 +34,15 @@ mod _core {
     #[pymodule_export]
     use crate::diagnostic::Diagnostic;
     #[pymodule_export]
-    use crate::evaluator::{adopt, combine_tiers, failure};
+    use crate::evaluator::{adopt, combine_tiers, failure, normal_form, refusal_of_plan};
     #[pymodule_export]
     use crate::event::FrozenEvent;
     #[pymodule_export]
     use crate::gate::{Engine, Tool, freeze_call, freeze_event};
     #[pymodule_export]
     use crate::opa::Opa;
+    #[pymodule_export]
+    use crate::restore::restore_decision;
 
     #[pymodule_export]
     #[allow(non_upper_case_globals, reason = "Python's name for it")]

@@ -5,7 +5,7 @@
 
 pub use placet_policy::{
     Diagnostic, Diagnostics, GlobalMode, LoadOptions, PolicySet, Position, Request, Severity, SourceFile,
-    core_bundle, export, library,
+    core_bundle, export, library, reading::normal_form,
 };
 pub use placet_runtime::{
     Clock, Config, ConfigError, FileError, FixedClock, Gate, GateError, GateOptions, OpaClient, OpaError,

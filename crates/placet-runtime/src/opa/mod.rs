@@ -1,6 +1,6 @@
 //! Asking an Open Policy Agent server.
 //!
-//! One question is one `POST /v1/data/<package>` with the complete event document as `input`. Connections are
+//! One question is one `POST /v1/data/<package>` with the complete event document and its normal forms as `input`. Connections are
 //! kept open, answers are bounded, redirects are not followed, proxies of the environment are not used, and a
 //! circuit breaker spares a server that is down. Whatever goes wrong is a hard deny with the code
 //! `opa_connection_failure`; there is no retry, since a policy decision is only as good as it is timely.
@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use placet_policy::Request;
+use placet_policy::{Request, export};
 use placet_types::{Decision, DenyCause, Event};
-use serde::Serialize;
+use serde_json::json;
 use ureq::Agent;
 
 use crate::refusal;
@@ -94,11 +94,6 @@ struct Link {
     process: u32,
     agent: Agent,
     breaker: Breaker,
-}
-
-#[derive(Serialize)]
-struct Question<'a> {
-    input: &'a Event,
 }
 
 impl OpaClient {
@@ -183,7 +178,7 @@ impl OpaClient {
     }
 
     fn ask(&self, link: &Link, request: &Request) -> Result<Vec<u8>, String> {
-        let question = serde_json::to_vec(&Question { input: request.event() })
+        let question = serde_json::to_vec(&json!({ "input": export::input(request) }))
             .map_err(|error| format!("the event could not be written: {error}"))?;
         let mut post = link.agent.post(&self.url).header("Content-Type", "application/json");
         if let Some(token) = &self.options.token {
