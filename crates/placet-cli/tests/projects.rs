@@ -231,7 +231,10 @@ fn aegis_87_test_runs_suites_with_coverage_and_junit() {
     project.run(&["test", "--fail-under", "66"]).exits(0);
     project.write("policies/policy_test.yaml", &SUITE.replace("rule: no_deletes", "rule: other"));
     let failed = project.run(&["test"]).exits(1);
-    failed.says(&["  FAIL   deleting is not", "policy_test.yaml:7: rule: expected other, got no_deletes"]);
+    failed.says(&[
+        "  FAIL   deleting is not",
+        "policy_test.yaml:7: rule: expected other, got no_deletes; the reason was: notes are kept",
+    ]);
     let junit = project.run(&["test", "--format", "junit"]).exits(1);
     junit.says(&[
         "<testsuites tests=\"2\" failures=\"1\" errors=\"0\"",
@@ -277,9 +280,9 @@ fn a_test_run_without_tests_or_with_a_broken_suite_is_an_error() {
     project.run(&["test"]).exits(2).complains(&["no test was found"]);
     for (suite, word) in [
         ("tests: [{ name: x, event: { acton: y }, expect: allow }]", "acton"),
-        ("tests: [{ name: x, event: { action: y }, expect: alow }]", "`alow` is no verdict"),
+        ("tests: [{ name: x, event: { action: y }, expect: alow }]", "`alow` is no value of `expect`"),
         ("tests: [{ name: x, event: { action: y } }]", "expects nothing"),
-        ("tests: [{ name: x, expect: allow }]", "either `event` or `action`"),
+        ("tests: [{ name: x, expect: allow }]", "needs one event"),
         ("testz: []", "testz"),
     ] {
         project.write("policies/policy_test.yaml", suite);
