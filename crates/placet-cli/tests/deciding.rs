@@ -1,4 +1,5 @@
 //! `check`, `explain`, `simulate`: exit codes, what goes to stdout and what to stderr.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot be set up fails")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! `init`, `compile`, `validate`, `lint`, `test`, `diff`, `eval` and what every command has in common.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot be set up fails")]
 
 #![allow(clippy::expect_used, reason = "helpers of tests are no tests to the lint")]
 
@@ -47,6 +48,56 @@ fn f47_init_with_opa_adds_what_a_server_needs() {
         assert!(project.read(&format!("opa/{name}")).contains("package placet"), "{name}");
     }
     assert!(files(&project, "opa").len() >= 6);
+}
+
+/// The `opa` binary, where there is one.
+fn opa() -> Option<std::path::PathBuf> {
+    let named = std::env::var_os("PLACET_OPA").map(std::path::PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders = std::env::split_paths(&path).map(|folder| folder.join("opa"));
+    named.or_else(|| folders.find(|file| file.is_file()))
+}
+
+#[test]
+fn f47_the_bundle_of_init_decides_on_a_real_opa_as_the_embedded_gate_does() {
+    let Some(opa) = opa() else {
+        eprintln!("skipped: no `opa` in PLACET_OPA or the path");
+        return;
+    };
+    let project = Project::new(&[]);
+    project.run(&["init", "--opa"]).exits(0);
+    for (amount, outcome) in [("50", "allow"), ("500", "deny"), ("-1", "deny"), ("null", "deny")] {
+        let event = format!(
+            r#"{{"action":"approve_refund","args":{{"amount":{amount}}},"context":{{"session_id":"s","delegation_depth":0,"user_role":"support_agent","session_scopes":["approve_refund"]}}}}"#
+        );
+        let native = project.run(&["check", &event, "--format", "json"]).json();
+        assert_eq!(native["verdict"], outcome, "{amount}");
+        let event = placet::Event::from_json(event.as_bytes()).expect("an event");
+        project.write("input.json", &placet::export::input(&placet::Request::new(event)).to_string());
+        let output = std::process::Command::new(&opa)
+            .args([
+                "eval",
+                "--data",
+                "policies",
+                "--data",
+                "opa",
+                "--ignore",
+                "*.yaml",
+                "--input",
+                "input.json",
+            ])
+            .args(["--format", "json", "data.placet.main.decision"])
+            .current_dir(project.folder.path())
+            .output()
+            .expect("opa runs");
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let decision = &answer["result"][0]["expressions"][0]["value"];
+        assert_eq!(
+            (&decision["outcome"], &decision["hard"]),
+            (&native["verdict"], &native["hard"]),
+            "{amount}: {answer}"
+        );
+    }
 }
 
 #[test]
@@ -182,7 +233,10 @@ fn aegis_87_test_runs_suites_with_coverage_and_junit() {
     project.run(&["test", "--fail-under", "66"]).exits(0);
     project.write("policies/policy_test.yaml", &SUITE.replace("rule: no_deletes", "rule: other"));
     let failed = project.run(&["test"]).exits(1);
-    failed.says(&["  FAIL   deleting is not", "policy_test.yaml:7: rule: expected other, got no_deletes"]);
+    failed.says(&[
+        "  FAIL   deleting is not",
+        "policy_test.yaml:7: rule: expected other, got no_deletes; the reason was: notes are kept",
+    ]);
     let junit = project.run(&["test", "--format", "junit"]).exits(1);
     junit.says(&[
         "<testsuites tests=\"2\" failures=\"1\" errors=\"0\"",
@@ -228,9 +282,9 @@ fn a_test_run_without_tests_or_with_a_broken_suite_is_an_error() {
     project.run(&["test"]).exits(2).complains(&["no test was found"]);
     for (suite, word) in [
         ("tests: [{ name: x, event: { acton: y }, expect: allow }]", "acton"),
-        ("tests: [{ name: x, event: { action: y }, expect: alow }]", "`alow` is no verdict"),
+        ("tests: [{ name: x, event: { action: y }, expect: alow }]", "`alow` is no value of `expect`"),
         ("tests: [{ name: x, event: { action: y } }]", "expects nothing"),
-        ("tests: [{ name: x, expect: allow }]", "either `event` or `action`"),
+        ("tests: [{ name: x, expect: allow }]", "needs one event"),
         ("testz: []", "testz"),
     ] {
         project.write("policies/policy_test.yaml", suite);
