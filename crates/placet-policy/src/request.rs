@@ -206,10 +206,17 @@ fn has_path_name(key: &str) -> bool {
 const MAX_SHAPED_BYTES: usize = 8_192;
 
 /// Whether a text is shaped like a path of a file system: rooted, relative with `..`, of a drive, a share or a
-/// home folder, a `file:` URL, or any of these with percent forms.
+/// home folder, a `file:` URL, or any of these with percent forms or in look-alike characters.
 fn is_path_shaped(text: &str) -> bool {
+    if text.len() > MAX_SHAPED_BYTES {
+        return false;
+    }
+    has_path_shape(text) || (!text.is_ascii() && has_path_shape(&reading::compatible(text)))
+}
+
+fn has_path_shape(text: &str) -> bool {
     let trimmed = text.trim_start();
-    if text.len() > MAX_SHAPED_BYTES || reading::scheme_end(trimmed).is_some() {
+    if reading::scheme_end(trimmed).is_some() {
         return false;
     }
     let bytes = trimmed.as_bytes();
@@ -223,7 +230,6 @@ fn is_path_shaped(text: &str) -> bool {
         || text.contains("..\\")
         || text.contains("/..")
         || (text.contains('%') && has_percent_separator(text))
-        || (text.contains('\u{ff0f}') || text.contains('\u{ff0e}'))
 }
 
 fn has_percent_separator(text: &str) -> bool {
