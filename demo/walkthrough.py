@@ -44,13 +44,15 @@ rules:
     reason: "Refunds over $1000 require manager approval"
 """
 
-SCRIPT = '''\
+SCRIPT = """\
 import asyncio
 
 from placet import GovernanceError, PolicyGate, SessionContext, governed
 
 gate = PolicyGate(policies="policies/")
-context = SessionContext(session_id="tutorial_001", user_role="support_agent", session_scopes=["approve_refund"])
+context = SessionContext(
+    session_id="tutorial_001", user_role="support_agent", session_scopes=["approve_refund"]
+)
 
 
 @governed(gate=gate, context=context)
@@ -68,7 +70,7 @@ async def main() -> None:
 
 
 asyncio.run(main())
-'''
+"""
 
 
 def run(*command: str) -> int:

@@ -8,7 +8,6 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-
 import scoping
 import vocabulary
 from scoping import Parameter, Request, Session, ToolSchema, scope, tags

@@ -52,6 +52,9 @@ pub(crate) enum Failure {
     /// Policies were refused.
     #[error("{0}")]
     Policy(Diagnostics),
+    /// A test suite was refused.
+    #[error("{0}")]
+    Suite(Diagnostics),
     /// A gate could not be opened for another reason.
     #[error(transparent)]
     Gate(GateError),

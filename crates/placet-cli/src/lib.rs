@@ -81,9 +81,10 @@ fn report(failure: &Failure, console: &mut Console<'_>) -> Exit {
     let paint = console.paint_err;
     let error = paint.paint(RED, "error:");
     match failure {
-        Failure::Policy(found) => {
+        Failure::Policy(found) | Failure::Suite(found) => {
+            let what = if matches!(failure, Failure::Policy(_)) { "policies were" } else { "test suite was" };
             let text = render::findings(found, paint);
-            console.say(&format!("{text}{error} the policies were refused: {}", render::counts(found)));
+            console.say(&format!("{text}{error} the {what} refused: {}", render::counts(found)));
         }
         other => console.say(&format!("{error} {}", paint::visible(&other.to_string()))),
     }

@@ -22,6 +22,7 @@ pub(crate) struct Saying<'s> {
     pub(crate) risk_tier: Option<RiskTier>,
     pub(crate) reviewers: &'s [ReviewerGroup],
     pub(crate) is_failure: bool,
+    is_default: bool,
     native: Option<&'s Rule>,
 }
 
@@ -34,6 +35,7 @@ impl<'s> Saying<'s> {
             risk_tier: rule.risk_tier,
             reviewers: &rule.reviewers,
             is_failure: false,
+            is_default: false,
             native: Some(rule),
         }
     }
@@ -46,6 +48,7 @@ impl<'s> Saying<'s> {
             risk_tier: statement.risk_tier,
             reviewers: &statement.reviewers,
             is_failure: statement.is_failure,
+            is_default: false,
             native: None,
         }
     }
@@ -58,6 +61,7 @@ impl<'s> Saying<'s> {
             risk_tier: Some(default.risk_tier),
             reviewers: &[],
             is_failure: false,
+            is_default: true,
             native: None,
         }
     }
@@ -172,7 +176,7 @@ pub(crate) fn combine(tiers: &[TierVoice<'_>], evaluation: &Evaluation<'_>) -> C
     let said = bindings().any(|(_, (bound, source))| bound == effect && source == Source::Said);
     Combined {
         verdict: verdict(effect, said, &deciding),
-        reason: reason(effect, said, &deciding, evaluation),
+        reason: reason(effect, &deciding, evaluation),
         risk_tier: tiers.iter().filter_map(TierVoice::risk_tier).max().unwrap_or(RiskTier::Operational),
         rules: deciding.iter().map(|saying| saying.rule.clone()).collect(),
         trace: tiers.iter().map(TierVoice::trace).collect(),
@@ -204,7 +208,7 @@ fn verdict(effect: Effect, said: bool, deciding: &[Saying<'_>]) -> Verdict {
     }
 }
 
-fn reason(effect: Effect, said: bool, deciding: &[Saying<'_>], evaluation: &Evaluation<'_>) -> Arc<str> {
+fn reason(effect: Effect, deciding: &[Saying<'_>], evaluation: &Evaluation<'_>) -> Arc<str> {
     let mut given: SmallVec<[&Arc<str>; 4]> = SmallVec::new();
     for saying in deciding {
         if !saying.reason.is_empty() && !given.contains(&saying.reason) {
@@ -212,25 +216,20 @@ fn reason(effect: Effect, said: bool, deciding: &[Saying<'_>], evaluation: &Eval
         }
     }
     match given.as_slice() {
-        [] => fallback_reason(effect, said, deciding, evaluation).into(),
+        [] => fallback_reason(effect, deciding, evaluation).into(),
         [one] => Arc::clone(one),
         several => several.iter().map(|reason| &***reason).collect::<Vec<_>>().join("; ").into(),
     }
 }
 
-fn fallback_reason(
-    effect: Effect,
-    said: bool,
-    deciding: &[Saying<'_>],
-    evaluation: &Evaluation<'_>,
-) -> String {
+fn fallback_reason(effect: Effect, deciding: &[Saying<'_>], evaluation: &Evaluation<'_>) -> String {
     let Some(first) = deciding.first() else {
         let action = evaluation.event().get(placet_types::Field::Action);
         let action = serde_json::to_string(action).unwrap_or_default();
         return format!("no rule allows the action {action}; add a rule that does, or correct the name");
     };
     let name = &first.rule.name;
-    match (effect, said) {
+    match (effect, !first.is_default) {
         (Effect::Allow, true) => format!("allowed by rule `{name}`"),
         (Effect::Escalate, true) => format!("rule `{name}` asks for a person's approval"),
         (Effect::Deny | Effect::HardDeny, true) => format!("denied by rule `{name}`"),

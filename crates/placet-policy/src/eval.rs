@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use placet_types::{Event, Field, Value};
 
-use crate::ir::{Expr, Literal, Members, Op, Operand, Path, Subject, Test, Text, Truth};
+use crate::ir::{Contained, Expr, Literal, Members, Op, Operand, Path, Subject, Test, Text, Truth};
 use crate::reading;
 
 /// One event with the normal forms computed so far.
@@ -141,10 +141,12 @@ impl<'e> Evaluation<'e> {
 
     fn holds(&self, value: &'e Value, op: &Op) -> Truth {
         match op {
+            // Booleans have no order.
+            Op::Order(..) if value.as_bool().is_some() => Truth::Unknown,
             Op::Order(order, operand) => self.order(value, operand, |ordering| order.holds(ordering)),
             Op::Eq(operand) => self.order(value, operand, std::cmp::Ordering::is_eq),
             Op::In(members) => self.is_member(value, members),
-            Op::Contains(literal) => self.contains(value, literal),
+            Op::Contains(contained) => self.contains(value, contained),
             Op::StartsWith(part) => self.text(value, part, |text, part| text.starts_with(part)),
             Op::EndsWith(part) => self.text(value, part, |text, part| text.ends_with(part)),
             Op::Glob(glob) => value.as_str().map_or(Truth::Unknown, |text| {
@@ -169,8 +171,7 @@ impl<'e> Evaluation<'e> {
         })
     }
 
-    /// Compares two scalars of one type; anything else is unknown. Booleans have no order, so every order
-    /// comparison of them but equality is unknown.
+    /// Compares two scalars of one type; anything else is unknown.
     fn order(
         &self,
         value: &'e Value,
@@ -228,6 +229,9 @@ impl<'e> Evaluation<'e> {
 
     /// Literals of another type than the value say nothing as long as one of its type is listed.
     fn is_member(&self, value: &'e Value, members: &Members) -> Truth {
+        if value.is_null() {
+            return Truth::Unknown;
+        }
         let equal = std::cmp::Ordering::is_eq;
         match members {
             Members::Literals(literals) => match value.as_str() {
@@ -266,22 +270,17 @@ impl<'e> Evaluation<'e> {
         if by_normal_form || !any_text { Truth::Unknown } else { Truth::False }
     }
 
-    fn contains(&self, value: &'e Value, literal: &Literal) -> Truth {
-        match (value, literal) {
-            (Value::String(_), Literal::Text(part)) => {
-                self.text(value, part, |text, part| text.contains(part))
-            }
-            (Value::Array(items), _) => items
+    fn contains(&self, value: &'e Value, contained: &Contained) -> Truth {
+        match (value, &contained.whole) {
+            (Value::String(_), Literal::Text(_)) => contained
+                .part
+                .as_ref()
+                .map_or(Truth::Unknown, |part| self.text(value, part, |text, part| text.contains(part))),
+            (Value::Array(items), literal) => items
                 .iter()
                 .map(|item| self.order_literal(item, literal, std::cmp::Ordering::is_eq))
                 .max()
                 .unwrap_or(Truth::False),
-            (Value::Object(object), Literal::Text(wanted)) => {
-                let raw = object.get(&wanted.raw).is_some();
-                let normal =
-                    object.iter().any(|(key, _)| reading::normal_form(key) == wanted.normal.as_str());
-                Truth::of_readings(raw, normal)
-            }
             _ => Truth::Unknown,
         }
     }

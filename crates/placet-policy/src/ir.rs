@@ -168,6 +168,27 @@ impl Order {
     }
 }
 
+/// What a collection or a text is asked to contain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contained {
+    /// As an element of a list or a key of an object.
+    pub whole: Literal,
+    /// As a part of a text; only for texts.
+    pub part: Option<Text>,
+}
+
+impl Contained {
+    /// Both roles of a literal.
+    #[must_use]
+    pub fn new(whole: Literal) -> Self {
+        let part = match &whole {
+            Literal::Text(text) => Some(Text::fragment(&text.raw)),
+            Literal::Number(_) | Literal::Bool(_) => None,
+        };
+        Self { whole, part }
+    }
+}
+
 /// What a test asks of its subject.
 #[derive(Debug, Clone)]
 pub enum Op {
@@ -178,7 +199,7 @@ pub enum Op {
     /// Membership of a scalar in a list.
     In(Members),
     /// A substring of a text, an element of a list, or a key of an object.
-    Contains(Literal),
+    Contains(Contained),
     /// A prefix of a text.
     StartsWith(Text),
     /// A suffix of a text.

@@ -11,6 +11,7 @@ pub mod core_bundle;
 pub mod diagnostic;
 mod dialect;
 mod eval;
+pub mod expect;
 pub mod export;
 pub mod glob;
 pub mod ir;

@@ -99,7 +99,7 @@ impl Found {
     fn walk(&mut self, value: &Value, is_path: bool) {
         match value {
             Value::String(text) if is_path || is_path_shaped(text) => self.add(value),
-            // A path that cannot be read, for instance bytes: the guards over resources are then unknown.
+            // A path object of a foreign type may name anything: every guard over the resources is then unknown.
             Value::Unknown(_) if is_path => self.add(value),
             Value::Array(items) => items.iter().for_each(|item| self.walk(item, is_path)),
             Value::Object(object) => {
@@ -163,6 +163,20 @@ mod tests {
         let request = Request::new(Event::from_json(json.as_bytes()).expect(json));
         let found = request.event().get(Field::Resources).as_array().expect("a list").to_vec();
         found.iter().map(|value| value.as_str().expect("a text").to_owned()).collect()
+    }
+
+    #[test]
+    fn an_unknown_value_under_a_name_for_paths_is_a_resource() {
+        let mut event = Event::from_json(br#"{"action":"read","args":{"path":"x"}}"#).expect("an event");
+        let mut args = placet_types::Object::new();
+        args.insert("path", Value::by_reference("PosixPath"));
+        args.insert("data", Value::by_reference("bytes"));
+        event.set(Field::Args, args);
+        let request = Request::new(event);
+        assert_eq!(
+            request.event().get(Field::Resources),
+            &Value::Array(vec![Value::by_reference("PosixPath")])
+        );
     }
 
     #[test]

@@ -3,13 +3,15 @@
 //! Skipped, with a printed reason, when no `opa` is found through `PLACET_OPA`, the path or Go's binary folder.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may")]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use placet_policy::SourceFile;
-use placet_policy::rego::{RegoLimits, RegoOptions, query};
+use placet_policy::rego::{RegoLimits, RegoOptions, TestOutcome, query, run_tests};
 use serde_json::{Value, json};
 
 /// The `opa` binary, or the reason why there is none.
@@ -31,9 +33,12 @@ fn opa() -> Option<PathBuf> {
 }
 
 /// What OPA answers to `data.t`.
-fn ask_opa(opa: &Path, file: &Path, old: bool, question: &str, input: &Value) -> Value {
+fn ask_opa(opa: &Path, files: &[PathBuf], old: bool, question: &str, input: &Value) -> Value {
     let mut command = Command::new(opa);
-    command.args(["eval", "--format", "json", "--stdin-input", "--data"]).arg(file);
+    command.args(["eval", "--format", "json", "--stdin-input"]);
+    for file in files {
+        command.arg("--data").arg(file);
+    }
     if old {
         command.arg("--v0-compatible");
     }
@@ -47,16 +52,21 @@ fn ask_opa(opa: &Path, file: &Path, old: bool, question: &str, input: &Value) ->
     child.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(answer.get("errors").is_none(), "{}: {answer:#}", file.display());
+    assert!(answer.get("errors").is_none(), "{files:?}: {answer:#}");
     answer["result"][0]["expressions"][0]["value"].clone()
 }
 
-fn ask_placet(file: &Path, question: &str, input: &Value) -> Value {
-    let text = std::fs::read_to_string(file).unwrap();
-    let source = SourceFile::new(file.display().to_string(), text);
+fn sources(files: &[PathBuf]) -> Vec<SourceFile> {
+    files
+        .iter()
+        .map(|file| SourceFile::new(file.display().to_string(), std::fs::read_to_string(file).unwrap()))
+        .collect()
+}
+
+fn ask_placet(files: &[PathBuf], question: &str, input: &Value) -> Value {
     let limits = RegoLimits { time: Duration::from_secs(120), ..RegoLimits::default() };
     let options = RegoOptions { limits, ..RegoOptions::default() };
-    let answer = query(&[source], &Value::Null, Some(input), question, &options, 0);
+    let answer = query(&sources(files), &Value::Null, Some(input), question, &options, 0);
     answer.unwrap_or_else(|error| panic!("{error}"))["result"][0]["expressions"][0]["value"].clone()
 }
 
@@ -84,15 +94,19 @@ fn differences(at: &str, left: Option<&Value>, right: Option<&Value>, into: &mut
     }
 }
 
+fn paths(files: &[&str]) -> Vec<PathBuf> {
+    files.iter().map(|file| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rego").join(file)).collect()
+}
+
 #[track_caller]
-fn agree(file: &str, old: bool, inputs: &[Value]) {
+fn agree(files: &[&str], old: bool, inputs: &[Value]) {
     let Some(opa) = opa() else {
         eprintln!("skipped: no `opa` in PLACET_OPA, the path or Go's binary folder");
         return;
     };
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rego").join(file);
+    let file = &paths(files);
     for input in inputs {
-        let (wanted, got) = (ask_opa(&opa, &file, old, "data.t", input), ask_placet(&file, "data.t", input));
+        let (wanted, got) = (ask_opa(&opa, file, old, "data.t", input), ask_placet(file, "data.t", input));
         assert!(wanted.as_object().is_some_and(|fields| !fields.is_empty()));
         let mut wrong = Vec::new();
         differences("", Some(&wanted), Some(&got), &mut wrong);
@@ -103,7 +117,7 @@ fn agree(file: &str, old: bool, inputs: &[Value]) {
 #[test]
 fn negations_are_undefined_where_opa_says_so() {
     agree(
-        "negation.rego",
+        &["negation.rego"],
         false,
         &[
             json!({"x": 1, "l": [1, 2], "obj": {"a": 1}}),
@@ -121,13 +135,76 @@ fn builtins_answer_as_opas() {
         "s": "hello", "long": "k".repeat(200), "n": 5, "zero": 0, "half": 1.5, "csv": "a,b,c", "ip": "10.1.2.3",
         "l": [1, 2, 3], "o": {"x": {"y": 1}}, "ns": 1_767_323_045_000_000_000_u64, "big": 9_007_199_254_740_993_u64,
     });
-    agree("builtins.rego", false, &[input]);
+    agree(&["builtins.rego"], false, &[input]);
+}
+
+#[test]
+fn the_language_means_what_it_means_in_opa() {
+    agree(
+        &["language.rego", "language_lib.rego"],
+        false,
+        &[
+            json!({
+                "n": 5, "s": "a", "l": [1, 2, 3], "o": {"x": {"y": 1}, "z": "w"}, "key": "z", "nothing": null,
+                "deep": {"a": [{"b": ["only"]}]},
+            }),
+            json!({"n": 200, "l": ["a"], "o": {}, "key": 1}),
+            json!({"n": null, "l": null, "o": null}),
+            json!({}),
+        ],
+    );
+}
+
+#[test]
+fn tests_come_out_as_in_opa() {
+    let Some(opa) = opa() else {
+        eprintln!("skipped: no `opa` in PLACET_OPA, the path or Go's binary folder");
+        return;
+    };
+    let files = paths(&["language.rego", "language_lib.rego", "mocks_test.rego"]);
+    let output =
+        Command::new(opa).args(["test", "--format", "json", "--verbose"]).args(&files).output().unwrap();
+    let wanted: Vec<Value> = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let flag = |result: &Value, name: &str| {
+        result.get(name).is_some_and(|value| !value.is_null() && *value != false)
+    };
+    let mut wanted: Vec<(String, &str)> = wanted
+        .iter()
+        .map(|result| {
+            let outcome = match () {
+                () if flag(result, "skip") => "skipped",
+                () if flag(result, "error") => "errored",
+                () if flag(result, "fail") => "failed",
+                () => "passed",
+            };
+            (result["name"].as_str().unwrap().to_owned(), outcome)
+        })
+        .collect();
+    let report = run_tests(&sources(&files), &Value::Null, &RegoOptions::default(), 0);
+    assert!(report.diagnostics.is_empty(), "{:?}", report.diagnostics);
+    let mut got: Vec<(String, &str)> = report
+        .results
+        .iter()
+        .map(|result| {
+            let outcome = match result.outcome {
+                TestOutcome::Skipped => "skipped",
+                TestOutcome::Errored(_) => "errored",
+                TestOutcome::Failed => "failed",
+                TestOutcome::Passed => "passed",
+            };
+            (result.name.to_string(), outcome)
+        })
+        .collect();
+    wanted.sort();
+    got.sort();
+    assert_eq!(got, wanted);
 }
 
 #[test]
 fn wrong_types_are_undefined_as_in_opa() {
     agree(
-        "types.rego",
+        &["types.rego"],
         false,
         &[
             json!({"n": 5, "s": "a", "l": [1, 2, 3], "o": {"a": 1}, "half": 1.5, "set": [1], "one": 1}),
@@ -141,7 +218,7 @@ fn wrong_types_are_undefined_as_in_opa() {
 fn deprecated_builtins_answer_as_opas() {
     let mut input = json!({"n": 5, "l": [1, 2, 3], "o": {"x": 1}, "csv": "a,b"});
     input["tokens"] = tokens()["tokens"].clone();
-    agree("old.rego", true, &[input]);
+    agree(&["old.rego"], true, &[input]);
 }
 
 #[test]
@@ -150,10 +227,47 @@ fn tokens_verify_as_in_opa() {
     input["secret256"] = json!("s".repeat(40));
     input["secret384"] = json!("s".repeat(60));
     input["secret512"] = json!("s".repeat(70));
-    agree("jwt.rego", false, &[input]);
+    agree(&["jwt.rego"], false, &[input]);
 }
 
 fn tokens() -> Value {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rego/jwt.json");
     serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
+}
+
+/// The functions that `docs/rego.md` lists as missing are those that OPA has and Placet refuses.
+#[test]
+fn the_documented_gaps_are_the_gaps() {
+    let Some(opa) = opa() else {
+        eprintln!("skipped: no `opa` in PLACET_OPA, the path or Go's binary folder");
+        return;
+    };
+    let output = Command::new(opa).args(["capabilities", "--current"]).output().unwrap();
+    let capabilities: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let builtins = capabilities["builtins"].as_array().unwrap();
+    let missing: Vec<&str> = builtins
+        .iter()
+        .filter(|builtin| builtin.get("infix").is_none())
+        .filter(|builtin| {
+            let arity = builtin["decl"]["args"].as_array().map_or(0, Vec::len);
+            let arguments = vec!["input"; arity].join(", ");
+            let text =
+                format!("package t\nx = y {{ y := {}({arguments}) }}", builtin["name"].as_str().unwrap());
+            let answer = query(
+                &[SourceFile::new("t.rego", text)],
+                &Value::Null,
+                None,
+                "1",
+                &RegoOptions::default(),
+                0,
+            );
+            answer.is_err_and(|error| error.to_string().contains("rego/unknown-function"))
+        })
+        .map(|builtin| builtin["name"].as_str().unwrap())
+        .collect();
+    let page =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rego.md")).unwrap();
+    let (_, list) = page.split_once("<!-- gaps").unwrap();
+    let documented: Vec<&str> = list.split("```").nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(missing, documented);
 }

@@ -22,6 +22,11 @@ pub mod schema {
     pub use placet_types::schema::{decision, event};
 }
 
+/// Test suites: events and what is expected of the decision on each.
+pub mod expect {
+    pub use placet_policy::expect::{CaseResult, Expected, Suite, Test};
+}
+
 /// Rego: queries and tests.
 pub mod rego {
     pub use placet_policy::rego::{

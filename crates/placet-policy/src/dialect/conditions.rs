@@ -8,7 +8,7 @@ use regex::RegexBuilder;
 use super::literal::{members, operand, scalar};
 use super::reader::Reader;
 use crate::glob::Glob;
-use crate::ir::{Expr, Literal, Op, Operand, Order, Subject, Test, Text};
+use crate::ir::{Contained, Expr, Literal, Op, Operand, Order, Subject, Test, Text};
 use crate::source::Position;
 use crate::yaml::{Key, Kind, Node};
 
@@ -102,7 +102,7 @@ fn op(reader: &mut Reader<'_>, name: &str, key: &Key, node: &Node) -> Option<Op>
         "eq" => operand(reader, node, &key.text).map(Op::Eq),
         "in" => members(reader, node, &key.text).map(Op::In),
         "subset_of" => members(reader, node, "subset_of").map(Op::SubsetOf),
-        "contains" => scalar(reader, node, &key.text, false).map(Op::Contains),
+        "contains" => scalar(reader, node, &key.text).map(|literal| Op::Contains(Contained::new(literal))),
         "starts_with" => fragment(reader, node, name).map(Op::StartsWith),
         "ends_with" => fragment(reader, node, name).map(Op::EndsWith),
         "glob" => glob(reader, node).map(Op::Glob),
@@ -305,7 +305,7 @@ pub(super) fn value_condition(reader: &mut Reader<'_>, subject: &Subject, node: 
                 .help("write `in: [...]`, or one `contains` for each");
             None
         }
-        _ => scalar(reader, node, "eq", true).map(|literal| test(subject, Op::Eq(Operand::Literal(literal)))),
+        _ => scalar(reader, node, "eq").map(|literal| test(subject, Op::Eq(Operand::Literal(literal)))),
     }
 }
 

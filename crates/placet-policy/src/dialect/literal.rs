@@ -6,11 +6,10 @@ use super::reader::Reader;
 use crate::ir::{Literal, Members, Operand, Path, Text};
 use crate::yaml::{Kind, Node};
 
-/// A scalar literal; `whole` tells whether it stands for a whole text or a part of one.
-pub(super) fn scalar(reader: &mut Reader<'_>, node: &Node, operator: &str, whole: bool) -> Option<Literal> {
+/// A scalar literal that stands for a whole value.
+pub(super) fn scalar(reader: &mut Reader<'_>, node: &Node, operator: &str) -> Option<Literal> {
     match &node.kind {
-        Kind::Text(text) if whole => Some(Literal::Text(Text::whole(text))),
-        Kind::Text(text) => Some(Literal::Text(Text::fragment(text))),
+        Kind::Text(text) => Some(Literal::Text(Text::whole(text))),
         Kind::Number { value, .. } => Some(Literal::Number(*value)),
         Kind::Bool(flag) => Some(Literal::Bool(*flag)),
         Kind::Null => {
@@ -33,7 +32,7 @@ pub(super) fn scalar(reader: &mut Reader<'_>, node: &Node, operator: &str, whole
 pub(super) fn operand(reader: &mut Reader<'_>, node: &Node, operator: &str) -> Option<Operand> {
     match field_reference(reader, node, operator) {
         Ok(Some(path)) => Some(Operand::Path(path)),
-        Ok(None) => scalar(reader, node, operator, true).map(Operand::Literal),
+        Ok(None) => scalar(reader, node, operator).map(Operand::Literal),
         Err(()) => None,
     }
 }
@@ -54,8 +53,7 @@ pub(super) fn members(reader: &mut Reader<'_>, node: &Node, operator: &str) -> O
             .help("name at least one value");
         return None;
     }
-    let literals: Option<Vec<Literal>> =
-        items.iter().map(|item| scalar(reader, item, operator, true)).collect();
+    let literals: Option<Vec<Literal>> = items.iter().map(|item| scalar(reader, item, operator)).collect();
     literals.map(Members::Literals)
 }
 

@@ -8,10 +8,10 @@ mod conditions;
 mod fields;
 mod literal;
 mod match_dialect;
-mod reader;
+pub(crate) mod reader;
 mod rules_dialect;
 pub(crate) mod schema;
-mod vocabulary;
+pub(crate) mod vocabulary;
 
 use crate::diagnostic::Diagnostic;
 use crate::ir::Unit;
@@ -37,7 +37,7 @@ pub(crate) fn load(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Uni
     unit.filter(|_| errors(found) == errors_before)
 }
 
-fn errors(found: &[Diagnostic]) -> usize {
+pub(crate) fn errors(found: &[Diagnostic]) -> usize {
     found.iter().filter(|found| found.severity == crate::Severity::Error).count()
 }
 

@@ -8,16 +8,16 @@ use crate::source::{Position, SourceFile};
 use crate::yaml::{Key, Kind, Node};
 
 /// A file being read, and what was found wrong with it.
-pub(super) struct Reader<'a> {
-    pub(super) file: &'a SourceFile,
+pub(crate) struct Reader<'a> {
+    pub(crate) file: &'a SourceFile,
     found: &'a mut Vec<Diagnostic>,
 }
 
 /// The finding just added, to which help can be attached.
-pub(super) struct Added<'a>(Option<&'a mut Diagnostic>);
+pub(crate) struct Added<'a>(Option<&'a mut Diagnostic>);
 
 impl Added<'_> {
-    pub(super) fn help(self, help: impl Into<String>) {
+    pub(crate) fn help(self, help: impl Into<String>) {
         if let Some(found) = self.0 {
             found.help = Some(help.into());
         }
@@ -25,15 +25,15 @@ impl Added<'_> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(file: &'a SourceFile, found: &'a mut Vec<Diagnostic>) -> Self {
+    pub(crate) fn new(file: &'a SourceFile, found: &'a mut Vec<Diagnostic>) -> Self {
         Self { file, found }
     }
 
-    pub(super) fn found_any_error(&self, before: usize) -> bool {
-        super::errors(self.found) > before
+    pub(crate) fn found_any_error(&self, before: usize) -> bool {
+        crate::dialect::errors(self.found) > before
     }
 
-    pub(super) fn error(
+    pub(crate) fn error(
         &mut self,
         code: &'static str,
         position: Position,
@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
         self.add(Severity::Error, code, position, message)
     }
 
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         severity: Severity,
         code: &'static str,
@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The entries of a mapping; anything else is an error.
-    pub(super) fn map<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [(Key, Node)]> {
+    pub(crate) fn map<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [(Key, Node)]> {
         match &node.kind {
             Kind::Map(entries) => Some(entries),
             _ => {
@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The items of a list; anything else is an error.
-    pub(super) fn list<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Node]> {
+    pub(crate) fn list<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Node]> {
         match &node.kind {
             Kind::List(items) => Some(items),
             _ => {
@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A text; numbers and booleans must be quoted to be one.
-    pub(super) fn text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n SmolStr> {
+    pub(crate) fn text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n SmolStr> {
         let text = node.as_text();
         if text.is_none() {
             let message = format!("{what} must be text, but this is {}", node.describe());
@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A text or a list of texts.
-    pub(super) fn texts<'n>(&mut self, node: &'n Node, what: &str) -> Option<Vec<&'n SmolStr>> {
+    pub(crate) fn texts<'n>(&mut self, node: &'n Node, what: &str) -> Option<Vec<&'n SmolStr>> {
         match &node.kind {
             Kind::List(items) if items.is_empty() => {
                 let message = format!("{what} is an empty list, which no event can meet");
@@ -103,7 +103,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports a key that has no meaning here, with the nearest that has.
-    pub(super) fn unknown_key(&mut self, key: &Key, place: &str, known: &[&str]) {
+    pub(crate) fn unknown_key(&mut self, key: &Key, place: &str, known: &[&str]) {
         let help = match nearest(&key.text, known) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known keys here: {}", known.join(", ")),
@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `version: 1` or `version: "1"`.
-    pub(super) fn version(&mut self, node: &Node) {
+    pub(crate) fn version(&mut self, node: &Node) {
         let known = match &node.kind {
             Kind::Number { value, integral } => *integral && (*value - 1.0).abs() < f64::EPSILON,
             Kind::Text(text) => text == "1",
@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The known word nearest to a misspelt one, if one is near enough to be meant.
-pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let limit = (word.chars().count() / 2).clamp(1, 3);
     let distances = known.iter().map(|known| (strsim::damerau_levenshtein(word, known), *known));
     distances.filter(|(distance, _)| *distance <= limit).min().map(|(_, known)| known)

@@ -9,7 +9,7 @@ use super::fields;
 use super::reader::Reader;
 use super::vocabulary::{self, Names, THEN};
 use crate::diagnostic::Severity;
-use crate::ir::{Expr, Literal, Members, Op, Path, Rule, Subject, Text, Unit, UnitKind};
+use crate::ir::{Contained, Expr, Literal, Members, Op, Path, Rule, Subject, Text, Unit, UnitKind};
 use crate::source::Position;
 use crate::voice::Effect;
 use crate::yaml::{Key, Kind, Node};
@@ -240,7 +240,8 @@ fn one_of(reader: &mut Reader<'_>, subject: &Subject, name: &str, node: &Node) -
 fn scopes(reader: &mut Reader<'_>, node: &Node) -> Option<Expr> {
     let subject = Subject::Path(Path::of(Field::SessionScopes));
     let names = reader.texts(node, "`scope`")?;
-    let holds = |name: &SmolStr| test(&subject, Op::Contains(Literal::Text(Text::whole(name))));
+    let holds =
+        |name: &SmolStr| test(&subject, Op::Contains(Contained::new(Literal::Text(Text::whole(name)))));
     Some(conjunction(names.into_iter().map(holds).collect()))
 }
 

@@ -117,6 +117,9 @@ fn when() -> Value {
     for name in ["args", "context.attributes"] {
         properties.insert(name.to_owned(), reference("openObject"));
     }
+    for name in ["scope", "context.session_scopes"] {
+        properties.insert(name.to_owned(), json!({ "anyOf": [reference("operators"), reference("texts")] }));
+    }
     for name in ["any", "all"] {
         properties.insert(name.to_owned(), list_of("nestedWhen"));
     }

@@ -14,7 +14,7 @@ use crate::voice::Effect;
 use crate::yaml::Node;
 
 /// Reads one of a fixed set of words.
-pub(super) fn word<T: Copy>(
+pub(crate) fn word<T: Copy>(
     reader: &mut Reader<'_>,
     node: &Node,
     what: &str,
@@ -46,7 +46,7 @@ pub(super) const APPROVAL: &[(&str, Effect)] =
     &[("auto", Effect::Allow), ("approve", Effect::Escalate), ("block", Effect::HardDeny)];
 
 /// `risk_level` of the Match dialect.
-pub(super) const RISK_LEVEL: &[(&str, RiskTier)] = &[
+pub(crate) const RISK_LEVEL: &[(&str, RiskTier)] = &[
     ("low", RiskTier::Informational),
     ("medium", RiskTier::Operational),
     ("high", RiskTier::TransactionalHigh),

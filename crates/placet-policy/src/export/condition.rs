@@ -27,7 +27,9 @@ pub(super) struct Forms {
 
 /// Writes the helper rules of one rule.
 pub(super) struct Writer {
-    prefix: String,
+    /// What the names of the file begin with.
+    pub(super) file: String,
+    number: usize,
     helpers: Vec<String>,
     /// The calls of the helpers written so far, by scope and bodies.
     calls: HashMap<(Scope, Vec<Lines>), String>,
@@ -36,8 +38,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(prefix: String) -> Self {
-        Self { prefix, helpers: Vec::new(), calls: HashMap::new(), refused: Vec::new() }
+    pub(super) fn new(file: &str, number: usize) -> Self {
+        Self {
+            file: file.to_owned(),
+            number,
+            helpers: Vec::new(),
+            calls: HashMap::new(),
+            refused: Vec::new(),
+        }
     }
 
     /// The helper rules written so far, each a paragraph.
@@ -95,7 +103,7 @@ impl Writer {
         if let Some(call) = self.calls.get(&key) {
             return call.clone();
         }
-        let name = format!("{}_{}", self.prefix, self.calls.len());
+        let name = format!("{}_{}_{}", self.file, self.number, self.calls.len());
         let call = if scope == Scope::Element { format!("{name}(e)") } else { name };
         self.helpers.extend(key.1.iter().map(|body| format!("{call} if {}", block(body))));
         self.calls.insert(key, call.clone());
@@ -134,9 +142,10 @@ impl Writer {
     }
 }
 
-/// Whether `not` may stand before the line, and the line anywhere.
+/// Whether `not` may stand before the line: only before a bare helper. OPA computes the arguments of a call before
+/// it negates the call, so that an undefined argument would make the negation fail where it must hold.
 fn is_plain(line: &str) -> bool {
-    !["not ", "some ", "every "].iter().any(|word| line.starts_with(word)) && !line.contains(" := ")
+    line.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') || line.ends_with("(e)")
 }
 
 /// A rule body.

@@ -9,7 +9,7 @@ use super::pattern;
 use super::text::{encoded, number, plain, set};
 use crate::clock::TimeWindow;
 use crate::glob::{self, Glob};
-use crate::ir::{Literal, Members, Op, Operand, Order, Subject, Test, Text};
+use crate::ir::{Contained, Literal, Members, Op, Operand, Order, Subject, Test, Text};
 
 impl Writer {
     /// The lines that hold where the test is true, or where it is false.
@@ -19,11 +19,11 @@ impl Writer {
             Op::Order(order, operand) => self.compare(&value, symbol(*order, wanted), operand, scope),
             Op::Eq(Operand::Path(path)) => {
                 let other = path_forms(path);
-                vec![call("same", wanted, &[&value.raw, &value.normal, &other.raw, &other.normal])]
+                vec![self.call("same", wanted, &[&value.raw, &value.normal, &other.raw, &other.normal])]
             }
             Op::Eq(operand) => self.compare(&value, if wanted { "==" } else { "!=" }, operand, scope),
             Op::In(members) => self.member(&value, members, scope, wanted),
-            Op::Contains(literal) => vec![contains(&value, literal, wanted)],
+            Op::Contains(contained) => vec![self.contains(&value, contained, wanted)],
             Op::StartsWith(part) => parts(&value, part, "startswith", wanted),
             Op::EndsWith(part) => parts(&value, part, "endswith", wanted),
             Op::Glob(glob) => both(
@@ -36,7 +36,7 @@ impl Writer {
             Op::Exists(present) => self.exists(&value, &test.subject, scope, *present == wanted),
             Op::SubsetOf(members) => self.subset(&test.subject, members, scope, wanted),
             Op::Count(order, limit) => {
-                let count = format!("v1_count({}, {})", value.raw, value.normal);
+                let count = format!("{}_count({}, {})", self.file, value.raw, value.normal);
                 vec![format!("{count} {} {}", symbol(*order, wanted), number(*limit))]
             }
             Op::Time(window) => self.window(window, wanted),
@@ -89,7 +89,7 @@ impl Writer {
             Members::Literals(literals) => literals,
             Members::Path(path) => {
                 let list = path_forms(path);
-                return vec![call("among", wanted, &[raw, normal, &list.raw, &list.normal])];
+                return vec![self.call("among", wanted, &[raw, normal, &list.raw, &list.normal])];
             }
         };
         let texts: Vec<&Text> = literals
@@ -125,14 +125,37 @@ impl Writer {
 
     fn matches(&mut self, value: &Forms, pattern: &str, wanted: bool) -> Lines {
         match pattern::for_re2(pattern) {
-            Ok(pattern) => {
-                let line = |text: &str| format!("regex.match({}, {text})", encoded(&pattern));
+            Ok(printed) => {
+                // Only `\b` needs two spellings: it is ASCII in RE2, and Unicode in the engine of other interpreters.
+                let argument = match printed.other {
+                    None => encoded(&printed.re2),
+                    Some(other) => {
+                        format!("{}_pattern({}, {})", self.file, encoded(&printed.re2), encoded(&other))
+                    }
+                };
+                let line = |text: &str| format!("regex.match({argument}, {text})");
                 both(value, &line(&value.raw), &line(&value.unfolded), wanted)
             }
             Err(why) => {
                 self.refused.push(format!("`{pattern}` cannot be exported: {why}"));
                 vec!["false".to_owned()]
             }
+        }
+    }
+
+    /// A call of one of the two-formed functions of the file.
+    fn call(&self, name: &str, wanted: bool, arguments: &[&str]) -> String {
+        format!("{}_{name}_{}({})", self.file, if wanted { "t" } else { "f" }, arguments.join(", "))
+    }
+
+    fn contains(&self, value: &Forms, contained: &Contained, wanted: bool) -> String {
+        let Forms { raw, normal, .. } = value;
+        match (&contained.whole, &contained.part) {
+            (Literal::Text(whole), Some(part)) => {
+                let texts = [&whole.raw, &part.normal, &whole.normal].map(|text| encoded(text));
+                self.call("contains", wanted, &[raw, normal, &texts[0], &texts[1], &texts[2]])
+            }
+            (other, _) => self.call("holds", wanted, &[raw, &plain(other).unwrap_or_default()]),
         }
     }
 
@@ -165,7 +188,7 @@ impl Writer {
     }
 
     fn window(&mut self, window: &TimeWindow, wanted: bool) -> Lines {
-        let local = format!("v1_local({})", encoded(window.zone.iana_name().unwrap_or("UTC")));
+        let local = format!("{}_local({})", self.file, encoded(window.zone.iana_name().unwrap_or("UTC")));
         let minute = |time: jiff::civil::Time| i32::from(time.hour()) * 60 + i32::from(time.minute());
         let after = window.after.map(|time| format!("{local}.minute >= {}", minute(time)));
         let before = window.before.map(|time| format!("{local}.minute < {}", minute(time)));
@@ -206,21 +229,6 @@ fn symbol(order: Order, wanted: bool) -> &'static str {
         (Order::Gte, true) | (Order::Lt, false) => ">=",
         (Order::Lt, true) | (Order::Gte, false) => "<",
         (Order::Lte, true) | (Order::Gt, false) => "<=",
-    }
-}
-
-/// A call of one of the combiner's two-formed functions.
-fn call(name: &str, wanted: bool, arguments: &[&str]) -> String {
-    format!("v1_{name}_{}({})", if wanted { "t" } else { "f" }, arguments.join(", "))
-}
-
-fn contains(value: &Forms, literal: &Literal, wanted: bool) -> String {
-    let Forms { raw, normal, .. } = value;
-    match literal {
-        Literal::Text(text) => {
-            call("contains", wanted, &[raw, normal, &encoded(&text.raw), &encoded(&text.normal)])
-        }
-        other => call("holds", wanted, &[raw, &plain(other).unwrap_or_default()]),
     }
 }
 

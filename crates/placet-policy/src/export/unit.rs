@@ -16,6 +16,10 @@ use crate::ir::{
 use crate::source::{Position, SourceFile};
 use crate::voice::Effect;
 
+/// The functions that conditions call. Each file has its own, since an interpreter may look for all definitions of
+/// a function in one module; `§` stands for what the names of the file begin with.
+const FUNCTIONS: &str = include_str!("functions.rego");
+
 /// Most alternatives of one membership that become rules of their own, which OPA finds by its index.
 const MAX_INDEXED: usize = 32;
 
@@ -33,7 +37,7 @@ pub(super) fn write(tier: Tier, grant: bool, file: &SourceFile, unit: &Unit) -> 
     let kind = if matches!(unit.kind, UnitKind::Rules) { Kind::Rules } else { Kind::Match };
     write_statements(&mut out, &prefix, tier, kind, &unit.rules);
     for (number, rule) in unit.rules.iter().enumerate() {
-        let mut writer = Writer::new(format!("{prefix}_{number}"));
+        let mut writer = Writer::new(&prefix, number);
         let _ = writeln!(out, "# {number}: {}\n", encoded(&rule.reference.name));
         let rules = fire(&mut writer, &prefix, number, rule, kind);
         for refused in &writer.refused {
@@ -52,6 +56,7 @@ pub(super) fn write(tier: Tier, grant: bool, file: &SourceFile, unit: &Unit) -> 
     if let UnitKind::Match { default } = &unit.kind {
         let _ = writeln!(out, "v1_default contains {}\n", default_statement(tier, default));
     }
+    out.push_str(&FUNCTIONS.replace('§', &prefix));
     if found.is_empty() { Ok(out) } else { Err(Diagnostics(found)) }
 }
 

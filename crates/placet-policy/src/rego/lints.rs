@@ -69,7 +69,7 @@ fn own_direction(rule: &Rule, name: &str) -> Option<Direction> {
         "allow" => Some(Direction::Permit),
         "deny" | "requires_hitl" | "deny_reason" => Some(Direction::Restrict),
         "decision" => {
-            let permits = values(rule).into_iter().any(|value| permits(value));
+            let permits = values(rule).into_iter().any(permits);
             Some(if permits { Direction::Permit } else { Direction::Restrict })
         }
         _ => None,

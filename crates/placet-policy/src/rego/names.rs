@@ -89,10 +89,9 @@ impl Names {
                 full.extend(path);
                 found.insert(full);
             } else if let Some((first, import)) = parsed.imports.get(root).and_then(|path| path.split_first())
+                && first == "data"
             {
-                if first == "data" {
-                    found.insert(import.iter().chain(rest).cloned().collect());
-                }
+                found.insert(import.iter().chain(rest).cloned().collect());
             }
         };
         for node in rule_children(rule) {

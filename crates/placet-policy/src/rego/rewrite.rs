@@ -20,7 +20,7 @@ use super::builtins::{Known, known, wrapper_name};
 use super::engine::data_reference;
 use super::names::{Callee, Names, local_names, outermost};
 use super::parse::{Dialect, Parsed, head_reference};
-use super::terms::{head_values, is_collection, is_literal, is_number, may_be_undefined, operands};
+use super::terms::{has_loop, head_values, is_collection, is_literal, is_number, may_be_undefined, operands};
 use super::walk::{Node, bodies, rule_children, walk};
 
 /// A rewritten text and the added builtins that it calls.
@@ -111,14 +111,22 @@ impl Rewriter<'_> {
     }
 
     fn nodes(&mut self, nodes: Vec<Node<'_>>) {
+        // The expression that the statement at hand consists of.
+        let mut direct: Option<Ref<Expr>> = None;
         walk(nodes, &mut |node| match node {
             Node::Expression(expression) => {
                 if let Expr::Call { fcn, .. } = expression.as_ref() {
                     self.path(fcn);
                 }
                 self.operator(expression);
+                if !direct.iter().any(|statement| statement == expression) {
+                    self.membership(expression);
+                }
             }
             Node::Statement(statement) => {
+                if let Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } = &statement.literal {
+                    direct = Some(expr.clone());
+                }
                 if let Literal::SomeIn { collection, .. } = &statement.literal
                     && !is_collection(collection)
                 {
@@ -192,6 +200,17 @@ impl Rewriter<'_> {
         self.wrap(start, end, function, vec![spans.of(lhs), spans.of(rhs)]);
     }
 
+    /// As a value, membership of something undefined is undefined; the interpreter says false.
+    fn membership(&mut self, expression: &Ref<Expr>) {
+        if let Expr::Membership { key, value, collection, .. } = expression.as_ref() {
+            let function = if key.is_some() { "__placet.member_key(" } else { "__placet.member(" };
+            let spans = &self.parsed.spans;
+            let (start, end) = spans.of(expression);
+            let arguments = key.iter().chain([value, collection]).map(|part| spans.of(part)).collect();
+            self.wrap(start, end, function, arguments);
+        }
+    }
+
     /// Replaces a range by a call of these arguments, as many lines long as before.
     fn wrap(&mut self, start: usize, end: usize, function: &str, arguments: Vec<(usize, usize)>) {
         let text = &self.parsed.file.text;
@@ -234,8 +253,8 @@ impl Rewriter<'_> {
     /// The interpreter drops every value of a rule when one of them is undefined while the head is evaluated.
     fn bodies(&mut self, rule: &Rule) {
         let bodies = bodies(rule);
-        if bodies.is_empty() {
-            return;
+        if bodies.iter().all(|body| body.query.stmts.is_empty()) {
+            return self.no_body(rule, bodies);
         }
         // A value beside an empty body, or beside none, stays: there is nothing to go through.
         let empty = |body: &&RuleBody| body.query.stmts.is_empty();
@@ -272,6 +291,28 @@ impl Rewriter<'_> {
                 self.edit(end, end, pieces);
             }
         }
+    }
+
+    /// A head that goes through a collection gets a body to do it in: in a head, an undefined collection is an error.
+    fn no_body(&mut self, rule: &Rule, bodies: &[RuleBody]) {
+        let values = head_values(rule);
+        let written = bodies
+            .iter()
+            .any(|body| !body.query.span.text().is_empty() && body.query.span.text().starts_with('{'));
+        if bodies.len() > 1 || written || !values.iter().any(|value| has_loop(value)) {
+            return;
+        }
+        let keyword = if self.parsed.dialect == Dialect::V1 { " if {" } else { " {" };
+        let mut pieces = vec![Piece::Text(keyword.to_owned())];
+        for (name, (from, to)) in self.take_out(values) {
+            pieces.push(Piece::Text(format!(" {name} := ")));
+            pieces.push(Piece::Source(from, to));
+            pieces.push(Piece::Text(";".to_owned()));
+        }
+        pieces.pop();
+        pieces.push(Piece::Text(" }".to_owned()));
+        let (_, end) = self.parsed.spans.range(rule.span());
+        self.edit(end, end, pieces);
     }
 
     /// Puts a fresh name where each value stands.
@@ -339,14 +380,27 @@ fn render(text: &str, edits: &[Edit], (start, end): (usize, usize), inside: Opti
         if edit.start < at || edit.end > end || inside.is_some_and(|number| edit.number <= number) {
             continue;
         }
-        out.push_str(text.get(at..edit.start).unwrap_or(""));
+        push(out, text.get(at..edit.start).unwrap_or(""));
+        let mut replaced = String::new();
         for piece in &edit.pieces {
             match piece {
-                Piece::Text(piece) => out.push_str(piece),
-                Piece::Source(from, to) => render(text, edits, (*from, *to), Some(edit.number), out),
+                Piece::Text(piece) => replaced.push_str(piece),
+                Piece::Source(from, to) => {
+                    render(text, edits, (*from, *to), Some(edit.number), &mut replaced)
+                }
             }
         }
+        push(out, &replaced);
         at = edit.end;
     }
-    out.push_str(text.get(at..end).unwrap_or(""));
+    push(out, text.get(at..end).unwrap_or(""));
+}
+
+/// Appends a text, apart from a word that it would run into: `if(a + b)` becomes `if f(a, b)`.
+fn push(out: &mut String, text: &str) {
+    let is_word = |character: char| character.is_alphanumeric() || character == '_';
+    if out.ends_with(is_word) && text.starts_with(is_word) {
+        out.push(' ');
+    }
+    out.push_str(text);
 }

@@ -4,6 +4,7 @@
 use regorus::unstable::{ArithOp, BoolOp, Expr, Ref, Rule, RuleHead};
 
 use super::decision::constant;
+use super::walk::{Node, children};
 
 /// The values and keys of a rule's head that may be undefined.
 pub(super) fn head_values(rule: &Rule) -> Vec<&Ref<Expr>> {
@@ -28,6 +29,18 @@ pub(super) fn head_values(rule: &Rule) -> Vec<&Ref<Expr>> {
     }
     found.extend(value.filter(|value| may_be_undefined(value)));
     found
+}
+
+/// Whether an expression goes through a collection, comprehensions left out: they do it in a query of their own.
+pub(super) fn has_loop(expression: &Ref<Expr>) -> bool {
+    match expression.as_ref() {
+        Expr::ArrayCompr { .. } | Expr::SetCompr { .. } | Expr::ObjectCompr { .. } => false,
+        Expr::RefBrack { index, .. } if matches!(index.as_ref(), Expr::Var { .. }) => true,
+        _ => children(Node::Expression(expression)).into_iter().any(|child| match child {
+            Node::Expression(inner) => has_loop(inner),
+            Node::Query(_) | Node::Statement(_) => false,
+        }),
+    }
 }
 
 /// Whether an expression of a head is worth moving: neither a variable nor made of constants.

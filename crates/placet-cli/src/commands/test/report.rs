@@ -25,7 +25,7 @@ pub(super) fn text(cases: &[Case], coverage: Option<&Coverage>, paint: Paint) ->
             Outcome::Failed(_) | Outcome::Errored(_) => RED,
         };
         let word = paint.paint(style, &format!("{:<5}", case.outcome.word().to_uppercase()));
-        let time = paint.paint(DIM, &format!("{:.1} ms", case.duration.as_secs_f64() * 1e3));
+        let time = paint.paint(DIM, &format!("{:.1?}", case.duration));
         let _ = writeln!(out, "  {word}  {}  {time}", visible_line(&case.name));
         if let Some(message) = case.outcome.message() {
             let _ = writeln!(out, "         {}:{}: {}", visible_line(file), case.line, visible_line(message));

@@ -13,10 +13,10 @@ pub(super) const ADDED: &[Added] = &[
     Added::new("crypto.md5", 1, hash::<Md5>),
     Added::new("crypto.sha1", 1, hash::<Sha1>),
     Added::new("crypto.sha256", 1, hash::<Sha256>),
-    Added::new("crypto.hmac.md5", 2, |arguments| mac::<Hmac<Md5>>(arguments)),
-    Added::new("crypto.hmac.sha1", 2, |arguments| mac::<Hmac<Sha1>>(arguments)),
-    Added::new("crypto.hmac.sha256", 2, |arguments| mac::<Hmac<Sha256>>(arguments)),
-    Added::new("crypto.hmac.sha512", 2, |arguments| mac::<Hmac<Sha512>>(arguments)),
+    Added::new("crypto.hmac.md5", 2, mac::<Hmac<Md5>>),
+    Added::new("crypto.hmac.sha1", 2, mac::<Hmac<Sha1>>),
+    Added::new("crypto.hmac.sha256", 2, mac::<Hmac<Sha256>>),
+    Added::new("crypto.hmac.sha512", 2, mac::<Hmac<Sha512>>),
     Added::new("crypto.hmac.equal", 2, equal),
 ];
 

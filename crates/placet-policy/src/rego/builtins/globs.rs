@@ -1,8 +1,7 @@
-//! `regex.globs_match`: whether two patterns of characters, `.`, sets and the flags `*` and `+` have a non-empty text
-//! in common.
+//! `regex.globs_match`: whether two patterns of characters, `.`, sets and the flags `*` and `+` have a text in common.
+//!
+//! The answers are OPA's, which looks ahead by one element only and so misses some common texts of starred elements.
 // SPDX-License-Identifier: MIT OR Apache-2.0
-
-use std::collections::BTreeSet;
 
 use regorus::Value;
 
@@ -10,19 +9,29 @@ use super::{Added, Failure, Outcome, string};
 
 pub(super) const ADDED: &[Added] = &[Added::new("regex.globs_match", 2, globs_match)];
 
-/// Most pairs of positions in two patterns.
-const MAX_PAIRS: usize = 1_000_000;
+/// Most elements of one pattern, which bounds the depth of the search.
+const MAX_ELEMENTS: usize = 500;
 
-/// One element of a pattern.
-#[derive(Debug, Clone)]
-struct Token {
-    /// The characters it takes, as ranges; absent for `.`.
-    ranges: Option<Vec<(char, char)>>,
-    /// Whether it may be left out and repeated.
-    starred: bool,
+/// Most comparisons of one search.
+const MAX_STEPS: usize = 1_000_000;
+
+/// How often an element may occur.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flag {
+    Once,
+    Plus,
+    Star,
 }
 
-impl Token {
+/// One element of a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Element {
+    /// The characters it takes, as ranges in order; absent for `.`.
+    ranges: Option<Vec<(u32, u32)>>,
+    flag: Flag,
+}
+
+impl Element {
     fn meets(&self, other: &Self) -> bool {
         match (&self.ranges, &other.ranges) {
             (Some(left), Some(right)) => left.iter().any(|(low, high)| {
@@ -34,70 +43,143 @@ impl Token {
 }
 
 fn globs_match(arguments: &[Value]) -> Outcome {
-    let left = tokens(string(arguments.first())?)?;
-    let right = tokens(string(arguments.get(1))?)?;
-    if left.len().saturating_mul(right.len()) > MAX_PAIRS {
-        let message =
-            format!("patterns of {} and {} elements are too long to compare", left.len(), right.len());
-        return Err(Failure::Stop(message));
+    let left = elements(string(arguments.first())?)?;
+    let right = elements(string(arguments.get(1))?)?;
+    if left.len().max(right.len()) > MAX_ELEMENTS {
+        return Err(Failure::Stop(format!(
+            "a pattern of `regex.globs_match` has more than {MAX_ELEMENTS} elements"
+        )));
     }
-    Ok(Value::from(intersect(&left, &right)))
+    let Some((left, right)) = trim(&left, &right) else { return Ok(Value::from(false)) };
+    Ok(Value::from(Search { steps: 0 }.plain(left, right)?))
 }
 
-/// Walks both patterns at once, one common character at a time.
-fn intersect(left: &[Token], right: &[Token]) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut pending = vec![(0, 0, false)];
-    while let Some(state) = pending.pop() {
-        if !seen.insert(state) {
-            continue;
+/// Cuts off what both patterns start and end with, but for one element; nothing when they cannot meet.
+fn trim<'a>(left: &'a [Element], right: &'a [Element]) -> Option<(&'a [Element], &'a [Element])> {
+    let once = |(left, right): &(&Element, &Element)| left.flag == Flag::Once && right.flag == Flag::Once;
+    let prefix: Vec<_> = left.iter().zip(right).take_while(once).collect();
+    if !prefix.iter().all(|(left, right)| left.meets(right)) {
+        return None;
+    }
+    let start = prefix.len().saturating_sub(1);
+    let (left, right) = (left.get(start..)?, right.get(start..)?);
+    let suffix: Vec<_> = left.iter().rev().zip(right.iter().rev()).take_while(once).collect();
+    if !suffix.iter().all(|(left, right)| left.meets(right)) {
+        return None;
+    }
+    let end = suffix.len().saturating_sub(1);
+    Some((left.get(..left.len() - end)?, right.get(..right.len() - end)?))
+}
+
+/// A search that counts its steps.
+struct Search {
+    steps: usize,
+}
+
+impl Search {
+    fn step(&mut self) -> Result<(), Failure> {
+        self.steps += 1;
+        match self.steps > MAX_STEPS {
+            true => Err(Failure::Stop(format!("`regex.globs_match` took more than {MAX_STEPS} steps"))),
+            false => Ok(()),
         }
-        let (at, other, taken) = state;
-        if at == left.len() && other == right.len() && taken {
-            return true;
-        }
-        let (first, second) = (left.get(at), right.get(other));
-        if first.is_some_and(|token| token.starred) {
-            pending.push((at + 1, other, taken));
-        }
-        if second.is_some_and(|token| token.starred) {
-            pending.push((at, other + 1, taken));
-        }
-        if let (Some(first), Some(second)) = (first, second)
-            && first.meets(second)
+    }
+
+    /// Elements in step until one of them has a flag.
+    fn plain(&mut self, left: &[Element], right: &[Element]) -> Result<bool, Failure> {
+        let (mut left, mut right) = (left, right);
+        while let (Some((first, left_rest)), Some((second, right_rest))) =
+            (left.split_first(), right.split_first())
         {
-            pending.push((at + usize::from(!first.starred), other + usize::from(!second.starred), true));
+            self.step()?;
+            match (first.flag, second.flag) {
+                (Flag::Once, Flag::Once) if !first.meets(second) => return Ok(false),
+                (Flag::Once, Flag::Once) => (left, right) = (left_rest, right_rest),
+                (Flag::Plus, _) => return self.plus(left, right),
+                (Flag::Star, _) => return self.star(left, right),
+                (Flag::Once, Flag::Plus) => return self.plus(right, left),
+                (Flag::Once, Flag::Star) => return self.star(right, left),
+            }
         }
+        Ok(left.is_empty() && right.is_empty())
     }
-    false
+
+    /// The first element of `plussed` takes one of `other` at least, or a flagged one of `other` takes it.
+    fn plus(&mut self, plussed: &[Element], other: &[Element]) -> Result<bool, Failure> {
+        let (Some((first, after)), Some((second, rest))) = (plussed.split_first(), other.split_first())
+        else {
+            return Ok(false);
+        };
+        if !first.meets(second) {
+            return Ok(false);
+        }
+        Ok(self.star(plussed, rest)? || (second.flag != Flag::Once && self.plain(after, other)?))
+    }
+
+    /// The first element of `starred` takes elements of `other` until the one after it meets the next of them.
+    fn star(&mut self, starred: &[Element], other: &[Element]) -> Result<bool, Failure> {
+        let Some((first, after)) = starred.split_first() else { return Ok(other.is_empty()) };
+        let mut rest = other;
+        while let Some((element, next)) = rest.split_first() {
+            self.step()?;
+            if after.first().is_some_and(|following| element.meets(following)) && self.plain(after, rest)? {
+                return Ok(true);
+            }
+            if !element.meets(first) {
+                return Ok(false);
+            }
+            rest = next;
+        }
+        Ok(after.is_empty())
+    }
 }
 
-fn tokens(pattern: &str) -> Result<Vec<Token>, Failure> {
-    let mut found = Vec::new();
+fn elements(pattern: &str) -> Result<Vec<Element>, Failure> {
+    let mut found: Vec<Element> = Vec::new();
     let mut characters = pattern.chars().peekable();
     while let Some(character) = characters.next() {
         let ranges = match character {
             '.' => None,
-            '[' => Some(set(&mut characters)?),
+            '[' => Some(in_order(set(&mut characters)?)),
             ']' | '*' | '+' => return Err(Failure::Undefined),
-            '\\' => characters
-                .next()
-                .map(|escaped| vec![(escaped, escaped)])
-                .ok_or(Failure::Undefined)
-                .map(Some)?,
-            other => Some(vec![(other, other)]),
+            '\\' => Some(vec![single(characters.next().ok_or(Failure::Undefined)?)]),
+            other => Some(vec![single(other)]),
         };
-        let token = Token { ranges, starred: false };
-        match characters.next_if(|next| matches!(next, '*' | '+')) {
-            Some('*') => found.push(Token { starred: true, ..token }),
-            Some(_) => {
-                found.push(token.clone());
-                found.push(Token { starred: true, ..token });
+        let flag = match characters.next_if(|next| matches!(next, '*' | '+')) {
+            Some('*') => Flag::Star,
+            Some(_) => Flag::Plus,
+            None => Flag::Once,
+        };
+        match found.last_mut() {
+            // The same element with a flag twice is one of them: `a*a+` is `a+`.
+            Some(last) if last.flag != Flag::Once && flag != Flag::Once && last.ranges == ranges => {
+                if flag == Flag::Plus {
+                    last.flag = Flag::Plus;
+                }
             }
-            None => found.push(token),
+            _ => found.push(Element { ranges, flag }),
         }
     }
     Ok(found)
+}
+
+fn single(character: char) -> (u32, u32) {
+    (u32::from(character), u32::from(character))
+}
+
+/// Ranges sorted and joined, so that equal sets have equal ranges.
+fn in_order(ranges: Vec<(char, char)>) -> Vec<(u32, u32)> {
+    let mut sorted: Vec<(u32, u32)> =
+        ranges.into_iter().map(|(low, high)| (u32::from(low), u32::from(high))).collect();
+    sorted.sort_unstable();
+    let mut joined: Vec<(u32, u32)> = Vec::new();
+    for (low, high) in sorted {
+        match joined.last_mut() {
+            Some((_, last)) if low <= last.saturating_add(1) => *last = (*last).max(high),
+            _ => joined.push((low, high)),
+        }
+    }
+    joined
 }
 
 /// The rest of a set after its `[`.

@@ -130,8 +130,8 @@ fn cidr_merge(arguments: &[Value]) -> Outcome {
         Some(Value::Set(items)) => items.iter().map(merge_member).collect::<Result<_, _>>()?,
         _ => return Err(Failure::Undefined),
     };
-    let fours: Vec<Ipv4Net> = members.iter().filter_map(|member| ipv4(member)).collect();
-    let sixes: Vec<Ipv6Net> = members.iter().filter_map(|member| ipv6(member)).collect();
+    let fours: Vec<Ipv4Net> = members.iter().filter_map(ipv4).collect();
+    let sixes: Vec<Ipv6Net> = members.iter().filter_map(ipv6).collect();
     let merged = Ipv4Net::aggregate(&fours).into_iter().map(|network| network.to_string());
     let merged = merged.chain(Ipv6Net::aggregate(&sixes).into_iter().map(|network| network.to_string()));
     Ok(Value::from(merged.map(Value::from).collect::<BTreeSet<_>>()))

@@ -17,6 +17,8 @@ pub(super) const ADDED: &[Added] = &[
     Added::new("__placet.and", 2, and),
     Added::new("__placet.or", 2, or),
     Added::new("__placet.collection", 1, collection),
+    Added::new("__placet.member", 2, member),
+    Added::new("__placet.member_key", 3, member_key),
 ];
 
 macro_rules! numbers {
@@ -84,4 +86,23 @@ fn collection(arguments: &[Value]) -> Outcome {
         [collection @ (Value::Array(_) | Value::Set(_) | Value::Object(_))] => Ok(collection.clone()),
         _ => Err(Failure::Undefined),
     }
+}
+
+fn member(arguments: &[Value]) -> Outcome {
+    let [value, collection] = arguments else { return Err(Failure::Undefined) };
+    Ok(Value::from(match collection {
+        Value::Array(items) => items.iter().any(|item| item == value),
+        Value::Set(items) => items.contains(value),
+        Value::Object(fields) => fields.iter().any(|(_, item)| item == value),
+        _ => false,
+    }))
+}
+
+fn member_key(arguments: &[Value]) -> Outcome {
+    let [key, value, collection] = arguments else { return Err(Failure::Undefined) };
+    Ok(Value::from(match collection {
+        Value::Set(items) => key == value && items.contains(value),
+        Value::Array(_) | Value::Object(_) => collection[key] == *value,
+        _ => false,
+    }))
 }

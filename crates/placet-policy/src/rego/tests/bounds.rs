@@ -126,3 +126,39 @@ fn a_set_is_shared_by_threads() {
     is_shared::<RegoSet>();
     is_shared::<RegoInput>();
 }
+
+#[test]
+fn mutilated_policies_load_or_are_refused_with_a_place() {
+    let rounds = std::env::var("PLACET_MUTATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(300_u64);
+    let texts: Vec<&str> = super::seeds::SAMPLES
+        .iter()
+        .map(|(_, text)| *text)
+        .chain([
+            include_str!("../../../tests/rego/types.rego"),
+            include_str!("../../../tests/rego/language.rego"),
+        ])
+        .collect();
+    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = |bound: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % bound.max(1)
+    };
+    for _ in 0..rounds {
+        let text = texts[next(texts.len())];
+        let characters: Vec<char> = text.chars().collect();
+        let (start, length) = (next(characters.len()), next(40));
+        let mut changed: String = characters[..start].iter().collect();
+        changed.push_str(
+            ["", "}", "{", "[", "\"", " not ", "if", "_", "input", "é", "\\", "else", " in ", "1e999"]
+                [next(14)],
+        );
+        changed.extend(characters.iter().skip(start + length));
+        let (set, found) = RegoSet::load(&sources(&[("m.rego", &changed)]), &RegoOptions::default());
+        match set {
+            Some(set) => {
+                let _ = voices(&set, &call(&json!({"tool": "fs.write"})));
+            }
+            None => assert!(found.iter().any(|finding| finding.severity == Severity::Error), "{changed}"),
+        }
+    }
+}

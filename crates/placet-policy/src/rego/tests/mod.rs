@@ -53,7 +53,7 @@ fn voices(set: &RegoSet, event: &Value) -> Vec<Voice> {
 /// Everything said about an event, strongest first.
 fn said(set: &RegoSet, event: &Value) -> Vec<Statement> {
     let mut all: Vec<Statement> = voices(set, event).into_iter().flat_map(|voice| voice.statements).collect();
-    all.sort_by(|left, right| right.effect.cmp(&left.effect));
+    all.sort_by_key(|said| std::cmp::Reverse(said.effect));
     all
 }
 

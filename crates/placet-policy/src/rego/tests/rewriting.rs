@@ -56,10 +56,25 @@ fn values_in_heads_move_to_the_end_of_bodies() {
 }
 
 #[test]
+fn a_head_that_goes_through_a_collection_gets_a_body() {
+    becomes("x := input.l[_]", "x := __placet_1 if { __placet_1 := input.l[_] }");
+    becomes("x contains input.l[i]", "x contains __placet_1 if { __placet_1 := input.l[i] }");
+    becomes("x := [y | y := input.l[_]]", "x := [y | y := input.l[_]]");
+}
+
+#[test]
 fn references_through_imports_are_written_in_full() {
     becomes(
         "import data.a.b\nimport data.c as d\nx if { b.y; d; d.f(b[1]); not b.z }\ny(b) if b.x",
         "import data.a.b\nimport data.c as d\nx if { data.a.b.y; data.c; data.c.f(data.a.b[1]); not data.a.b.z }\ny(b) if b.x",
+    );
+}
+
+#[test]
+fn words_do_not_run_into_each_other() {
+    becomes(
+        "a := [input.x]if(input.y) * input.z",
+        "a := __placet_1 if{ __placet.times(input.y, input.z); __placet_1 := [input.x] }",
     );
 }
 

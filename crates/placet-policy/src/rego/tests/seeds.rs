@@ -89,7 +89,7 @@ decision := {"escalate": true, "reason": reason} {
 }
 "#;
 
-const SAMPLES: [(&str, &str); 6] = [
+pub(super) const SAMPLES: [(&str, &str); 6] = [
     ("files.rego", FILES),
     ("spawn.rego", SPAWN),
     ("finance.rego", FINANCE),

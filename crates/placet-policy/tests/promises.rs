@@ -1,0 +1,262 @@
+//! The promises of the design as properties over generated policies and events.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
+
+use placet_policy::{PolicySet, Request, SourceFile};
+use placet_testkit::events::event;
+use placet_testkit::policies::{PolicyCase, policy_case, rules_file};
+use placet_types::{Decision, DecisionId, Event, Field, Object, Tier, Value, Verdict};
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+fn load(case: &PolicyCase) -> PolicySet {
+    PolicySet::load(&case.sources(), &case.options()).unwrap_or_else(|found| panic!("{found}")).0
+}
+
+fn decide(set: &PolicySet, request: &Request) -> Decision {
+    set.decide(request, DecisionId("generated".into()))
+}
+
+/// How much a verdict restricts.
+fn strength(verdict: &Verdict) -> u8 {
+    match verdict {
+        Verdict::Allow => 0,
+        Verdict::Escalate { .. } => 1,
+        Verdict::Deny { hard: false, .. } => 2,
+        Verdict::Deny { hard: true, .. } => 3,
+    }
+}
+
+/// What a value is replaced by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loss {
+    Null,
+    Missing,
+    Nan,
+    /// A type that no operator takes. (A list is the right type for `contains` and text for `starts_with`: which JSON
+    /// types are wrong depends on the operator, see `a_wrong_type_is_unknown_for_every_operator`.)
+    Foreign,
+}
+
+impl Loss {
+    fn value(self) -> Value {
+        match self {
+            Self::Null | Self::Missing => Value::Null,
+            Self::Nan => Value::from_f64(f64::NAN),
+            Self::Foreign => Value::by_reference("object"),
+        }
+    }
+}
+
+/// Fields that say the same in the two vocabularies lose their value together; else the other would fill it in again.
+const TWINS: &[(Field, Field)] = &[
+    (Field::SessionId, Field::SessionSelfId),
+    (Field::UserRole, Field::AgentRole),
+    (Field::SessionScopes, Field::Scopes),
+    (Field::TenantId, Field::Tenant),
+    (Field::Action, Field::ToolName),
+];
+
+/// Places of values: a field, then keys and positions.
+#[derive(Debug, Clone, PartialEq)]
+enum Step {
+    Key(String),
+    Item(usize),
+}
+
+fn places(value: &Value, here: &[Step], found: &mut Vec<Vec<Step>>) {
+    found.push(here.to_vec());
+    let mut below = |step: Step, value: &Value| {
+        let mut place = here.to_vec();
+        place.push(step);
+        places(value, &place, found);
+    };
+    match value {
+        Value::Array(items) => items.iter().enumerate().for_each(|(at, item)| below(Step::Item(at), item)),
+        Value::Object(object) => {
+            object.iter().for_each(|(key, item)| below(Step::Key(key.to_string()), item))
+        }
+        _ => {}
+    }
+}
+
+/// The value with the part at a place lost.
+fn lose(value: &Value, place: &[Step], loss: Loss) -> Value {
+    let Some((step, rest)) = place.split_first() else { return loss.value() };
+    match (value, step) {
+        (Value::Array(items), Step::Item(at)) => {
+            let lost = |(number, item): (usize, &Value)| {
+                if number == *at { lose(item, rest, loss) } else { item.clone() }
+            };
+            Value::Array(items.iter().enumerate().map(lost).collect())
+        }
+        (Value::Object(object), Step::Key(key)) => {
+            let mut lost = Object::new();
+            for (name, item) in object.iter() {
+                if name != key {
+                    lost.insert(name.clone(), item.clone());
+                } else if loss != Loss::Missing || !rest.is_empty() {
+                    lost.insert(name.clone(), lose(item, rest, loss));
+                }
+            }
+            Value::Object(lost)
+        }
+        (other, _) => other.clone(),
+    }
+}
+
+/// The event with one value lost, and everything else as it was; `None` where completing the event fills the value
+/// in again, as the document of an event says it does (an absent list is empty, a tool call without an event type
+/// is one).
+fn with_loss(request: &Request, field: Field, place: &[Step], loss: Loss) -> Option<Request> {
+    let twin = TWINS.iter().find_map(|(one, two)| match field {
+        _ if field == *one => Some(*two),
+        _ if field == *two => Some(*one),
+        _ => None,
+    });
+    let mut lossy = request.event().clone();
+    for field in std::iter::once(field).chain(twin) {
+        let lost = lose(lossy.get(field), place, loss);
+        lossy.set(field, lost);
+    }
+    let closed = Request::new(lossy.clone());
+    (*closed.event() == lossy).then_some(closed)
+}
+
+/// `exists` asks whether a value is there, and that is known of a value that is not: losing one may make
+/// `exists: false` true. In the same way the number of an object's keys, and which they are, is known.
+fn asks_for_presence(case: &PolicyCase, loss: Loss, place: &[Step]) -> bool {
+    let asked = |word: &str| case.files.iter().any(|(_, text)| text.contains(&format!("{word}\":")));
+    match loss {
+        Loss::Nan | Loss::Foreign => false,
+        Loss::Null => asked("exists"),
+        Loss::Missing => asked("exists") || (!place.is_empty() && (asked("count") || asked("contains"))),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_global_rejects: 1_000_000, ..ProptestConfig::with_cases(4_000) })]
+
+    #[test]
+    fn promise_2_unknown_never_permits(
+        case in policy_case(),
+        event in event(),
+        field in prop::sample::select(Field::ALL),
+        place in any::<Index>(),
+        loss in prop::sample::select(&[Loss::Null, Loss::Missing, Loss::Nan, Loss::Foreign][..]),
+    ) {
+        let request = Request::new(event);
+        let held = request.event().get(field);
+        prop_assume!(!held.is_null());
+        let mut found = Vec::new();
+        places(held, &[], &mut found);
+        let place = place.get(&found).clone();
+        prop_assume!(!asks_for_presence(&case, loss, &place));
+        let Some(lossy) = with_loss(&request, field, &place, loss) else { return Err(TestCaseError::reject("completed")) };
+        let set = load(&case);
+        let (before, after) = (decide(&set, &request), decide(&set, &lossy));
+        prop_assert!(
+            strength(&after.verdict) >= strength(&before.verdict),
+            "{:?} became {:?} when `{}` lost {place:?}: {:?}", before.verdict, after.verdict, field.path(), after.rules
+        );
+    }
+
+    #[test]
+    fn promise_3_one_outcome(case in policy_case(), event in event(), turn in any::<Index>()) {
+        let set = load(&case);
+        let request = Request::new(event);
+        let decision = decide(&set, &request);
+        // The one outcome is the strongest that a tier binds, and an allow needs the project's.
+        let bound = decision.trace.iter().map(|step| match (step.outcome, step.hard) {
+            ("allow", _) => 0,
+            ("escalate", _) => 1,
+            ("deny", false) => 2,
+            ("deny", true) => 3,
+            _ => 0,
+        });
+        prop_assert_eq!(bound.max(), Some(strength(&decision.verdict)));
+        if decision.verdict == Verdict::Allow {
+            let project = decision.trace.iter().find(|step| step.tier == Tier::Project);
+            prop_assert_eq!(project.map(|step| step.outcome), Some("allow"));
+        }
+        // The order of files has no say.
+        let mut turned = case.clone();
+        let by = turn.index(turned.files.len());
+        turned.files.rotate_left(by);
+        prop_assert_eq!(strength(&decide(&load(&turned), &request).verdict), strength(&decision.verdict));
+        // One more rule that says something stronger is heard, whatever the tier; something weaker changes nothing.
+        for (then, least) in [("hitl", 1), ("deny", 2), ("block", 3)] {
+            for tier in [Tier::Core, Tier::Global, Tier::Project] {
+                let mut more = case.clone();
+                more.files.push((tier, format!("version: 1\nrules: [{{ name: more, when: {{}}, then: {then} }}]\n")));
+                let after = strength(&decide(&load(&more), &request).verdict);
+                // A tier that only had a default has now said something; a default is never hard.
+                let before = if decision.verdict.code() == "denied_by_default" || decision.verdict.code() == "no_rule_matched" { 0 } else { strength(&decision.verdict) };
+                prop_assert!(after >= least.max(before), "{then} at {} gives {after}, before {before}", tier.name());
+            }
+        }
+    }
+
+    #[test]
+    fn a_failing_rule_never_allows(files in prop::collection::vec(rules_file(), 1..3), foreign in any::<bool>()) {
+        let texts: Vec<String> = files.iter().map(ToString::to_string).collect();
+        prop_assume!(!texts.iter().any(|text| text.contains("\"exists\":")));
+        let case = PolicyCase { files: texts.into_iter().map(|text| (Tier::Project, text)).collect(), global_grants: false };
+        let mut nothing = Event::default();
+        for field in Field::ALL {
+            nothing.set(*field, if foreign { Value::by_reference("object") } else { Value::from_f64(f64::NAN) });
+        }
+        let decision = decide(&load(&case), &Request::new(nothing));
+        prop_assert_ne!(decision.verdict, Verdict::Allow);
+    }
+}
+
+/// Each operator with a literal, and the values whose type it does not take.
+const WRONG: &[(&str, &[&str])] = &[
+    ("eq: x", &["5", "true", "[]", "{}"]),
+    ("eq: 5", &["'5'", "true", "[]", "{}"]),
+    ("eq: true", &["'true'", "1", "[]", "{}"]),
+    ("gt: 5", &["'9'", "true", "[]", "{}"]),
+    ("lte: x", &["5", "false", "[]", "{}"]),
+    ("lt: { field: args.flag }", &["true", "false", "'x'", "5", "[]"]),
+    ("in: [x, y]", &["5", "true", "[]", "{}"]),
+    ("in: [1, 2]", &["'1'", "true", "[]", "{}"]),
+    ("in: { field: args.none }", &["'1'", "true", "[]", "{}"]),
+    ("contains: x", &["5", "true"]),
+    ("contains: 5", &["'5'", "true", "{}"]),
+    ("starts_with: x", &["5", "true", "[]", "{}"]),
+    ("ends_with: x", &["5", "true", "[]", "{}"]),
+    ("glob: 'x*'", &["5", "true", "[]", "{}"]),
+    ("matches: 'x'", &["5", "true", "[]", "{}"]),
+    ("subset_of: [x]", &["5", "true", "'x'", "{}"]),
+    ("count: { gte: 0 }", &["5", "true", "'x'"]),
+    ("some: { eq: x }", &["5", "true", "'x'", "{}"]),
+    ("every: { eq: x }", &["5", "true", "'x'", "{}", "[]"]),
+];
+
+#[test]
+fn a_wrong_type_is_unknown_for_every_operator() {
+    let verdict = |then: &str, condition: &str, value: &str| {
+        let text = format!(
+            "version: 1\nrules:\n- {{ name: yes_rule, when: {{ action: a }}, then: allow }}\n\
+             - {{ name: rule, when: {{ {condition} }}, then: {then} }}\n"
+        );
+        let text = if then == "allow" { text.replacen("then: allow", "then: hitl", 1) } else { text };
+        let sources = [(Tier::Project, SourceFile::new("p.yaml", text.as_str()))];
+        let (set, _) = PolicySet::load(&sources, &placet_policy::LoadOptions::default())
+            .unwrap_or_else(|found| panic!("{found}"));
+        let value = value.replace('\'', "\"");
+        let event = format!("{{\"action\": \"b\", \"args\": {{\"flag\": true, \"v\": {value}}}}}");
+        strength(&decide(&set, &Request::new(Event::from_json(event.as_bytes()).unwrap())).verdict)
+    };
+    for (operator, values) in WRONG {
+        for value in values.iter().chain(&["null"]) {
+            let plain = format!("args.v: {{ {operator} }}");
+            let negated = format!("not: {{ {plain} }}");
+            for condition in [&plain, &negated] {
+                assert_ne!(verdict("allow", condition, value), 0, "{condition} allows {value}");
+                assert_eq!(verdict("block", condition, value), 3, "{condition} lets {value} pass");
+            }
+        }
+    }
+}
