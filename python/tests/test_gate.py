@@ -229,6 +229,28 @@ def test_attributes_are_a_copy_that_policies_see(open_gate):
     assert open_gate(policy).decide_tool_call(call(), context).allow
 
 
+def test_f79_what_a_context_says_was_used_is_what_a_session_spent(tmp_path):
+    (tmp_path / "budget.rego").write_text("""
+package kitelogik.agent_resource
+
+default decision := {"allow": true}
+
+decision := {"allow": false, "reason": "session token budget exhausted"} {
+    input.session.tokens_spent > 100000
+}
+""")
+    gate = placet.PolicyGate(policies=tmp_path)
+
+    def budget(used):
+        context = placet.SessionContext(
+            session_id="s1", user_role="r", session_scopes=[], budget_used_tokens=used
+        )
+        event = placet.GovernanceEvent(event_type="agent.budget", session_id="s1", context=context)
+        return gate.decide(event)
+
+    assert (budget(100_000).allow, budget(100_001).allow) == (True, False)
+
+
 # promise 3
 
 
