@@ -138,6 +138,8 @@ def _wrap(
 ) -> Callable[..., Any]:
     begin, begin_async = _beginnings(gate, context, tool)
     if _is(inspect.iscoroutinefunction, function):
+        if gate._engine is not None:
+            return _wrap_coroutine_embedded(function, begin, clean)
         return _wrap_coroutine(function, begin_async, clean)
     if _is(inspect.isasyncgenfunction, function):
         return _wrap_async_generator(function, begin_async, clean)
@@ -193,6 +195,23 @@ def _wrap_coroutine(
 
     async def call(*args: Any, **kwargs: Any) -> Any:
         positional, keywords = await begin(args, kwargs)
+        try:
+            result = await function(*positional, **keywords)
+        except Exception as error:
+            raise clean.exception(error)  # noqa: B904
+        return finish(result)
+
+    return call
+
+
+def _wrap_coroutine_embedded(
+    function: Callable[..., Any], begin: Callable[..., Begun], clean: Cleaner
+) -> Callable[..., Any]:
+    """As `_wrap_coroutine`, without a coroutine of its own for a decision that waits for nothing."""
+    finish = clean.result
+
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        positional, keywords = begin(args, kwargs)
         try:
             result = await function(*positional, **keywords)
         except Exception as error:

@@ -9,7 +9,7 @@ from typing import Any
 from . import _core
 from ._errors import PlacetError, ToolError
 
-_MAX_CHAIN = 16
+_MAX_CHAIN = 64
 
 
 class Cleaner:
@@ -44,12 +44,7 @@ class Cleaner:
         """The exception to raise: the same one with clean texts, or one that stands in for it."""
         if not self._enabled or isinstance(error, PlacetError):
             return error
-        link: BaseException | None = error
-        for _ in range(_MAX_CHAIN):
-            if link is None:
-                break
-            _clean_in_place(link)
-            link = link.__cause__ or link.__context__
+        _clean_chain(error, _MAX_CHAIN)
         text = _text(error)
         clean = _core.clean(text)
         if clean == text:
@@ -130,6 +125,18 @@ def _text(error: BaseException) -> str:
         return str(error)
     except Exception:
         return ""
+
+
+def _clean_chain(error: BaseException | None, budget: int) -> int:
+    """Cleans an exception and those that it names, within a budget; returns what is left of it."""
+    while error is not None and budget > 0:
+        budget -= 1
+        _clean_in_place(error)
+        if isinstance(error, BaseExceptionGroup):
+            for member in error.exceptions:
+                budget = _clean_chain(member, budget)
+        error = error.__cause__ or error.__context__
+    return budget
 
 
 def _clean_in_place(error: BaseException) -> None:

@@ -13,7 +13,7 @@ import types
 import typing
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 Schema = dict[str, Any]
 
@@ -153,7 +153,7 @@ def _class(hint: type, depth: int) -> Schema:
     if issubclass(hint, enum.Enum):
         return _choice([member.value for member in hint])
     if callable(model := getattr(hint, "model_json_schema", None)):
-        schema: Schema = model()
+        schema = cast("Schema", model())
         return schema
     if dataclasses.is_dataclass(hint):
         fields = dataclasses.fields(hint)

@@ -27,13 +27,18 @@ def test_promise_1_a_gate_without_policies_does_not_open(tmp_path):
 
 
 def test_policy_errors_carry_every_finding(open_gate):
-    text = "version: 1\nrules:\n  - { name: one, wen: {}, then: deny }\n  - { name: two, when: { rol: x }, then: deny }\n"
+    text = """
+        version: 1
+        rules:
+          - { name: one, wen: {}, then: deny }
+          - { name: two, when: { rol: x }, then: deny }
+    """
     with pytest.raises(placet.PolicyError) as caught:
         open_gate(text)
     error = caught.value
     assert isinstance(error, ValueError)
     assert error.code == "policy_invalid"
-    assert {finding.line for finding in error.diagnostics} == {3, 4}
+    assert {finding.line for finding in error.diagnostics} == {4, 5}
     assert all(f.severity == "error" and f.code and f.file.endswith("policy.yaml") for f in error.diagnostics)
     assert str(error.diagnostics[0]) in str(error)
 
@@ -203,7 +208,8 @@ def test_contexts_are_immutable_and_checked(context):
     assert dataclasses.replace(other, user_role="x").user_role == "x"
     for field, value in (
         ("session_scopes", "admin"), ("session_scopes", [1]), ("user_role", 5), ("user_role", None),
-        ("sandbox_verified", 1), ("delegation_depth", -1), ("delegation_depth", True), ("delegation_depth", "0"),
+        ("sandbox_verified", 1), ("delegation_depth", -1), ("delegation_depth", True),
+        ("delegation_depth", "0"),
         ("budget_used_tokens", -1), ("budget_used_tokens", "5"), ("budget_total_cost_cents", float("nan")),
         ("attributes", [1]), ("tenant_id", 5),
     ):  # fmt: skip
@@ -221,6 +227,28 @@ def test_attributes_are_a_copy_that_policies_see(open_gate):
     context = placet.SessionContext(session_id="s", user_role="r", session_scopes=[], attributes=attributes)
     attributes["team"] = "blue"
     assert open_gate(policy).decide_tool_call(call(), context).allow
+
+
+def test_f79_what_a_context_says_was_used_is_what_a_session_spent(tmp_path):
+    (tmp_path / "budget.rego").write_text("""
+package kitelogik.agent_resource
+
+default decision := {"allow": true}
+
+decision := {"allow": false, "reason": "session token budget exhausted"} {
+    input.session.tokens_spent > 100000
+}
+""")
+    gate = placet.PolicyGate(policies=tmp_path)
+
+    def budget(used):
+        context = placet.SessionContext(
+            session_id="s1", user_role="r", session_scopes=[], budget_used_tokens=used
+        )
+        event = placet.GovernanceEvent(event_type="agent.budget", session_id="s1", context=context)
+        return gate.decide(event)
+
+    assert (budget(100_000).allow, budget(100_001).allow) == (True, False)
 
 
 # promise 3

@@ -22,7 +22,7 @@ from conftest import refusal
         (
             "pay",
             {"amount": 5000},
-            "Tool 'pay' hard blocked by security policy: more than 1000",
+            "Tool 'pay' hard blocked by security policy: over 1000",
             (False, True, False),
         ),
         (

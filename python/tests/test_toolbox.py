@@ -153,9 +153,9 @@ class Options(TypedDict):
         (int | None, {"type": ["integer", "null"]}),
         (Optional[str], {"type": ["string", "null"]}),  # noqa: UP045 - both spellings are tested
         (
-            Union[int, list[str]],
+            Union[int, list[str]],  # noqa: UP007
             {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "string"}}]},
-        ),  # noqa: UP007
+        ),
         (Literal["a", "b"], {"type": "string", "enum": ["a", "b"]}),
         (Literal[1, "b"], {"enum": [1, "b"]}),
         (list[int], {"type": "array", "items": {"type": "integer"}}),

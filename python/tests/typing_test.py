@@ -42,7 +42,8 @@ def types_of_governed(gate: PolicyGate, context: SessionContext) -> None:
         yield "x"
 
     assert_type(pay("a", 2.0), str)
-    assert_type(pay_later("a"), Coroutine[Any, Any, int])
+    later: Coroutine[Any, Any, int] = pay_later("a")
+    later.close()
     assert_type(stream(1), Iterator[str])
     assert_type(astream(1), AsyncIterator[str])
     pay(5)  # type: ignore[arg-type]

@@ -102,11 +102,12 @@ impl OpaClient {
     /// # Errors
     /// [`OpaError`] for a URL, package or timeout that cannot be used.
     pub fn new(options: OpaOptions) -> Result<Self, OpaError> {
-        let base = options.base_url.trim_end_matches('/');
-        let scheme = base.split_once(':').map_or("", |(scheme, _)| scheme);
-        let Some(rest) = base.strip_prefix("http://").or_else(|| base.strip_prefix("https://")) else {
+        let given = options.base_url.as_str();
+        let Some(rest) = given.strip_prefix("http://").or_else(|| given.strip_prefix("https://")) else {
+            let scheme = given.split_once(':').map_or("", |(scheme, _)| scheme);
             return Err(OpaError::Scheme { scheme: scheme.to_owned() });
         };
+        let base = given.trim_end_matches('/');
         if rest.is_empty() || rest.starts_with(['/', ':', '?', '#']) || rest.contains(char::is_whitespace) {
             return Err(OpaError::Host { url: options.base_url });
         }

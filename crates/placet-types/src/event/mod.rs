@@ -18,11 +18,15 @@ pub use field::Field;
 use read::EventSeed;
 
 /// Pairs of fields that say the same in the two vocabularies: the second is filled from the first and back.
-const TWINS: [(Field, Field); 5] = [
+const TWINS: [(Field, Field); 9] = [
     (Field::SessionId, Field::SessionSelfId),
     (Field::UserRole, Field::AgentRole),
     (Field::SessionScopes, Field::Scopes),
     (Field::TenantId, Field::Tenant),
+    (Field::BudgetUsedTokens, Field::TokensSpent),
+    (Field::BudgetUsedApiCalls, Field::ApiCalls),
+    (Field::BudgetUsedCostCents, Field::Cost),
+    (Field::BudgetUsedComputeSeconds, Field::ComputeSeconds),
     (Field::Action, Field::ToolName),
 ];
 
@@ -83,7 +87,7 @@ impl Event {
         } else {
             let event_type = self.get(Field::EventType).clone();
             self.default_to(Field::Action, || event_type);
-            self.fill_twins(&TWINS[..4]);
+            self.fill_twins(&TWINS[..8]);
         }
         for list in LISTS {
             self.default_to(list, || Value::Array(Vec::new()));
@@ -164,6 +168,9 @@ mod tests {
         let other = event(r#"{"tool":"pay","session":{"id":"s","agent_role":"clerk"},"plan":{"steps":[]}}"#);
         assert_eq!(other.get(Field::Action).as_str(), Some("pay"));
         assert_eq!(other.get(Field::UserRole).as_str(), Some("clerk"));
+        let spent = event(r#"{"action":"pay","context":{"budget_used_tokens":7},"session":{"cost":3}}"#);
+        assert_eq!(spent.get(Field::TokensSpent), &Value::Int(7));
+        assert_eq!(spent.get(Field::BudgetUsedCostCents), &Value::Int(3));
     }
 
     #[test]
