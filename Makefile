@@ -30,12 +30,12 @@ test-python: develop opa
 	$(BIN)/ruff format --check python demo bench
 	$(BIN)/ruff check python demo bench
 	$(BIN)/mypy python/placet python/tests/typing_test.py
-	$(BIN)/python -m mypy.stubtest placet --allowlist python/stubtest-allowlist.txt
+	$(BIN)/python -m mypy.stubtest placet
 	PLACET_OPA=$(GOBIN)/opa $(BIN)/pytest -q python/tests demo/tests
 
 .PHONY: develop
 develop: venv ## The Python package, built for tests.
-	$(BIN)/maturin develop --locked --skip-install-dependencies 2>/dev/null || $(BIN)/maturin develop --locked
+	$(BIN)/maturin develop --locked
 
 wheel: venv ## The Python package as users get it.
 	$(BIN)/maturin build --release --locked --out dist
