@@ -273,9 +273,7 @@ fn open_key(
     };
     let keys: Vec<SmolStr> = above.iter().cloned().chain(keys).collect();
     if let Kind::Map(entries) = &node.kind {
-        let looks_like_operator = entries
-            .iter()
-            .any(|(key, _)| super::reader::nearest(&key.text, super::conditions::OPERATORS).is_some());
+        let looks_like_operator = entries.iter().any(|(key, _)| is_misspelt_operator(&key.text));
         let holds_maps = entries.iter().all(|(_, node)| matches!(node.kind, Kind::Map(_)));
         if !entries.is_empty() && !is_operator_map(entries) && (holds_maps || !looks_like_operator) {
             return open_object(reader, field, &keys, node);
@@ -284,4 +282,10 @@ fn open_key(
         return operator_map(reader, &subject, entries, node.position);
     }
     value_condition(reader, &Subject::Path(Path { field, keys: keys.into() }), node)
+}
+
+/// Whether a name below an argument is one slip away from an operator; names of real arguments (`amount`, `id`)
+/// are further off.
+fn is_misspelt_operator(name: &str) -> bool {
+    name.len() > 2 && super::conditions::OPERATORS.iter().any(|operator| strsim::damerau_levenshtein(name, operator) == 1)
 }
