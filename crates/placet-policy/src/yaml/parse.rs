@@ -237,7 +237,16 @@ fn plain(text: &str) -> Kind {
     number(text).unwrap_or_else(|| Kind::Text(text.into()))
 }
 
-#[allow(clippy::cast_precision_loss, reason = "what is past 2^53 is refused by the caller")]
+/// The value of some digits; infinite past 2^53, so that no integer is rounded to one that a rule may hold.
+#[allow(clippy::cast_precision_loss, reason = "an integer of at most 2^53 is exact")]
+fn integer(digits: &str, radix: u32) -> Option<f64> {
+    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
+        return None;
+    }
+    let integer = u64::from_str_radix(digits, radix).ok().filter(|integer| *integer <= 1 << 53);
+    Some(integer.map_or(f64::INFINITY, |integer| integer as f64))
+}
+
 fn number(text: &str) -> Option<Kind> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let negative = text.starts_with('-');
@@ -247,14 +256,11 @@ fn number(text: &str) -> Option<Kind> {
     }
     for (prefix, radix) in [("0x", 16), ("0o", 8)] {
         if let Some(digits) = text.strip_prefix(prefix) {
-            return Some(Kind::Number {
-                value: u64::from_str_radix(digits, radix).ok()? as f64,
-                integral: true,
-            });
+            return Some(Kind::Number { value: integer(digits, radix)?, integral: true });
         }
     }
-    if !unsigned.is_empty() && unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(Kind::Number { value: signed(unsigned.parse().ok()?), integral: true });
+    if let Some(value) = integer(unsigned, 10) {
+        return Some(Kind::Number { value: signed(value), integral: true });
     }
     let decimal = unsigned
         .bytes()
@@ -314,6 +320,11 @@ mod tests {
             ("a: 1\n---\nb: 1\n", "yaml/documents", 2),
             ("? [a]\n: 1\n", "yaml/key", 1),
             ("a: .inf\n", "yaml/number", 1),
+            ("a: 9007199254740993\n", "yaml/number", 1),
+            ("a: -9007199254740993\n", "yaml/number", 1),
+            ("a: 99999999999999999999999\n", "yaml/number", 1),
+            ("a: 0x20000000000001\n", "yaml/number", 1),
+            ("a: 0xfffffffffffffffff\n", "yaml/number", 1),
         ] {
             let mut found = Vec::new();
             parse(&SourceFile::new("p.yaml", text), &mut found);
