@@ -35,6 +35,33 @@ pub(super) const OPERATORS: &[&str] = &[
     "every",
 ];
 
+/// What other languages call an operator, and its name here; no word that arguments are often called.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("equals", "eq"),
+    ("equal", "eq"),
+    ("==", "eq"),
+    ("=", "eq"),
+    ("not_equals", "ne"),
+    ("not_equal", "ne"),
+    ("!=", "ne"),
+    (">", "gt"),
+    ("greater_than", "gt"),
+    (">=", "gte"),
+    ("at_least", "gte"),
+    ("<", "lt"),
+    ("less_than", "lt"),
+    ("<=", "lte"),
+    ("at_most", "lte"),
+    ("one_of", "in"),
+    ("any_of", "in"),
+    ("none_of", "not_in"),
+];
+
+/// The operator that a word of another language means.
+pub(super) fn synonym(word: &str) -> Option<&'static str> {
+    SYNONYMS.iter().find(|(known, _)| *known == word).map(|(_, operator)| *operator)
+}
+
 /// Longest regular expression of a policy, in characters.
 pub(super) const MAX_REGEX_CHARS: usize = 4_000;
 
@@ -112,11 +139,24 @@ fn op(reader: &mut Reader<'_>, name: &str, key: &Key, node: &Node) -> Option<Op>
         _ => match order(name) {
             Some(order) => ordered(reader, order, node),
             None => {
-                reader.unknown_key(key, "where an operator is expected", OPERATORS);
+                unknown_operator(reader, key);
                 None
             }
         },
     }
+}
+
+/// The key may also be the name of a nested argument, which only the dotted form says clearly.
+fn unknown_operator(reader: &mut Reader<'_>, key: &Key) {
+    let meant = synonym(&key.text).or_else(|| super::reader::nearest(&key.text, OPERATORS));
+    let help = match meant {
+        Some(operator) => {
+            format!("did you mean `{operator}`? write a nested value in dotted form, `outer.{}`", key.text)
+        }
+        None => format!("known keys here: {}", OPERATORS.join(", ")),
+    };
+    let message = format!("unknown key `{}` where an operator is expected", key.text);
+    reader.error("policy/unknown-key", key.position, message).help(help);
 }
 
 fn order(name: &str) -> Option<Order> {

@@ -4,7 +4,9 @@
 use placet_types::{Field, ReviewerGroup};
 use smol_str::SmolStr;
 
-use super::conditions::{combinator, conjunction, is_operator_map, operator_map, test, value_condition};
+use super::conditions::{
+    OPERATORS, combinator, conjunction, is_operator_map, operator_map, synonym, test, value_condition,
+};
 use super::fields;
 use super::reader::Reader;
 use super::vocabulary::{self, Names, THEN};
@@ -273,7 +275,9 @@ fn open_key(
     };
     let keys: Vec<SmolStr> = above.iter().cloned().chain(keys).collect();
     if let Kind::Map(entries) = &node.kind {
-        let looks_like_operator = entries.iter().any(|(key, _)| is_misspelt_operator(&key.text));
+        let looks_like_operator = entries
+            .iter()
+            .any(|(key, _)| is_misspelt_operator(&key.text) || synonym(&key.text).is_some());
         let holds_maps = entries.iter().all(|(_, node)| matches!(node.kind, Kind::Map(_)));
         if !entries.is_empty() && !is_operator_map(entries) && (holds_maps || !looks_like_operator) {
             return open_object(reader, field, &keys, node);
@@ -287,5 +291,5 @@ fn open_key(
 /// Whether a name below an argument is one slip away from an operator; names of real arguments (`amount`, `id`)
 /// are further off.
 fn is_misspelt_operator(name: &str) -> bool {
-    name.len() > 2 && super::conditions::OPERATORS.iter().any(|operator| strsim::damerau_levenshtein(name, operator) == 1)
+    name.len() > 2 && OPERATORS.iter().any(|operator| strsim::damerau_levenshtein(name, operator) == 1)
 }
