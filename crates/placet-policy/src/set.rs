@@ -4,7 +4,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use placet_types::{Decision, DecisionId, Event, Field, Identity, RuleRef, Tier};
+use placet_types::{Decision, DecisionId, Field, Identity, RuleRef, Tier};
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
@@ -58,6 +58,8 @@ pub struct PolicySet {
     tiers: Vec<TierSet>,
     version: Arc<str>,
     no_reason: Arc<str>,
+    /// Whether some Rego file speaks of `norm`; normal forms of every text cost too much to make them for nobody.
+    asks_norm: bool,
 }
 
 impl PolicySet {
@@ -91,7 +93,9 @@ impl PolicySet {
         if refused {
             return Err(found);
         }
-        let set = Self { tiers, version: version(sources, options), no_reason: Arc::default() };
+        let asks_norm =
+            files.iter().any(|(_, file)| file.path.ends_with(".rego") && file.text.contains("norm"));
+        let set = Self { tiers, version: version(sources, options), no_reason: Arc::default(), asks_norm };
         Ok((set, found))
     }
 
@@ -116,7 +120,7 @@ impl PolicySet {
     #[must_use]
     pub fn decide(&self, request: &Request, decision_id: DecisionId) -> Decision {
         let evaluation = Evaluation::new(request.event());
-        let asked = RegoQuestion::new(request.event());
+        let asked = RegoQuestion::new(request, self.asks_norm);
         let answers: SmallVec<[OnceCell<Vec<Voice>>; 3]> =
             self.tiers.iter().map(|_| OnceCell::new()).collect();
         let mut voices: SmallVec<[TierVoice<'_>; 3]> = SmallVec::new();
@@ -205,21 +209,24 @@ fn load_rego(files: &[SourceFile], options: &LoadOptions, found: &mut Vec<Diagno
 
 /// An event as Rego is asked about it; the document is made once, for the first tier that needs it.
 struct RegoQuestion<'e> {
-    event: &'e Event,
+    request: &'e Request,
+    /// Whether a file speaks of `norm`.
+    asks_norm: bool,
     input: OnceCell<RegoInput>,
 }
 
 impl<'e> RegoQuestion<'e> {
-    fn new(event: &'e Event) -> Self {
-        Self { event, input: OnceCell::new() }
+    fn new(request: &'e Request, asks_norm: bool) -> Self {
+        Self { request, asks_norm, input: OnceCell::new() }
     }
 
     fn put_to(&self, rego: &RegoSet) -> Vec<Voice> {
         let input = self.input.get_or_init(|| {
             // An event is plain data, so it always has a JSON form; were it not so, Rego would see null and deny.
-            RegoInput::new(&serde_json::to_value(self.event).unwrap_or_default())
+            let event = || serde_json::to_value(self.request.event()).unwrap_or_default();
+            RegoInput::new(&if self.asks_norm { export::input(self.request) } else { event() })
         });
-        let text = |field| self.event.get(field).as_str();
+        let text = |field| self.request.event().get(field).as_str();
         let event = RegoEvent { event_type: text(Field::EventType), transport: text(Field::Transport) };
         let now = text(Field::Now).and_then(|now| now.parse::<jiff::Timestamp>().ok());
         rego.voices(input, &event, now.map_or(0, jiff::Timestamp::as_nanosecond))

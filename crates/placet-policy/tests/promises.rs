@@ -214,7 +214,16 @@ proptest! {
     }
 
     #[test]
-    fn a_failing_rule_never_allows(files in prop::collection::vec(rules_file(), 1..3), foreign in any::<bool>()) {
+    fn a_failing_rule_never_allows(case in policy_case(), event in event(), tier in prop::sample::select(&[Tier::Core, Tier::Global, Tier::Project][..])) {
+        let mut sources = case.sources();
+        sources.push((tier, SourceFile::new("failing.rego", FAILING)));
+        let (set, _) = PolicySet::load(&sources, &case.options()).unwrap_or_else(|found| panic!("{found}"));
+        let decision = decide(&set, &Request::new(event));
+        prop_assert!(decision.verdict.is_hard(), "{:?}", decision.verdict);
+    }
+
+    #[test]
+    fn a_rule_that_knows_nothing_never_allows(files in prop::collection::vec(rules_file(), 1..3), foreign in any::<bool>()) {
         let texts: Vec<String> = files.iter().map(ToString::to_string).collect();
         prop_assume!(!texts.iter().any(|text| text.contains("\"exists\":")));
         let case = PolicyCase { files: texts.into_iter().map(|text| (Tier::Project, text)).collect(), global_grants: false };
@@ -224,6 +233,44 @@ proptest! {
         }
         let decision = decide(&load(&case), &Request::new(nothing));
         prop_assert_ne!(decision.verdict, Verdict::Allow);
+    }
+}
+
+/// Two values for one rule: evaluating it is an error, whatever the event.
+const FAILING: &str = "package placet.main
+
+import rego.v1
+
+allow := x if some x in [true, false]
+";
+
+/// A rule that asks a person when the amount is large, beside others; the amount is lost.
+#[test]
+fn an_escalation_on_a_lost_value_softens_no_silence() {
+    let asks = "version: 1\nrules: [{ name: asks, when: { action: pay, args: { amount: { gt: 100 } } }, then: hitl }]\n";
+    let allows = "version: 1\nrules: [{ name: allows, when: { action: pay }, then: allow }]\n";
+    let default = |approval: &str| format!("version: '1'\ndefaults: {{ approval: {approval} }}\nrules: []\n");
+    let verdict = |files: &[&str], args: &str| {
+        let sources: Vec<(Tier, SourceFile)> = files
+            .iter()
+            .enumerate()
+            .map(|(number, text)| (Tier::Project, SourceFile::new(format!("{number}.yaml"), *text)))
+            .collect();
+        let (set, _) = PolicySet::load(&sources, &placet_policy::LoadOptions::default()).unwrap();
+        let event = format!("{{\"action\": \"pay\", \"args\": {args}}}");
+        decide(&set, &Request::new(Event::from_json(event.as_bytes()).unwrap())).verdict.code()
+    };
+    let (auto, approve, block) = (default("auto"), default("approve"), default("block"));
+    for (beside, small, large, lost) in [
+        (None, "no_rule_matched", "approval_required", "no_rule_matched"),
+        (Some(allows), "allowed", "approval_required", "approval_required"),
+        (Some(auto.as_str()), "allowed", "approval_required", "approval_required"),
+        (Some(approve.as_str()), "approval_required", "approval_required", "approval_required"),
+        (Some(block.as_str()), "denied_by_default", "approval_required", "denied_by_default"),
+    ] {
+        let files: Vec<&str> = std::iter::once(asks).chain(beside).collect();
+        let verdicts = ["{\"amount\": 5}", "{\"amount\": 500}", "{}"].map(|args| verdict(&files, args));
+        assert_eq!(verdicts, [small, large, lost], "{files:?}");
     }
 }
 

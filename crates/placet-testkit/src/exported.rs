@@ -1,10 +1,12 @@
 //! Running exported policies: on the embedded interpreter and on a real Open Policy Agent.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, io};
 
+use placet_types::Decision;
 use serde_json::{Value as Json, json};
 
 /// Why exported policies could not be run.
@@ -30,6 +32,41 @@ pub enum RunError {
     Answer(String),
 }
 
+/// The start of the sentence for an event that no rule is about; what follows spells the action as JSON, which
+/// engines escape differently.
+const NO_RULE: &str = "no rule allows the action ";
+
+/// What an exported policy must answer where the engine decided this, in one form with [`answered`].
+#[must_use]
+pub fn expected(decision: &Decision) -> Json {
+    json!({
+        "outcome": decision.verdict.word(),
+        "hard": decision.verdict.is_hard(),
+        "reason": if decision.rules.is_empty() { NO_RULE } else { &decision.reason },
+        "rules": decision.rules,
+        "risk_tier": decision.risk_tier,
+        "reviewers": decision.reviewers(),
+    })
+}
+
+/// The comparable parts of an answer.
+#[must_use]
+pub fn answered(answer: &Json) -> Json {
+    let part = |name: &str| answer.get(name).cloned().unwrap_or_default();
+    let reasons = part("reasons");
+    let reasons: Vec<&str> =
+        reasons.as_array().map(|list| list.iter().filter_map(Json::as_str).collect()).unwrap_or_default();
+    let reason = reasons.join("; ");
+    json!({
+        "outcome": part("outcome"),
+        "hard": part("hard"),
+        "reason": if reason.starts_with(NO_RULE) { NO_RULE } else { &reason },
+        "rules": part("rules"),
+        "risk_tier": part("risk_tier"),
+        "reviewers": part("reviewers"),
+    })
+}
+
 /// One policy set as exported modules, and the inputs to decide.
 #[derive(Debug, Clone)]
 pub struct Exported {
@@ -38,6 +75,13 @@ pub struct Exported {
     /// Input documents.
     pub inputs: Vec<Json>,
 }
+
+/// The text limits of the interpreter, lifted as the product lifts them.
+const LENGTHS: regorus::PolicyLengthConfig = regorus::PolicyLengthConfig {
+    max_col: NonZeroU32::MAX,
+    max_file_bytes: NonZeroUsize::MAX,
+    max_lines: NonZeroUsize::MAX,
+};
 
 /// The decisions of the embedded interpreter, one for each input.
 ///
@@ -49,6 +93,7 @@ pub fn on_interpreter(exported: &Exported) -> Result<Vec<Json>, RunError> {
         move |error: &dyn std::fmt::Display| RunError::Interpreter { name, message: error.to_string() }
     };
     let mut engine = regorus::Engine::new();
+    engine.set_policy_length_config(LENGTHS);
     for (name, text) in &exported.modules {
         engine.add_policy(name.clone(), text.clone()).map_err(|error| failed(name)(&error))?;
     }

@@ -15,7 +15,7 @@ use std::env;
 
 use placet_policy::{PolicySet, Request, export};
 use placet_testkit::events::event;
-use placet_testkit::exported::{Exported, find_opa, on_interpreter, on_opa};
+use placet_testkit::exported::{Exported, answered, expected, find_opa, on_interpreter, on_opa};
 use placet_testkit::oracle;
 use placet_testkit::policies::{PolicyCase, policy_case};
 use placet_types::{Decision, DecisionId, Tier};
@@ -66,39 +66,6 @@ fn case(policies: PolicyCase, requests: Vec<Request>) -> Case {
     let modules = export::bundle(&sources, policies.mode()).unwrap_or_else(|found| panic!("{found}"));
     let inputs = requests.iter().map(export::input).collect();
     Case { policies, requests, decisions, exported: Exported { modules, inputs } }
-}
-
-/// What an exported policy must answer where the engine decided this.
-fn expected(decision: &Decision) -> Json {
-    json!({
-        "outcome": decision.verdict.word(),
-        "hard": decision.verdict.is_hard(),
-        "reason": if decision.rules.is_empty() { "no rule allows the action" } else { &decision.reason },
-        "rules": decision.rules,
-        "risk_tier": decision.risk_tier,
-        "reviewers": decision.reviewers(),
-    })
-}
-
-/// The same parts of an answer.
-fn answered(answer: &Json) -> Json {
-    let reasons = answer["reasons"].as_array().cloned().unwrap_or_default();
-    let reasons: Vec<&str> = reasons.iter().filter_map(Json::as_str).collect();
-    let reason = reasons.join("; ");
-    let nothing = answer["rules"].as_array().is_some_and(Vec::is_empty);
-    let reason = if nothing && reason.starts_with("no rule allows the action ") {
-        "no rule allows the action"
-    } else {
-        &reason
-    };
-    json!({
-        "outcome": answer["outcome"],
-        "hard": answer["hard"],
-        "reason": reason,
-        "rules": answer["rules"],
-        "risk_tier": answer["risk_tier"],
-        "reviewers": answer["reviewers"],
-    })
 }
 
 fn told(case: &Case, number: usize, evaluator: &str, other: &Json) -> String {

@@ -65,6 +65,20 @@ fn an_export_runs_as_its_source_and_a_guard_stays_a_guard() {
 }
 
 #[test]
+fn an_edited_export_decides_as_rego_on_the_same_input() {
+    let edited = exported().replace("<= 100", "<= 200");
+    let sources = [(Tier::Project, SourceFile::new("pay.rego", edited))];
+    let (set, _) =
+        PolicySet::load(&sources, &LoadOptions::default()).unwrap_or_else(|found| panic!("{found}"));
+    let decide = |amount: u32| {
+        let event = format!("{{\"action\":\"pay\",\"args\":{{\"amount\":{amount}}}}}");
+        let request = Request::new(Event::from_json(event.as_bytes()).unwrap());
+        set.decide(&request, DecisionId("d".into())).verdict.word()
+    };
+    assert_eq!([50, 150, 250].map(decide), ["allow", "allow", "deny"]);
+}
+
+#[test]
 fn names_in_a_bundle_are_unique_and_no_tests() {
     let one = (Tier::Project, SourceFile::new("a/pay.yaml", POLICY));
     let two = (Tier::Project, SourceFile::new("b/pay.yaml", POLICY));

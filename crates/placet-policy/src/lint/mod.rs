@@ -18,7 +18,7 @@ use index::Index;
 use placet_types::Field;
 
 /// Most pairs of rules that one load compares; past that the rest is left unsaid, and a note says so.
-const MAX_COMPARISONS: usize = 300_000;
+const MAX_COMPARISONS: usize = 50_000;
 
 /// One rule with its file and what follows from its condition.
 pub(crate) struct Subjected<'r> {
@@ -82,10 +82,10 @@ fn single(rule: &Subjected<'_>, found: &mut Vec<Diagnostic>) {
 
 /// Rules of a Match file that an earlier rule always stops.
 fn unreachable(rules: &[Subjected<'_>], budget: &mut usize, found: &mut Vec<Diagnostic>) {
-    let mut earlier = Index::default();
+    let index = Index::new(rules);
     for (number, rule) in rules.iter().enumerate() {
         let stops = |other: &&Subjected<'_>| rule.facts.imply(&other.rule.when);
-        if let Some(first) = earlier.candidates(rules, rule, budget).find(stops) {
+        if let Some(first) = index.candidates(rules, rule, budget, |other| other < number).find(stops) {
             let (name, line) = (&first.rule.reference.name, first.rule.reference.line);
             let message = format!(
                 "the rule `{}` can never match: `{name}` on line {line} comes first and matches whenever it would",
@@ -94,7 +94,6 @@ fn unreachable(rules: &[Subjected<'_>], budget: &mut usize, found: &mut Vec<Diag
             let help = format!("move it above `{name}`, or narrow `{name}`");
             found.push(rule.warning("lint/unreachable", message).with_help(help));
         }
-        earlier.add(number, rule);
     }
 }
 
@@ -111,15 +110,10 @@ fn allows_everything(rule: &Subjected<'_>) -> Option<Diagnostic> {
 
 /// Rules files: rules that never change a decision, since another says the same or something stronger.
 fn overlapping(rules: &[Subjected<'_>], budget: &mut usize, found: &mut Vec<Diagnostic>) {
-    let mut all = Index::default();
+    let index = Index::new(rules);
     for (number, rule) in rules.iter().enumerate() {
-        all.add(number, rule);
-    }
-    for rule in rules {
-        let covers = |other: &&Subjected<'_>| {
-            !std::ptr::eq(*other, rule) && matters(rule, other) && rule.facts.imply(&other.rule.when)
-        };
-        if let Some(other) = all.candidates(rules, rule, budget).find(covers) {
+        let covers = |other: &&Subjected<'_>| matters(rule, other) && rule.facts.imply(&other.rule.when);
+        if let Some(other) = index.candidates(rules, rule, budget, |other| other != number).find(covers) {
             found.push(covered(rule, other));
         }
     }
