@@ -35,7 +35,7 @@ test-python: develop opa
 
 .PHONY: develop
 develop: venv ## The Python package, built for tests.
-	$(BIN)/maturin develop --locked --skip-install-dependencies 2>/dev/null || $(BIN)/maturin develop --locked
+	$(BIN)/maturin develop --locked
 
 wheel: venv ## The Python package as users get it.
 	$(BIN)/maturin build --release --locked --out dist

@@ -1,6 +1,5 @@
 //! `init`, `compile`, `validate`, `lint`, `test`, `diff`, `eval` and what every command has in common.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot be set up fails")]
-#![allow(clippy::expect_used, reason = "helpers of tests are no tests to the lint")]
 
 mod common;
 

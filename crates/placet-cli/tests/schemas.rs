@@ -1,6 +1,5 @@
 //! `schema`: what it prints describes exactly what the loader reads and what the engine writes.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot be set up fails")]
-#![allow(clippy::expect_used, reason = "helpers of tests are no tests to the lint")]
 
 mod common;
 

@@ -1,7 +1,9 @@
 //! From what rules say to one decision: within a tier, then across tiers.
 //!
 //! In a tier the strongest thing said counts; when nobody said anything, the most restrictive default; without
-//! one, deny. Guard tiers bind only where they restrict. The project tier must allow.
+//! one, deny. An escalation whose condition is unknown restricts what else is said, and does not break a silence:
+//! else a lost value could turn a deny into a question. Guard tiers bind only where they restrict. The project tier
+//! must allow.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use placet_types::{DenyCause, InputSeen, ReviewerGroup, RiskTier, RuleRef, Tier,
 use smallvec::SmallVec;
 
 use crate::eval::Evaluation;
-use crate::ir::{DefaultVerdict, Rule};
+use crate::ir::{DefaultVerdict, Rule, Truth};
 use crate::voice::{Effect, Statement, Voice};
 
 /// One thing said, borrowed from a rule or from what an engine answered.
@@ -23,11 +25,13 @@ pub(crate) struct Saying<'s> {
     pub(crate) reviewers: &'s [ReviewerGroup],
     pub(crate) is_failure: bool,
     is_default: bool,
+    /// Whether it was said for sure; an escalation on an unknown condition was not.
+    is_sure: bool,
     native: Option<&'s Rule>,
 }
 
 impl<'s> Saying<'s> {
-    pub(crate) fn of_rule(rule: &'s Rule) -> Self {
+    pub(crate) fn of_rule(rule: &'s Rule, truth: Truth) -> Self {
         Self {
             effect: rule.effect,
             reason: &rule.reason,
@@ -36,6 +40,7 @@ impl<'s> Saying<'s> {
             reviewers: &rule.reviewers,
             is_failure: false,
             is_default: false,
+            is_sure: truth == Truth::True || rule.effect != Effect::Escalate,
             native: Some(rule),
         }
     }
@@ -49,8 +54,13 @@ impl<'s> Saying<'s> {
             reviewers: &statement.reviewers,
             is_failure: statement.is_failure,
             is_default: false,
+            is_sure: true,
             native: None,
         }
+    }
+
+    fn of_stated_default(statement: &'s Statement) -> Self {
+        Self { is_default: true, ..Self::of_statement(statement) }
     }
 
     pub(crate) fn of_default(default: &'s DefaultVerdict, no_reason: &'s Arc<str>) -> Self {
@@ -62,6 +72,7 @@ impl<'s> Saying<'s> {
             reviewers: &[],
             is_failure: false,
             is_default: true,
+            is_sure: true,
             native: None,
         }
     }
@@ -86,7 +97,7 @@ impl<'s> TierVoice<'s> {
     pub(crate) fn hear(&mut self, voices: &'s [Voice]) {
         self.said.extend(voices.iter().flat_map(|voice| &voice.statements).map(Saying::of_statement));
         self.defaults
-            .extend(voices.iter().filter_map(|voice| voice.default.as_ref()).map(Saying::of_statement));
+            .extend(voices.iter().filter_map(|voice| voice.default.as_ref()).map(Saying::of_stated_default));
     }
 
     fn strongest(&self) -> Option<Effect> {
@@ -97,30 +108,40 @@ impl<'s> TierVoice<'s> {
         self.strongest() == Some(Effect::HardDeny)
     }
 
+    /// Whether nobody said anything for sure in a tier that must allow: its defaults then count too.
+    fn is_silent(&self) -> bool {
+        self.must_allow && !self.said.iter().any(|saying| saying.is_sure)
+    }
+
+    /// What counts.
+    fn counted(&self) -> impl Iterator<Item = &Saying<'s>> {
+        let defaults = if self.is_silent() { &self.defaults[..] } else { &[] };
+        self.said.iter().chain(defaults)
+    }
+
     /// The effect that binds the decision, and whose sayings carry it; `None` for a guard that abstains.
     fn binding(&self) -> Option<(Effect, Source)> {
-        if let Some(effect) = self.strongest() {
-            return (self.must_allow || effect > Effect::Allow).then_some((effect, Source::Said));
+        let said = self.strongest();
+        if !self.is_silent() {
+            let effect = said.filter(|effect| self.must_allow || *effect > Effect::Allow)?;
+            return Some((effect, Source::Said));
         }
-        if !self.must_allow {
-            return None;
-        }
-        match self.defaults.iter().map(|saying| saying.effect).max() {
-            Some(effect) => Some((effect.min(Effect::Deny), Source::Default)),
-            None => Some((Effect::Deny, Source::Nothing)),
-        }
+        let (default, source) = match self.defaults.iter().map(|saying| saying.effect).max() {
+            Some(effect) => (effect.min(Effect::Deny), Source::Default),
+            None => (Effect::Deny, Source::Nothing),
+        };
+        Some(match said {
+            Some(effect) if effect >= default => (effect, Source::Said),
+            _ => (default, source),
+        })
     }
 
     fn carriers(&self, effect: Effect) -> impl Iterator<Item = &Saying<'s>> {
-        let by_default = self.said.is_empty() && self.must_allow;
-        let sayings = if by_default { &self.defaults[..] } else { &self.said[..] };
-        sayings.iter().filter(move |saying| saying.effect == effect)
+        self.counted().filter(move |saying| saying.effect == effect)
     }
 
     fn risk_tier(&self) -> Option<RiskTier> {
-        let sayings =
-            if self.said.is_empty() && self.must_allow { &self.defaults[..] } else { &self.said[..] };
-        sayings.iter().filter_map(|saying| saying.risk_tier).max()
+        self.counted().filter_map(|saying| saying.risk_tier).max()
     }
 
     fn trace(&self) -> TraceStep {

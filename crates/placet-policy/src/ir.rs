@@ -171,7 +171,7 @@ impl Order {
 /// What a collection or a text is asked to contain.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contained {
-    /// As an element of a list or a key of an object.
+    /// As an element of a list.
     pub whole: Literal,
     /// As a part of a text; only for texts.
     pub part: Option<Text>,
@@ -198,7 +198,7 @@ pub enum Op {
     Eq(Operand),
     /// Membership of a scalar in a list.
     In(Members),
-    /// A substring of a text, an element of a list, or a key of an object.
+    /// A substring of a text or an element of a list.
     Contains(Contained),
     /// A prefix of a text.
     StartsWith(Text),

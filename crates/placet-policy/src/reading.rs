@@ -85,7 +85,8 @@ fn is_plainly_normal(text: &str) -> bool {
     !text.starts_with(' ') && !text.ends_with(' ')
 }
 
-fn compatible(text: &str) -> Cow<'_, str> {
+/// NFKC without default-ignorable code points.
+pub(crate) fn compatible(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
     }

@@ -57,6 +57,7 @@ impl Request {
         if let Some(resources) = resources {
             event.set(Field::Resources, resources);
         }
+        refuse_wrong_types(&mut event);
         Self { event }
     }
 
@@ -64,6 +65,86 @@ impl Request {
     #[must_use]
     pub fn event(&self) -> &Event {
         &self.event
+    }
+}
+
+/// The type of a field's value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Number,
+    Flag,
+    List,
+    Object,
+}
+
+fn kind(field: Field) -> Kind {
+    use Field as F;
+    match field {
+        F::ToolTags
+        | F::Resources
+        | F::RequestedCapabilities
+        | F::Steps
+        | F::SessionScopes
+        | F::Scopes
+        | F::ToolHistory => Kind::List,
+        F::Args | F::Attributes => Kind::Object,
+        F::SandboxVerified => Kind::Flag,
+        F::DelegationDepth
+        | F::ParentDepth
+        | F::BudgetTotalTokens
+        | F::BudgetUsedTokens
+        | F::BudgetTotalApiCalls
+        | F::BudgetUsedApiCalls
+        | F::BudgetTotalCostCents
+        | F::BudgetUsedCostCents
+        | F::BudgetTotalComputeSeconds
+        | F::BudgetUsedComputeSeconds
+        | F::TokensSpent
+        | F::ApiCalls
+        | F::Cost
+        | F::ComputeSeconds => Kind::Number,
+        F::EventType
+        | F::Action
+        | F::ToolName
+        | F::Transport
+        | F::Target
+        | F::ResourcePath
+        | F::DelegationTarget
+        | F::DataClassification
+        | F::Now
+        | F::SessionId
+        | F::UserRole
+        | F::TokenId
+        | F::ParentTokenId
+        | F::ParentSessionId
+        | F::TenantId
+        | F::SessionSelfId
+        | F::AgentId
+        | F::AgentRole
+        | F::User
+        | F::Tenant
+        | F::ParentSelfSessionId => Kind::Text,
+    }
+}
+
+/// Scopes given as one text would else be searched as a text, and `pay` found in `repay`: a field of another type
+/// than its own is unknown to every rule.
+fn refuse_wrong_types(event: &mut Event) {
+    for &field in Field::ALL {
+        let value = event.get(field);
+        let found = match value {
+            Value::Null | Value::Unknown(_) => continue,
+            Value::String(_) => Kind::Text,
+            Value::Int(_) | Value::Float(_) => Kind::Number,
+            Value::Bool(_) => Kind::Flag,
+            Value::Array(_) => Kind::List,
+            Value::Object(_) => Kind::Object,
+        };
+        if found != kind(field) {
+            let content = serde_json::to_vec(value).unwrap_or_default();
+            event.set(field, Value::unknown("wrong_type", content));
+        }
     }
 }
 
@@ -127,10 +208,17 @@ fn has_path_name(key: &str) -> bool {
 const MAX_SHAPED_BYTES: usize = 8_192;
 
 /// Whether a text is shaped like a path of a file system: rooted, relative with `..`, of a drive, a share or a
-/// home folder, a `file:` URL, or any of these with percent forms.
+/// home folder, a `file:` URL, or any of these with percent forms or in look-alike characters.
 fn is_path_shaped(text: &str) -> bool {
+    if text.len() > MAX_SHAPED_BYTES {
+        return false;
+    }
+    has_path_shape(text) || (!text.is_ascii() && has_path_shape(&reading::compatible(text)))
+}
+
+fn has_path_shape(text: &str) -> bool {
     let trimmed = text.trim_start();
-    if text.len() > MAX_SHAPED_BYTES || reading::scheme_end(trimmed).is_some() {
+    if reading::scheme_end(trimmed).is_some() {
         return false;
     }
     let bytes = trimmed.as_bytes();
@@ -144,7 +232,6 @@ fn is_path_shaped(text: &str) -> bool {
         || text.contains("..\\")
         || text.contains("/..")
         || (text.contains('%') && has_percent_separator(text))
-        || (text.contains('\u{ff0f}') || text.contains('\u{ff0e}'))
 }
 
 fn has_percent_separator(text: &str) -> bool {
@@ -188,6 +275,27 @@ mod tests {
         let mut event = Event::default();
         event.set(Field::Args, args.expect("distinct"));
         assert_eq!(Request::new(event).event().get(Field::Resources), &Value::Array(vec![bytes]));
+    }
+
+    #[test]
+    fn a_field_of_another_type_than_its_own_is_unknown() {
+        let text = r#"{"action":["a"],"args":[1],"tool_tags":"t","steps":{},"now":5,
+            "context":{"session_scopes":"repay","delegation_depth":"0","sandbox_verified":"true","attributes":[]},
+            "session":{"tool_history":{"lookup":1}}}"#;
+        let request = Request::new(Event::from_json(text.as_bytes()).expect(text));
+        for &field in Field::ALL {
+            let value = request.event().get(field);
+            let known = matches!(value, Value::Null) || value == &Value::Array(Vec::new());
+            let given = matches!(value, Value::Unknown(_));
+            assert!(
+                known || given || matches!(field, Field::EventType | Field::Transport),
+                "{field:?}: {value:?}"
+            );
+        }
+        assert_eq!(
+            request.event().get(Field::SessionScopes),
+            &Value::unknown("wrong_type", b"\"repay\"".to_vec())
+        );
     }
 
     #[test]

@@ -185,8 +185,9 @@ impl TierSet {
 
     fn speak<'s>(&'s self, evaluation: &Evaluation<'_>, no_reason: &'s Arc<str>, voice: &mut TierVoice<'s>) {
         for rule in self.rules.candidates(evaluation) {
-            if rule.fires(evaluation.truth(&rule.when)) {
-                voice.said.push(Saying::of_rule(rule));
+            let truth = evaluation.truth(&rule.when);
+            if rule.fires(truth) {
+                voice.said.push(Saying::of_rule(rule, truth));
             }
         }
         for (program, default) in &self.matches {
@@ -240,7 +241,7 @@ fn speak_first_match<'s>(program: &'s Program, evaluation: &Evaluation<'_>, voic
     for rule in program.candidates(evaluation) {
         let truth = evaluation.truth(&rule.when);
         if rule.fires(truth) {
-            voice.said.push(Saying::of_rule(rule));
+            voice.said.push(Saying::of_rule(rule, truth));
         }
         if truth == Truth::True {
             break;

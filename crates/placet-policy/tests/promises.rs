@@ -134,8 +134,19 @@ fn asks_for_presence(case: &PolicyCase, loss: Loss, place: &[Step]) -> bool {
     }
 }
 
+/// `PLACET_PROMISE_RUNS` multiplies the cases.
+fn config(cases: u32) -> ProptestConfig {
+    let runs = std::env::var("PLACET_PROMISE_RUNS").map_or(1, |text| text.parse::<u32>().unwrap());
+    let cases = cases * runs;
+    ProptestConfig {
+        max_global_rejects: 1_000_000,
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(cases)
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { max_global_rejects: 1_000_000, ..ProptestConfig::with_cases(4_000) })]
+    #![proptest_config(config(1_000))]
 
     #[test]
     fn promise_2_unknown_never_permits(
@@ -160,6 +171,11 @@ proptest! {
             "{:?} became {:?} when `{}` lost {place:?}: {:?}", before.verdict, after.verdict, field.path(), after.rules
         );
     }
+
+}
+
+proptest! {
+    #![proptest_config(config(150))]
 
     #[test]
     fn promise_3_one_outcome(case in policy_case(), event in event(), turn in any::<Index>()) {

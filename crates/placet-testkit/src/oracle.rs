@@ -50,6 +50,13 @@ enum Says {
     Block,
 }
 
+/// What the files of one tier said, and their defaults.
+#[derive(Default)]
+struct Heard {
+    said: Vec<(Says, Truth)>,
+    defaults: Vec<Says>,
+}
+
 /// Something a file does not hold although every valid policy does.
 #[derive(Debug, thiserror::Error)]
 #[error("the oracle cannot read the policy: {0}")]
@@ -66,18 +73,21 @@ pub fn judge(files: &[(Tier, &str)], global_grants: bool, event: &Event) -> Resu
         if texts.is_empty() && tier != Tier::Project {
             continue;
         }
-        let (mut said, mut defaults) = (Vec::new(), Vec::new());
+        let mut heard = Heard::default();
         for text in texts {
             let root: Yaml = yaml_serde::from_str(text).map_err(|error| Unreadable(error.to_string()))?;
-            speak(&root, event, &mut said, &mut defaults)?;
+            speak(&root, event, &mut heard)?;
         }
         let must_allow = tier == Tier::Project || (tier == Tier::Global && global_grants);
-        let strongest = said.into_iter().max();
+        // An escalation on an unknown condition restricts, and does not break a silence.
+        let silent = !heard.said.iter().any(|(says, truth)| *truth == Truth::Yes || *says != Says::Escalate);
+        let strongest = heard.said.into_iter().map(|(says, _)| says).max();
+        let otherwise = heard.defaults.into_iter().max().unwrap_or(Says::Deny);
         // A guard that allows, keeps silent or has a default abstains.
         binding.extend(match (strongest, must_allow) {
-            (Some(Says::Allow), false) | (None, false) => None,
-            (Some(says), _) => Some(says),
-            (None, true) => Some(defaults.into_iter().max().unwrap_or(Says::Deny)),
+            (Some(Says::Allow) | None, false) => None,
+            (says, true) if silent => says.max(Some(otherwise)),
+            (says, _) => says,
         });
     }
     Ok(match binding.into_iter().max() {
@@ -88,12 +98,7 @@ pub fn judge(files: &[(Tier, &str)], global_grants: bool, event: &Event) -> Resu
     })
 }
 
-fn speak(
-    root: &Yaml,
-    event: &Event,
-    said: &mut Vec<Says>,
-    defaults: &mut Vec<Says>,
-) -> Result<(), Unreadable> {
+fn speak(root: &Yaml, event: &Event, heard: &mut Heard) -> Result<(), Unreadable> {
     let rules = root.get("rules").and_then(Yaml::as_sequence).map(Vec::as_slice).unwrap_or_default();
     let is_match = root.get("defaults").is_some() || rules.iter().any(|rule| rule.get("then").is_none());
     if !is_match {
@@ -101,7 +106,7 @@ fn speak(
             let says = word(rule.get("then"))?;
             let truth = conditions::when(rule.get("when").ok_or_else(|| missing("when"))?, event)?;
             if truth == Truth::Yes || (truth == Truth::Unknown && says > Says::Allow) {
-                said.push(says);
+                heard.said.push((says, truth));
             }
         }
         return Ok(());
@@ -113,13 +118,13 @@ fn speak(
         let says = if rule.get("approval").is_some() { word(rule.get("approval"))? } else { default };
         let truth = conditions::matching(rule, event)?;
         if truth == Truth::Yes || (truth == Truth::Unknown && says > Says::Allow) {
-            said.push(says);
+            heard.said.push((says, truth));
         }
         if truth == Truth::Yes {
             break;
         }
     }
-    defaults.push(default.min(Says::Deny));
+    heard.defaults.push(default.min(Says::Deny));
     Ok(())
 }
 

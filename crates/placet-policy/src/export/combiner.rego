@@ -1,6 +1,7 @@
 # How the statements of every exported file become one decision. Each exported file carries these rules, so that
 # one works alone and several load together: equal definitions merge, and nothing here is a `default` or a function.
-# Effects are 1 allow, 2 escalate, 3 deny, 4 hard deny; tiers are 0 core, 1 global, 2 project.
+# Effects are 1 allow, 2 escalate, 3 deny, 4 hard deny; tiers are 0 core, 1 global, 2 project. An escalation on an
+# unknown condition is not `sure`: it restricts what else is said, and does not break a silence.
 
 decision := {
 	"outcome": ["", "allow", "escalate", "deny", "deny"][v1_effect],
@@ -29,7 +30,7 @@ v1_statement contains {
 	"tier": 0, "kind": 0, "file": "", "number": 0, "effect": 4, "risk": -1, "reviewers": [],
 	"rule": {"name": "<input>", "file": "", "line": 0},
 	"reason": "the input has no `norm`; send the document that Placet builds for an event",
-	"instead": "",
+	"instead": "", "sure": true,
 } if {
 	not v1_has_norm
 }
@@ -71,7 +72,7 @@ v1_heard contains s if {
 v1_silent contains tier if {
 	some tier in v1_must_allow
 	tier <= v1_last_tier
-	count({1 | some s in v1_heard; s.tier == tier}) == 0
+	count({1 | some s in v1_heard; s.tier == tier; s.sure}) == 0
 }
 
 # What counts: everything said, and the defaults of a tier that must allow and said nothing.

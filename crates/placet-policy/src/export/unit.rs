@@ -109,9 +109,10 @@ fn default_statement(tier: Tier, default: &DefaultVerdict) -> String {
     };
     let statement = json!({
         "tier": tier_number(tier),
-        "kind": 1,
+        "kind": 2,
         "file": &*default.reference.file,
         "number": 0,
+        "sure": true,
         "effect": effect_number(default.effect.min(Effect::Deny)),
         "risk": risk_number(default.risk_tier),
         "reviewers": [],
@@ -168,8 +169,8 @@ fn fire(writer: &mut Writer, prefix: &str, number: usize, rule: &Rule, kind: Kin
         rules
             .extend(bodies.iter().map(|body| format!("{prefix}_{set} contains {number} if {}", block(body))));
     };
-    // In a Match unit a true rule ends the search, whatever it says.
-    if !rule.restricts() || kind == Kind::Match {
+    // In a Match unit a true rule ends the search, whatever it says; and an escalation is sure only where it is true.
+    if kind == Kind::Match || rule.effect <= Effect::Escalate {
         add("true", true_bodies(writer, &rule.when));
     }
     if rule.restricts() {
@@ -180,25 +181,27 @@ fn fire(writer: &mut Writer, prefix: &str, number: usize, rule: &Rule, kind: Kin
 
 fn write_speech(out: &mut String, prefix: &str, kind: Kind, rules: &[Rule]) {
     let restricts = rules.iter().any(Rule::restricts);
-    let permits = rules.iter().any(|rule| !rule.restricts());
+    let can_be_true = rules.iter().any(|rule| rule.effect <= Effect::Escalate);
     let mut speak = |lines: &[&str]| {
         let lines: Vec<String> = lines.iter().map(|line| line.replace('§', prefix)).collect();
         let _ = writeln!(out, "v1_statement contains statement if {}\n", block(&lines));
     };
+    let sure = "statement := object.union(§_rules[number], {\"sure\": true})";
+    let unless_asking = "statement := object.union(§_rules[number], {\"sure\": §_rules[number].effect != 2})";
     match kind {
         Kind::Rules => {
-            if permits {
-                speak(&["some number in §_true", "statement := §_rules[number]"]);
+            if can_be_true {
+                speak(&["some number in §_true", sure]);
             }
             if restricts {
-                speak(&["some number in §_not_false", "statement := §_rules[number]"]);
+                speak(&["some number in §_not_false", unless_asking]);
             }
         }
         Kind::Match if rules.is_empty() => {}
         Kind::Match => {
-            speak(&["statement := §_rules[§_first]"]);
+            speak(&["number := §_first", sure]);
             if restricts {
-                speak(&["some number in §_not_false", "number < §_first", "statement := §_rules[number]"]);
+                speak(&["some number in §_not_false", "number < §_first", unless_asking]);
             }
             let _ = writeln!(out, "{prefix}_first := min({prefix}_true | {{{}}})\n", rules.len());
         }

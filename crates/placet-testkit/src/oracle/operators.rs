@@ -168,14 +168,6 @@ fn contains(value: &Value, operand: &Yaml) -> Result<Truth, Unreadable> {
         (Value::Array(list), _) => {
             Ok(list.iter().map(|item| scalars(item, "eq", &wanted)).max().unwrap_or(Truth::No))
         }
-        (Value::Object(object), Value::String(wanted)) => {
-            let normal = reading::normal_form(wanted);
-            let keys = || object.iter().map(|(key, _)| key.as_str());
-            Ok(readings(
-                keys().any(|key| key == wanted.as_str()),
-                keys().any(|key| reading::normal_form(key) == normal),
-            ))
-        }
         _ => Ok(Truth::Unknown),
     }
 }
