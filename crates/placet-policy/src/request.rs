@@ -244,6 +244,8 @@ fn has_percent_separator(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use placet_types::Object;
+
     use super::*;
 
     fn resources(json: &str) -> Vec<String> {
@@ -264,6 +266,15 @@ mod tests {
             request.event().get(Field::Resources),
             &Value::Array(vec![Value::by_reference("PosixPath")])
         );
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_read_is_a_resource_that_nothing_is_known_of() {
+        let bytes = Value::unknown("bytes", b"/etc/shadow".to_vec());
+        let args = Object::from_pairs(vec![("path".into(), bytes.clone()), ("other".into(), bytes.clone())]);
+        let mut event = Event::default();
+        event.set(Field::Args, args.expect("distinct"));
+        assert_eq!(Request::new(event).event().get(Field::Resources), &Value::Array(vec![bytes]));
     }
 
     #[test]
