@@ -22,7 +22,7 @@ fn f48_check_exits_by_the_verdict_and_prints_the_decision() {
                   \x20 code   denied_by_rule\n\
                   \x20 next   the agent may adapt the call and try again\n";
     assert_eq!((denied.out.as_str(), denied.err.as_str()), (wanted, ""));
-    let asked = project.run(&["check", &event("send_note", "{}"), "--format", "json"]).exits(3);
+    let asked = project.run(&["check", &event("send_note", r#"{"size":5}"#), "--format", "json"]).exits(3);
     let decision = asked.json();
     assert_eq!(decision["verdict"], "escalate");
     assert_eq!(decision["reviewers"], serde_json::json!(["editors"]));
@@ -97,7 +97,7 @@ fn an_event_may_come_from_a_file_or_stdin_and_sets_the_clock() {
 #[test]
 fn explain_shows_the_source_the_tiers_and_the_values_looked_at() {
     let project = Project::with_policy(NOTES);
-    let run = project.run(&["explain", &event("send_note", "{}")]).exits(3);
+    let run = project.run(&["explain", &event("send_note", r#"{"size":5}"#)]).exits(3);
     run.says(&[
         "ESCALATE  a person reads it first\n",
         "  10 |   - name: ask_before_sending\n",
@@ -105,7 +105,7 @@ fn explain_shows_the_source_the_tiers_and_the_values_looked_at() {
         "  core     abstain\n",
         "  project  escalate  ask_before_sending  a person reads it first\n",
         "  action     \"send_note\"\n",
-        "  args.size  absent, so unknown\n",
+        "  args.size  5\n",
     ]);
     let json = project.run(&["explain", &event("delete_note", "{}"), "--format", "json"]).exits(1).json();
     assert_eq!(json["inputs"][0], serde_json::json!({"field": "action", "value": "delete_note"}));
@@ -128,7 +128,7 @@ fn simulate_answers_every_line_in_order_and_loses_none_to_a_bad_one() {
         "not json".to_owned(),
         String::new(),
         event("delete_note", "{}"),
-        event("send_note", "{}"),
+        event("send_note", r#"{"size":5}"#),
     ];
     project.write("events.jsonl", &lines.join("\n"));
     let run = project.run(&["simulate", "events.jsonl", "--format", "json"]).exits(2);
@@ -204,7 +204,8 @@ fn aegis_86_simulate_takes_actions_with_params() {
 #[test]
 fn simulate_fails_only_on_what_it_is_told_to() {
     let project = Project::with_policy(NOTES);
-    project.write("events.jsonl", &[event("read_note", "{}"), event("send_note", "{}")].join("\n"));
+    project
+        .write("events.jsonl", &[event("read_note", "{}"), event("send_note", r#"{"size":5}"#)].join("\n"));
     project.run(&["simulate", "events.jsonl"]).exits(0);
     project.run(&["simulate", "events.jsonl", "--fail-on", "deny"]).exits(0);
     project.run(&["simulate", "events.jsonl", "--fail-on", "deny,escalate"]).exits(3);
