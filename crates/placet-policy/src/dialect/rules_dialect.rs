@@ -275,9 +275,8 @@ fn open_key(
     };
     let keys: Vec<SmolStr> = above.iter().cloned().chain(keys).collect();
     if let Kind::Map(entries) = &node.kind {
-        let looks_like_operator = entries
-            .iter()
-            .any(|(key, _)| is_misspelt_operator(&key.text) || synonym(&key.text).is_some());
+        let looks_like_operator =
+            entries.iter().any(|(key, _)| is_misspelt_operator(&key.text) || synonym(&key.text).is_some());
         let holds_maps = entries.iter().all(|(_, node)| matches!(node.kind, Kind::Map(_)));
         if !entries.is_empty() && !is_operator_map(entries) && (holds_maps || !looks_like_operator) {
             return open_object(reader, field, &keys, node);
