@@ -11,8 +11,9 @@ use placet_types::Tier;
 /// The one finding on a text as `line:column code`, and its message and help together.
 fn finding(text: &str) -> (String, String) {
     let found = load(&[text]).map(|_| ()).expect_err(text);
-    assert_eq!(found.0.len(), 1, "{text}\n{found}");
-    let first = &found.0[0];
+    let errors: Vec<_> = found.of(placet_policy::Severity::Error).collect();
+    assert_eq!(errors.len(), 1, "{text}\n{found}");
+    let first = errors[0];
     assert_eq!(&*first.file, "p.yaml");
     let said = format!("{} | {}", first.message, first.help.as_deref().unwrap_or("no help"));
     (format!("{}:{} {}", first.position.line, first.position.column, first.code), said)
@@ -124,11 +125,6 @@ fn aegis_20_misspelt_keys_of_the_rules_dialect() {
             "version: 1\nrules: [{ name: a, when: { args: { x: { @equals: 1 } } }, then: deny }]",
             "policy/unknown-key",
             "did you mean `eq`?",
-        ),
-        (
-            "version: 1\nrules: [{ name: a, when: { args.x: { @min: 1 } }, then: deny }]",
-            "policy/unknown-key",
-            "did you mean `gte`?",
         ),
         (
             "version: 1\nrules: [{ name: a, when: { args.x: { @'>': 1 } }, then: deny }]",
@@ -260,7 +256,7 @@ fn aegis_20_wrong_values_of_the_rules_dialect() {
             "quotes",
         ),
         (
-            "version: 1\nrules: [{ name: a, when: { args.x: { exists: @yes } }, then: deny }]",
+            "version: 1\nrules: [{ name: a, when: { args.x: { exists: @5 } }, then: deny }]",
             "policy/type",
             "true or false",
         ),
