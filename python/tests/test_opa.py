@@ -3,6 +3,8 @@
 import asyncio
 import http.server
 import json
+import multiprocessing
+import os
 import threading
 import time
 
@@ -161,3 +163,26 @@ def test_f05_two_packages_of_one_server_make_two_tiers(serve, context):
         ("deny", "[global] ", [("global", "deny"), ("project", "deny")]),
         ("deny", "[global] ", [("global", "deny"), ("project", "skipped")]),
     ]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_f01_a_forked_child_asks_on_a_connection_of_its_own(serve, context):
+    clients = []
+
+    def answer(request, body):
+        clients.append(request.client_address)
+        return 200, b'{"result": {"allow": true}}'
+
+    gate = placet.PolicyGate(placet.OPAClient(serve(answer)))
+    assert [gate.decide_tool_call(call(), context).allow for _ in range(2)] == [True, True]
+    fork = multiprocessing.get_context("fork")
+    receiver, sender = fork.Pipe(duplex=False)
+    child = fork.Process(target=lambda: sender.send(gate.decide_tool_call(call(), context).verdict))
+    child.start()
+    assert receiver.poll(10)
+    assert receiver.recv() == "allow"
+    child.join(10)
+    assert gate.decide_tool_call(call(), context).allow
+    parent_first, parent_second, in_child, parent_third = clients
+    assert parent_first == parent_second == parent_third != in_child
