@@ -31,7 +31,8 @@ test-python: develop opa
 	$(BIN)/ruff check python demo bench
 	$(BIN)/mypy python/placet python/tests/typing_test.py
 	$(BIN)/python -m mypy.stubtest placet --allowlist python/stubtest-allowlist.txt
-	PLACET_OPA=$(GOBIN)/opa $(BIN)/pytest -q python/tests demo/tests
+	PLACET_OPA=$(GOBIN)/opa $(BIN)/pytest -q python/tests
+	$(BIN)/pytest -q demo/tests
 
 .PHONY: develop
 develop: venv ## The Python package, built for tests.
