@@ -10,7 +10,8 @@ OPA_VERSION := v1.22.0
 
 demo: wheel ## Build, scaffold the five-minute walkthrough, run it, then judge real agent traces.
 	$(BIN)/python demo/walkthrough.py
-	$(BIN)/python demo/traces.py --placet $(BIN)/placet --out demo/out
+	$(PYTHON) -m venv demo/out/venv
+	demo/out/venv/bin/python demo/traces.py --placet $(BIN)/placet --out demo/out
 
 test: lint test-rust test-python ## Everything CI runs.
 
