@@ -126,6 +126,16 @@ pub enum ConfigError {
         /// What is wrong, with line and column.
         message: String,
     },
+    /// Two tools have one name.
+    #[error(
+        "the tools `{one}` and `{other}` differ only in case, spaces, invisible or look-alike characters; rename one"
+    )]
+    SameTool {
+        /// One name.
+        one: String,
+        /// The other name.
+        other: String,
+    },
 }
 
 impl Config {

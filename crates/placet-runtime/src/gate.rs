@@ -16,6 +16,7 @@ use crate::clock::{Clock, Interval, SystemClock};
 use crate::config::{Config, ConfigError, Mode};
 use crate::files::{self, FileError};
 use crate::refusal::new_id;
+use crate::registry::Registry;
 
 /// How often files are looked at, at most.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
@@ -102,6 +103,7 @@ pub struct Gate {
     current: ArcSwap<Loaded>,
     due: Interval,
     reloading: Mutex<Reload>,
+    registry: Registry,
 }
 
 /// A policy set and when its files were last seen to be good.
@@ -124,6 +126,7 @@ impl Gate {
     /// # Errors
     /// [`GateError`] with everything that is wrong with them; a gate never opens on half a set.
     pub fn open(options: GateOptions) -> Result<Self, GateError> {
+        let registry = Registry::new(&options.config.tools)?;
         let sources = read_sources(&options)?;
         let (set, findings) =
             PolicySet::load(&sources, &options.load_options()).map_err(GateError::Policy)?;
@@ -132,6 +135,7 @@ impl Gate {
             current: ArcSwap::from_pointee(Loaded { set, confirmed: Mutex::new(Instant::now()) }),
             due: Interval::new(RELOAD_INTERVAL),
             reloading: Mutex::new(reload),
+            registry,
             options,
         })
     }
@@ -152,7 +156,7 @@ impl Gate {
             let now = self.options.clock.now().to_string();
             event.set(Field::Now, Value::String(now.into()));
         }
-        self.register(&mut event);
+        self.registry.complete(&mut event);
         self.reload_if_due();
         let loaded = self.current.load();
         let request = Request::new(event);
@@ -199,35 +203,6 @@ impl Gate {
     #[must_use]
     pub fn reload_failure(&self) -> Option<Arc<str>> {
         self.reloading.lock().failure.clone()
-    }
-
-    /// Adds what the registry knows of the tool; callers may tighten it, never loosen it.
-    fn register(&self, event: &mut Event) {
-        let Some(tool) =
-            event.get(Field::ToolName).as_str().and_then(|name| self.options.config.tools.get(name))
-        else {
-            return;
-        };
-        if !tool.tags.is_empty() {
-            let mut tags = event.get(Field::ToolTags).as_array().map(<[Value]>::to_vec).unwrap_or_default();
-            let registered = tool.tags.iter().map(|tag| Value::String(tag.as_str().into()));
-            registered.for_each(|tag| {
-                if !tags.contains(&tag) {
-                    tags.push(tag)
-                }
-            });
-            event.set(Field::ToolTags, Value::Array(tags));
-        }
-        let known = [
-            (Field::Transport, &tool.transport),
-            (Field::Target, &tool.target),
-            (Field::DataClassification, &tool.classification),
-        ];
-        for (field, value) in known {
-            if let (Some(value), true) = (value, event.get(field).is_null()) {
-                event.set(field, value.as_str());
-            }
-        }
     }
 
     /// Looks at the files at most once a second, on the calling thread. A broken set never replaces a good one.

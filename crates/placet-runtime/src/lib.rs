@@ -11,6 +11,7 @@ pub mod files;
 pub mod gate;
 pub mod opa;
 pub mod refusal;
+mod registry;
 pub mod tiers;
 
 pub use clock::{Clock, FixedClock, SystemClock};
