@@ -15,6 +15,7 @@ pub mod expect;
 pub mod export;
 pub mod glob;
 pub mod ir;
+mod kind;
 pub mod library;
 pub mod lint;
 mod program;

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use placet_types::{Event, Field, Value};
 
+use crate::kind::Kind;
 use crate::reading;
 
 /// Argument names that hold paths whatever their value looks like.
@@ -68,66 +69,6 @@ impl Request {
     }
 }
 
-/// The type of a field's value.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Text,
-    Number,
-    Flag,
-    List,
-    Object,
-}
-
-fn kind(field: Field) -> Kind {
-    use Field as F;
-    match field {
-        F::ToolTags
-        | F::Resources
-        | F::RequestedCapabilities
-        | F::Steps
-        | F::SessionScopes
-        | F::Scopes
-        | F::ToolHistory => Kind::List,
-        F::Args | F::Attributes => Kind::Object,
-        F::SandboxVerified => Kind::Flag,
-        F::DelegationDepth
-        | F::ParentDepth
-        | F::BudgetTotalTokens
-        | F::BudgetUsedTokens
-        | F::BudgetTotalApiCalls
-        | F::BudgetUsedApiCalls
-        | F::BudgetTotalCostCents
-        | F::BudgetUsedCostCents
-        | F::BudgetTotalComputeSeconds
-        | F::BudgetUsedComputeSeconds
-        | F::TokensSpent
-        | F::ApiCalls
-        | F::Cost
-        | F::ComputeSeconds => Kind::Number,
-        F::EventType
-        | F::Action
-        | F::ToolName
-        | F::Transport
-        | F::Target
-        | F::ResourcePath
-        | F::DelegationTarget
-        | F::DataClassification
-        | F::Now
-        | F::SessionId
-        | F::UserRole
-        | F::TokenId
-        | F::ParentTokenId
-        | F::ParentSessionId
-        | F::TenantId
-        | F::SessionSelfId
-        | F::AgentId
-        | F::AgentRole
-        | F::User
-        | F::Tenant
-        | F::ParentSelfSessionId => Kind::Text,
-    }
-}
-
 /// Scopes given as one text would else be searched as a text, and `pay` found in `repay`: a field of another type
 /// than its own is unknown to every rule.
 fn refuse_wrong_types(event: &mut Event) {
@@ -141,7 +82,7 @@ fn refuse_wrong_types(event: &mut Event) {
             Value::Array(_) => Kind::List,
             Value::Object(_) => Kind::Object,
         };
-        if found != kind(field) {
+        if found != Kind::of(field) {
             let content = serde_json::to_vec(value).unwrap_or_default();
             event.set(field, Value::unknown("wrong_type", content));
         }

@@ -191,3 +191,41 @@ fn many_rules_are_compared_in_bounded_time() {
         .collect();
     assert_eq!(findings(&format!("version: 1\nrules:\n{distinct}")), NOTHING);
 }
+
+#[test]
+fn a_field_asked_what_its_type_cannot_answer_is_named() {
+    let wrong = ["2 lint/wrong-type"];
+    for when in [
+        "tool_tags: pii",
+        "tool_tags: [pii, shell]",
+        "tool_tags: { eq: pii }",
+        "tool_tags: { starts_with: p }",
+        "action: { gt: 5 }",
+        "action: { some: { eq: a } }",
+        "role: { count: { gt: 1 } }",
+        "context.delegation_depth: '1'",
+        "context.delegation_depth: { contains: 1 }",
+        "context.sandbox_verified: 'true'",
+        "not: { action: { eq: true } }",
+    ] {
+        let rule = format!("{{ name: r, when: {{ {when} }}, then: deny }}");
+        assert_eq!(findings(&format!("version: 1\nrules: [{rule}]\n")), wrong, "{when}");
+    }
+    for when in [
+        "tool_tags: { contains: pii }",
+        "tool_tags: { some: { in: [pii] } }",
+        "tool_tags: { exists: true }",
+        "scope: pay",
+        "action: { in: [a, 5] }",
+        "action: { contains: a }",
+        "context.delegation_depth: { gt: 1 }",
+        "context.sandbox_verified: true",
+        "args.x: { gt: 5 }",
+        "args: { x: { some: { eq: a } } }",
+        "tool_name: { in: { field: context.session_scopes } }",
+        "context.budget_used_tokens: { gte: { field: context.budget_total_tokens } }",
+    ] {
+        let rule = format!("{{ name: r, when: {{ {when} }}, then: deny }}");
+        assert_eq!(findings(&format!("version: 1\nrules: [{rule}]\n")), NOTHING, "{when}");
+    }
+}

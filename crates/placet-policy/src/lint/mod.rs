@@ -7,6 +7,7 @@
 mod bounds;
 mod facts;
 mod index;
+mod types;
 mod vocabulary;
 
 use crate::diagnostic::{Diagnostic, Severity};
@@ -75,6 +76,7 @@ fn single(rule: &Subjected<'_>, found: &mut Vec<Diagnostic>) {
         found.push(rule.warning("lint/impossible", message).with_help(help));
     }
     found.extend(vocabulary::unknown_words(rule));
+    found.extend(types::wrong(rule));
     if rule.rule.effect == Effect::Allow {
         found.extend(bounds::one_sided(rule));
     }
