@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,38 +26,38 @@ Event = dict[str, Any]
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-class Adapter:
+class Adapter(ABC):
     """What an engine must offer. `call` is what is timed; `verdict` is the same path with its answer read."""
 
     name = "engine"
     surface = "what goes in -> what comes out"
     is_async = False
 
+    @abstractmethod
     def version(self) -> str:
         """The version of the engine, as it says itself."""
-        raise NotImplementedError
 
+    @abstractmethod
     def prepare(self, events: list[Event]) -> None:
         """Puts the inputs into the form the engine takes. Not timed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load(self, folder: Path, options: dict[str, Any]) -> None:
         """Reads the policy files and gets ready to decide. Timed as load time, with the first decision."""
-        raise NotImplementedError
 
+    @abstractmethod
     def call(self, index: int) -> Any:
         """Decides input number `index`; a coroutine function when `is_async`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def verdict(self, answer: Any) -> str:
         """Reads `allow`, `deny` or `escalate` out of what `call` returned."""
-        raise NotImplementedError
 
     def rss(self) -> int:
         """Resident bytes of the process that holds the engine."""
         return rss_of(os.getpid())
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (most engines have nothing to end)
         """Ends whatever the adapter started."""
 
 
