@@ -20,17 +20,13 @@ pub fn input(request: &Request) -> Json {
 
 /// The normal forms of an event's texts. It has the structure of the event: a text stands as its normal form, lists
 /// and objects stay, everything else is null. Beside the fields stand `unfolded` (the same structure, with the form
-/// that regular expressions see), `keys` (the normal form of every key of an object that differs from the key),
-/// `no_text` (whether a field, by its dotted name, holds no text) and `now_ns` (the event's time in nanoseconds since
+/// that regular expressions see), `no_text` (whether a field, by its dotted name, holds no text) and `now_ns` (the event's time in nanoseconds since
 /// 1970, null when it is no time).
 #[must_use]
 pub fn norm(request: &Request) -> Json {
     let event = request.event();
     let mut document = mirrored(event, &reading::normal_form);
     document.insert("unfolded".to_owned(), Json::Object(mirrored(event, &reading::unfolded_form)));
-    let mut keys = Map::new();
-    Field::ALL.iter().for_each(|field| collect_keys(event.get(*field), &mut keys));
-    document.insert("keys".to_owned(), Json::Object(keys));
     let no_text = Field::ALL
         .iter()
         .map(|field| (field.path().to_owned(), Json::from(event.get(*field).as_str().is_none())));
@@ -68,21 +64,5 @@ fn mirrored_value(value: &Value, form: &impl Fn(&str) -> Cow<'_, str>) -> Value 
             Value::Object(Object::from_pairs(pairs.collect()).unwrap_or_default())
         }
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Unknown(_) => Value::Null,
-    }
-}
-
-fn collect_keys(value: &Value, keys: &mut Map<String, Json>) {
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| collect_keys(item, keys)),
-        Value::Object(object) => {
-            for (key, value) in object.iter() {
-                let normal = reading::normal_form(key);
-                if normal != key.as_str() {
-                    keys.insert(key.to_string(), Json::from(normal.as_ref()));
-                }
-                collect_keys(value, keys);
-            }
-        }
-        _ => {}
     }
 }
