@@ -11,17 +11,30 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("placet-types", &[]),
     ("placet-policy", &["placet-types"]),
+    ("placet-trust", &["placet-types"]),
+    ("placet-audit", &["placet-types"]),
     ("placet-content", &["placet-types"]),
-    ("placet-runtime", &["placet-types", "placet-policy", "placet-content"]),
-    ("placet", &["placet-types", "placet-policy", "placet-content", "placet-runtime"]),
-    ("placet-cli", &["placet"]),
-    ("placet-python", &["placet", "placet-cli"]),
+    ("placet-store", &["placet-types", "placet-trust", "placet-audit"]),
+    ("placet-runtime", &["placet-types", "placet-policy", "placet-trust", "placet-audit", "placet-content"]),
+    (
+        "placet",
+        &[
+            "placet-types",
+            "placet-policy",
+            "placet-trust",
+            "placet-audit",
+            "placet-content",
+            "placet-runtime",
+        ],
+    ),
+    ("placet-cli", &["placet", "placet-store"]),
+    ("placet-python", &["placet", "placet-cli", "placet-store"]),
     ("placet-testkit", &["placet-types", "placet-policy", "placet-runtime"]),
     ("xtask", &[]),
 ];
 
 /// Crates of others that the domain crates must not know.
-const DOMAIN: &[&str] = &["placet-types", "placet-policy", "placet-content"];
+const DOMAIN: &[&str] = &["placet-types", "placet-policy", "placet-trust", "placet-audit", "placet-content"];
 const FOREIGN: &[&str] = &["tokio", "axum", "rmcp", "rusqlite", "pyo3", "ureq", "reqwest"];
 
 /// Every arrow that the table does not allow, and every crate that the table does not name.

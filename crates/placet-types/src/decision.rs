@@ -84,11 +84,25 @@ pub enum DenyCause {
     InvalidRequest,
     /// The credential is missing, unknown, expired, revoked or of another session.
     CredentialValidation,
+    /// A budget would be overdrawn.
+    BudgetExhausted,
+    /// A rate limit is used up.
+    RateLimited,
+    /// The approval is not for this call, is used, expired or superseded.
+    ApprovalInvalid,
+    /// A person said no.
+    ApprovalDenied,
+    /// The database disagrees with the log: someone edited it.
+    StateTampered,
+    /// The record could not be committed, so nothing may happen.
+    AuditUnavailable,
+    /// The permit is spent, too old, or for another call, policy or process.
+    PermitInvalid,
 }
 
 impl DenyCause {
     /// Every cause.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 17] = [
         Self::Rule,
         Self::Default,
         Self::NoRuleMatched,
@@ -99,6 +113,13 @@ impl DenyCause {
         Self::EvaluatorFailure,
         Self::InvalidRequest,
         Self::CredentialValidation,
+        Self::BudgetExhausted,
+        Self::RateLimited,
+        Self::ApprovalInvalid,
+        Self::ApprovalDenied,
+        Self::StateTampered,
+        Self::AuditUnavailable,
+        Self::PermitInvalid,
     ];
 
     /// The stable code, as written in records and on wires.
@@ -115,6 +136,13 @@ impl DenyCause {
             Self::EvaluatorFailure => "evaluator_failure",
             Self::InvalidRequest => "invalid_request",
             Self::CredentialValidation => "credential_validation",
+            Self::BudgetExhausted => "budget_exhausted",
+            Self::RateLimited => "rate_limited",
+            Self::ApprovalInvalid => "approval_invalid",
+            Self::ApprovalDenied => "approval_denied",
+            Self::StateTampered => "state_tampered",
+            Self::AuditUnavailable => "audit_unavailable",
+            Self::PermitInvalid => "permit_invalid",
         }
     }
 }

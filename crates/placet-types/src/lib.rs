@@ -1,4 +1,4 @@
-//! The plain data of Placet: values, events, decisions, risk tiers.
+//! The plain data of Placet: values, events, decisions, risk tiers, records, ledger operations.
 //!
 //! Nothing here decides, stores, hashes or talks to anything. One concept has one type, and storage, wire,
 //! Python and screens derive from it.
@@ -6,7 +6,10 @@
 
 pub mod decision;
 pub mod event;
+pub mod ids;
 pub mod json;
+pub mod ledger;
+pub mod record;
 pub mod schema;
 pub mod value;
 
@@ -15,5 +18,8 @@ pub use decision::{
     RuleRef, Tier, TraceStep, Verdict,
 };
 pub use event::{Event, Field};
+pub use ids::{ApprovalId, ApproverId, CredentialId, Digest, Micros, RecordId, ReservationId};
 pub use json::JsonError;
+pub use ledger::LedgerOp;
+pub use record::{Ack, Fact, Record};
 pub use value::{Object, UnknownLeaf, Value};

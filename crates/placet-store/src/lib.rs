@@ -1,0 +1,2 @@
+//! Placet's ledger over memory, SQLite and PostgreSQL.
+// SPDX-License-Identifier: MIT OR Apache-2.0

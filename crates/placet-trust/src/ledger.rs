@@ -1,0 +1,129 @@
+//! What the pipeline needs of a ledger. `placet-store` implements it over memory, SQLite and PostgreSQL.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use placet_types::{Ack, Digest, Micros, Record};
+
+use crate::state::{Refusal, State};
+
+/// The one place where state is written, and from which it is read.
+pub trait Ledger: Send + Sync {
+    /// Commits one record with its operations, its view and its personal fields: all or nothing.
+    ///
+    /// Under the lock of the log's head it catches up with other processes, sets the record's time, compares the
+    /// cached rows that the operations touch with the state of the log, checks the preconditions, and appends.
+    /// Returns only when `ack` holds. Calls of many threads share one flush.
+    ///
+    /// If a precondition fails, the fallback's record is committed instead, and the receipt says why; without a
+    /// fallback nothing is committed.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: nothing may be assumed to have been committed, and the caller must not act.
+    fn commit(&self, proposal: Proposal, ack: Ack) -> Result<Receipt, LedgerError>;
+
+    /// Shows the state. The closure must be quick: commits wait for it.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the log cannot be read or disagrees with what was read before.
+    fn read(&self, freshness: Freshness, look: &mut dyn FnMut(&State)) -> Result<(), LedgerError>;
+
+    /// Waits until the log is longer than `seen`, by this process or another, or until `until`. Returns its length.
+    /// News of this process wake at once, those of others within 100 ms.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the log cannot be read.
+    fn wait(&self, seen: u64, until: Instant) -> Result<u64, LedgerError>;
+}
+
+/// One record to be committed.
+pub struct Proposal {
+    /// The record; its time, view digest and commitments are set by the ledger.
+    pub record: Record,
+    /// The readable view: a JSON object, redacted before it comes here.
+    pub view: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Personal fields, kept apart from the view so that they can be erased alone.
+    pub personal: Vec<Personal>,
+    /// What is committed when a precondition fails.
+    pub fallback: Option<Fallback>,
+}
+
+/// Makes the record and view that are committed when a precondition fails; they must hold no operation that can fail.
+pub type Fallback =
+    Box<dyn FnOnce(&Refusal) -> (Record, Option<serde_json::Map<String, serde_json::Value>>) + Send>;
+
+/// One personal field of a record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Personal {
+    /// Its dotted path in the view, for instance `args.email`.
+    pub field: Arc<str>,
+    /// Its value.
+    pub value: serde_json::Value,
+}
+
+/// A committed record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Receipt {
+    /// Its position in the log, from 0.
+    pub seq: u64,
+    /// When it was committed.
+    pub time_us: Micros,
+    /// Its leaf hash.
+    pub leaf: Digest,
+    /// Why the fallback was committed, or nothing; `None` when the record itself was.
+    pub refused: Option<Refusal>,
+}
+
+/// How fresh a reading must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// As this process last saw it; at most one second behind other processes.
+    Seen,
+    /// With everything that any process has committed.
+    Now,
+}
+
+/// Why the ledger could not do it. In every case nothing may happen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The store failed: full disk, read-only file, lost connection.
+    #[error("the ledger `{ledger}` cannot {action}: {cause}; nothing runs until it can")]
+    Unavailable {
+        /// Which ledger, as it was configured, without passwords.
+        ledger: Arc<str>,
+        /// What it could not do: `open`, `append`, `read`.
+        action: &'static str,
+        /// What the store said.
+        cause: String,
+    },
+    /// The database disagrees with the log, or the log with its seal or its last checkpoint.
+    #[error(
+        "the ledger `{ledger}` was edited: {finding}; run `placet audit verify`, and restore it from a copy"
+    )]
+    Tampered {
+        /// Which ledger.
+        ledger: Arc<str>,
+        /// What was found.
+        finding: String,
+    },
+    /// The record is larger than the log takes.
+    #[error(
+        "a record of {actual_bytes} bytes is past the limit of {limit_bytes} bytes; nothing was recorded"
+    )]
+    TooLarge {
+        /// Its size.
+        actual_bytes: usize,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// More calls wait for the ledger than it takes.
+    #[error("{waiting} calls already wait for the ledger `{ledger}`, its limit; try again later")]
+    Busy {
+        /// Which ledger.
+        ledger: Arc<str>,
+        /// How many wait.
+        waiting: usize,
+    },
+}

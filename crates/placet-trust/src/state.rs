@@ -1,0 +1,144 @@
+//! The state that a log stands for.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::sync::Arc;
+
+use placet_types::ledger::{BudgetKey, RevocationTarget};
+use placet_types::{ApprovalId, CredentialId, DenyCause, Fact, LedgerOp, Micros, Record, ReservationId};
+
+use crate::approvals::Approvals;
+use crate::budgets::Budgets;
+use crate::credentials::Credentials;
+use crate::sessions::Sessions;
+
+/// A precondition that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refusal {
+    /// The cause of the deny that follows.
+    pub cause: DenyCause,
+    /// What failed, on which thing, against which limit, and what to do next.
+    pub reason: Arc<str>,
+}
+
+impl Refusal {
+    /// A refusal with its reason.
+    #[must_use]
+    pub fn new(cause: DenyCause, reason: impl Into<Arc<str>>) -> Self {
+        Self { cause, reason: reason.into() }
+    }
+}
+
+/// One thing in the state that a database caches as a row.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StateKey {
+    /// A credential.
+    Credential(CredentialId),
+    /// A revocation by session, agent or tenant.
+    Revocation(RevocationTarget),
+    /// A budget.
+    Budget(BudgetKey),
+    /// An open reservation.
+    Reservation(ReservationId),
+    /// An approval request with its votes.
+    Approval(ApprovalId),
+}
+
+/// How a key looks as a row: a kind, an id, and a body in canonical JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateRow {
+    /// `credential`, `revocation`, `budget`, `reservation` or `approval`.
+    pub kind: &'static str,
+    /// The id within its kind.
+    pub id: String,
+    /// The body; `None` when there is no such thing (any more).
+    pub body: Option<String>,
+}
+
+/// Everything that the operations of a log add up to.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Credentials and revocations.
+    pub credentials: Credentials,
+    /// Budgets and reservations.
+    pub budgets: Budgets,
+    /// Approval requests and votes.
+    pub approvals: Approvals,
+    /// What sessions did.
+    pub sessions: Sessions,
+}
+
+impl State {
+    /// Checks every operation of a record and applies them: all or none. The record's time is the time.
+    ///
+    /// Operations are checked against the state before the record, so one record must not hold two operations on the
+    /// same thing.
+    ///
+    /// # Errors
+    /// The first precondition that does not hold; the state is unchanged.
+    pub fn admit(&mut self, record: &Record) -> Result<(), Refusal> {
+        for op in &record.ops {
+            self.check(op, record.time_us)?;
+        }
+        self.replay(record);
+        Ok(())
+    }
+
+    /// Applies a record of the log, whose preconditions held when it was committed.
+    pub fn replay(&mut self, record: &Record) {
+        for op in &record.ops {
+            self.apply(op, record.time_us);
+        }
+        if let Fact::Decision(decision) = &record.fact {
+            self.sessions.saw(record, decision);
+        }
+    }
+
+    fn check(&self, op: &LedgerOp, at: Micros) -> Result<(), Refusal> {
+        match op {
+            LedgerOp::Issue(_) | LedgerOp::Present(_) | LedgerOp::Revoke(_) => self.credentials.check(op, at),
+            LedgerOp::SetBudget(_) | LedgerOp::Reserve(_) | LedgerOp::Settle(_) | LedgerOp::Release(_) => {
+                self.budgets.check(op, at)
+            }
+            LedgerOp::Ask(_) | LedgerOp::Vote(_) | LedgerOp::Close(_) | LedgerOp::Consume(_) => {
+                self.approvals.check(op, at)
+            }
+        }
+    }
+
+    fn apply(&mut self, op: &LedgerOp, at: Micros) {
+        match op {
+            LedgerOp::Issue(_) | LedgerOp::Present(_) | LedgerOp::Revoke(_) => self.credentials.apply(op, at),
+            LedgerOp::SetBudget(_) | LedgerOp::Reserve(_) | LedgerOp::Settle(_) | LedgerOp::Release(_) => {
+                self.budgets.apply(op, at);
+            }
+            LedgerOp::Ask(_) | LedgerOp::Vote(_) | LedgerOp::Close(_) | LedgerOp::Consume(_) => {
+                self.approvals.apply(op, at);
+            }
+        }
+    }
+
+    /// The things that a record's operations read or change, whose cached rows must be as the state has them.
+    #[must_use]
+    pub fn keys(&self, record: &Record) -> Vec<StateKey> {
+        let mut keys = Vec::new();
+        for op in &record.ops {
+            self.credentials.keys(op, &mut keys);
+            self.budgets.keys(op, &mut keys);
+            self.approvals.keys(op, &mut keys);
+        }
+        keys.sort();
+        keys.dedup();
+        keys
+    }
+
+    /// The row of a key as the database must have it.
+    #[must_use]
+    pub fn row(&self, key: &StateKey) -> StateRow {
+        match key {
+            StateKey::Credential(_) | StateKey::Revocation(_) => self.credentials.row(key),
+            StateKey::Budget(_) | StateKey::Reservation(_) => self.budgets.row(key),
+            StateKey::Approval(_) => self.approvals.row(key),
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! The operations that change the state of the ledger: plain data with preconditions.
+//!
+//! An operation stands in the record that carried it. Applying the operations of a log in order gives the state:
+//! balances, open approvals, live credentials, revocations. Rows in a database are a cache of that.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::decision::ReviewerGroup;
+use crate::ids::{ApprovalId, ApproverId, CredentialId, Digest, Micros, RecordId, ReservationId};
+
+/// One change of state. Each has a precondition; if it does not hold, the whole commit is refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LedgerOp {
+    /// Registers a credential. Refused when its id is taken or its parent is not live.
+    Issue(CredentialEntry),
+    /// Shows credentials, from the root to the holder. Refused unless each is live now.
+    Present(Vec<CredentialId>),
+    /// Ends credentials. Always holds; repeating it changes nothing.
+    Revoke(Revocation),
+    /// Sets the limit of a budget. Always holds; what was spent stays spent.
+    SetBudget(BudgetLimit),
+    /// Takes amounts from budgets before they are spent: all of them or none. Refused when one would be overdrawn.
+    Reserve(Reservation),
+    /// Says what a reservation really cost. Refused when it is not open; may overdraw, since the money is spent.
+    Settle(Settlement),
+    /// Gives back a reservation of which nothing was spent.
+    Release(ReservationId),
+    /// Asks people. Refused when an open request with the same `request_key` exists.
+    Ask(Box<ApprovalEntry>),
+    /// One person's answer. Refused when the request is not pending, has expired, or the person may not answer.
+    Vote(Box<Vote>),
+    /// Ends a request without consuming it. Refused when it is not open.
+    Close(ApprovalClosing),
+    /// Uses an approval, once. Refused unless it is approved, unexpired and for exactly this digest.
+    Consume(Consumption),
+}
+
+/// A credential as the registry keeps it: no bearer secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialEntry {
+    /// Its public id.
+    pub id: CredentialId,
+    /// The credential it was delegated from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<CredentialId>,
+    /// The session it was issued to.
+    pub session: Arc<str>,
+    /// The tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Arc<str>>,
+    /// The agent that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Arc<str>>,
+    /// The role it gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Arc<str>>,
+    /// The scopes it gives, sorted.
+    pub scopes: Vec<Arc<str>>,
+    /// How many delegations lie before it; 0 is a root.
+    pub depth: u32,
+    /// When it was issued.
+    pub issued_us: Micros,
+    /// From when on it is dead.
+    pub expires_us: Micros,
+    /// SHA-256 of the canonical form of its whole authority, argument constraints and budgets included.
+    pub authority: Digest,
+}
+
+/// What is revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revocation {
+    /// By which property credentials are ended.
+    pub target: RevocationTarget,
+    /// Who revoked, as far as known.
+    pub by: Arc<str>,
+}
+
+/// By which property credentials are ended. Descendants end with their ancestors.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevocationTarget {
+    /// One credential with its descendants.
+    Credential(CredentialId),
+    /// All credentials of a session that exist now.
+    Session(Arc<str>),
+    /// All credentials of an agent that exist now.
+    Agent(Arc<str>),
+    /// All credentials of a tenant that exist now.
+    Tenant(Arc<str>),
+}
+
+/// Whose budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetScope {
+    /// One session, keyed by the root of its credential lineage where there is one.
+    Session,
+    /// One agent.
+    Agent,
+    /// One tool.
+    Tool,
+    /// One tenant.
+    Tenant,
+    /// Everyone.
+    Organisation,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetUnit {
+    /// Model tokens.
+    Tokens,
+    /// Calls.
+    ApiCalls,
+    /// Millionths of the currency unit: a cent is 10,000.
+    CostMicros,
+    /// Milliseconds of computing.
+    ComputeMillis,
+}
+
+/// Which budget.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetKey {
+    /// Whose it is.
+    pub scope: BudgetScope,
+    /// The id of the owner within the scope; empty for the organisation.
+    pub owner: Arc<str>,
+    /// What it counts.
+    pub unit: BudgetUnit,
+    /// Its window; absent means that it never starts anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+}
+
+/// How often a budget starts anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Window {
+    /// At fixed multiples of so many seconds since 1970 in UTC: 3,600 is each hour, 86,400 each day.
+    Fixed(u32),
+    /// Evenly over so many seconds (GCRA): a rate limit that allows a burst of the whole limit.
+    Rolling(u32),
+}
+
+/// The limit of a budget.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetLimit {
+    /// Which budget.
+    pub key: BudgetKey,
+    /// The most that may be spent, in the unit of the key.
+    pub limit: u64,
+}
+
+/// One amount of one budget.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Amount {
+    /// Which budget.
+    pub key: BudgetKey,
+    /// How much, in the unit of the key.
+    pub amount: u64,
+    /// A limit that the caller states; it can tighten the known one, never loosen it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+/// Amounts taken before they are spent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reservation {
+    /// Its id.
+    pub id: ReservationId,
+    /// What is taken; each budget at most once.
+    pub amounts: Vec<Amount>,
+    /// Whether a permit was given: then it counts as spent until an outcome says otherwise, and never expires.
+    pub in_flight: bool,
+    /// When a reservation without a permit falls back by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_us: Option<Micros>,
+}
+
+/// What a reservation really cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settlement {
+    /// Which reservation.
+    pub id: ReservationId,
+    /// What was spent of each budget; one that is not named costs what was reserved.
+    pub actual: Vec<Amount>,
+}
+
+/// A request for approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalEntry {
+    /// Its id.
+    pub id: ApprovalId,
+    /// The digest of everything that is approved.
+    pub digest: Digest,
+    /// The same without the expiry, under the tenant's key: a repeated call joins the open request.
+    pub request_key: Digest,
+    /// The decision that escalated.
+    pub decision: RecordId,
+    /// The escalating rules that the approval would satisfy, sorted.
+    pub rules: Vec<Arc<str>>,
+    /// The policies under which it was asked.
+    pub policy_version: Arc<str>,
+    /// Who may answer; empty means any known approver.
+    pub reviewers: Vec<ReviewerGroup>,
+    /// How many approvals of different people are needed.
+    pub quorum: u32,
+    /// The weakest kind of vote that counts.
+    pub strength: VoteStrength,
+    /// Who asked, and so may not answer: the user behind the session and the agent.
+    pub requesters: Vec<Arc<str>>,
+    /// When it was asked.
+    pub asked_us: Micros,
+    /// From when on it is dead.
+    pub expires_us: Micros,
+    /// When reviewers are reminded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remind_us: Option<Micros>,
+    /// When it goes to the next group, and to which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalate: Option<(Micros, ReviewerGroup)>,
+}
+
+/// How well it is known who voted. Ordered: later ones are stronger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VoteStrength {
+    /// A channel says so: a terminal of the same user, a callback, a webhook's answer.
+    Asserted,
+    /// A logged-in session of the approver.
+    Session,
+    /// A signature under a key that the deployment knows to be the approver's.
+    Signed,
+}
+
+/// One person's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vote {
+    /// On which request.
+    pub approval: ApprovalId,
+    /// The digest that the voter saw.
+    pub digest: Digest,
+    /// Who.
+    pub approver: ApproverId,
+    /// Whether it is a yes.
+    pub approve: bool,
+    /// How well it is known who voted.
+    pub strength: VoteStrength,
+    /// Through which channel: `terminal`, `callback`, `webhook`, `cli`, `api`.
+    pub channel: Arc<str>,
+    /// When it was given.
+    pub at_us: Micros,
+    /// The approver's signature in base64, when signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Arc<str>>,
+    /// The id of the key that signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Arc<str>>,
+}
+
+/// The end of a request that is not consumed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalClosing {
+    /// Which request.
+    pub approval: ApprovalId,
+    /// How it ends: `expired` or `cancelled`.
+    pub state: ApprovalState,
+}
+
+/// Where a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalState {
+    /// Nobody has decided it yet.
+    Pending,
+    /// Enough people said yes.
+    Approved,
+    /// Somebody said no.
+    Denied,
+    /// Its time ran out.
+    Expired,
+    /// It no longer matters, for instance because it was superseded.
+    Cancelled,
+    /// It was approved and used.
+    Consumed,
+}
+
+impl fmt::Display for ApprovalState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Denied => "denied",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Consumed => "consumed",
+        })
+    }
+}
+
+/// The use of an approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consumption {
+    /// Which approval.
+    pub approval: ApprovalId,
+    /// The digest of the call that runs.
+    pub digest: Digest,
+}
