@@ -64,8 +64,13 @@ pub struct CredentialEntry {
     pub scopes: Vec<Arc<str>>,
     /// How many delegations lie before it; 0 is a root.
     pub depth: u32,
+    /// The greatest depth that its descendants may have.
+    pub max_depth: u32,
     /// When it was issued.
     pub issued_us: Micros,
+    /// Until when it is not valid yet, if that is later than its issue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before_us: Option<Micros>,
     /// From when on it is dead.
     pub expires_us: Micros,
     /// SHA-256 of the canonical form of its whole authority, argument constraints and budgets included.
