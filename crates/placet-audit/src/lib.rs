@@ -8,9 +8,16 @@
 
 pub mod canonical;
 pub mod chain;
+pub mod checkpoint;
+pub mod keys;
 pub mod leaf;
+pub mod mirror;
+pub mod note;
+pub mod proof;
 pub mod seal;
+pub mod tlog_proof;
 pub mod tree;
+pub mod verify;
 pub mod view;
 
 /// The system has no randomness to draw a key or a salt from.
