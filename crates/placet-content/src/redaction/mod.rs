@@ -22,9 +22,9 @@ mod redaction_tests;
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
-use placet_types::{UnknownLeaf, Value};
+use placet_types::{Object, UnknownLeaf, Value};
 use regex_automata::util::captures::Captures;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use pack::Pack;
 pub use pack::{REDACTION_YAML, RedactionError};
@@ -106,38 +106,44 @@ impl Redactor {
     /// their type.
     #[must_use]
     pub fn value(&self, value: &Value) -> Json {
-        self.at(value, MAX_DEPTH)
+        serde_json::to_value(self.at(value, MAX_DEPTH)).unwrap_or_else(|_| "[cannot be shown]".into())
     }
 
-    fn at(&self, value: &Value, depth: usize) -> Json {
+    /// An object as it may be shown.
+    #[must_use]
+    pub fn object(&self, object: &Object) -> Object {
+        self.entries(object, MAX_DEPTH)
+    }
+
+    fn at(&self, value: &Value, depth: usize) -> Value {
         match value {
-            Value::Null => Json::Null,
-            Value::Bool(flag) => (*flag).into(),
-            Value::Int(number) => self.number(&number.to_string()).unwrap_or_else(|| (*number).into()),
-            Value::Float(number) => (*number).into(),
-            Value::String(text) => self.text(text).into(),
+            Value::Null | Value::Bool(_) | Value::Float(_) => value.clone(),
+            Value::Int(number) => self.number(*number),
+            Value::String(text) => self.text(text).as_ref().into(),
             Value::Unknown(leaf) => unknown(leaf),
             Value::Array(_) | Value::Object(_) if depth == 0 => "[too deep to be shown]".into(),
-            Value::Array(items) => items.iter().map(|item| self.at(item, depth - 1)).collect(),
-            Value::Object(object) => {
-                let entries = object.iter().map(|(key, value)| {
-                    let shown = match self.0.keys.kind(key) {
-                        Some(_) if value.is_null() => Json::Null,
-                        Some(_) => format!("[REDACTED:{}]", key_label(key)).into(),
-                        None => self.at(value, depth - 1),
-                    };
-                    (self.text(key).into_owned(), shown)
-                });
-                Json::Object(entries.collect::<Map<_, _>>())
-            }
+            Value::Array(items) => Value::Array(items.iter().map(|item| self.at(item, depth - 1)).collect()),
+            Value::Object(object) => Value::Object(self.entries(object, depth - 1)),
         }
     }
 
+    fn entries(&self, object: &Object, depth: usize) -> Object {
+        let mut shown = Object::new();
+        for (key, value) in object.iter() {
+            let value = match self.0.keys.kind(key) {
+                Some(_) if !value.is_null() => format!("[REDACTED:{}]", key_label(key)).as_str().into(),
+                _ => self.at(value, depth),
+            };
+            shown.insert(self.text(key).as_ref(), value);
+        }
+        shown
+    }
+
     /// A card number may come as a number.
-    fn number(&self, digits: &str) -> Option<Json> {
-        match self.text(digits) {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(hidden) => Some(hidden.into()),
+    fn number(&self, number: i64) -> Value {
+        match self.text(&number.to_string()) {
+            Cow::Borrowed(_) => Value::Int(number),
+            Cow::Owned(hidden) => hidden.as_str().into(),
         }
     }
 }
@@ -147,9 +153,9 @@ fn key_label(key: &str) -> String {
     keys::words(key).join("_")
 }
 
-fn unknown(leaf: &UnknownLeaf) -> Json {
+fn unknown(leaf: &UnknownLeaf) -> Value {
     let size = leaf.content.as_ref().map(|content| format!(", {} bytes", content.len())).unwrap_or_default();
-    format!("<{}{size}>", leaf.type_name).into()
+    format!("<{}{size}>", leaf.type_name).as_str().into()
 }
 
 fn shorten(text: &str) -> (&str, usize) {

@@ -8,7 +8,7 @@ use placet_types::record::{DecisionFact, OutcomeFact, OutcomeStatus};
 use placet_types::{Decision, Event, Fact, Field, Record, Value};
 use serde_json::{Map, Value as Json, json};
 
-use super::redaction::Redact;
+use placet_content::Redactor;
 
 /// What stands in a decision's record besides the decision and the event.
 #[derive(Debug, Clone, Default)]
@@ -51,7 +51,7 @@ pub(super) fn decision_record(event: &Event, decision: &Decision, extras: Extras
 }
 
 /// The readable view of a decision: what a person needs to understand it, redacted.
-pub(super) fn decision_view(event: &Event, decision: &Decision, redact: &dyn Redact) -> Map<String, Json> {
+pub(super) fn decision_view(event: &Event, decision: &Decision, redact: &Redactor) -> Map<String, Json> {
     let mut view = Map::new();
     for (key, field) in [
         ("target", Field::Target),
@@ -139,7 +139,7 @@ pub(super) fn outcome_fact(decision: &RecordId, outcome: &Outcome, elapsed_us: u
 }
 
 /// The readable view of an outcome, redacted.
-pub(super) fn outcome_view(outcome: &Outcome, redact: &dyn Redact) -> Map<String, Json> {
+pub(super) fn outcome_view(outcome: &Outcome, redact: &Redactor) -> Map<String, Json> {
     let mut view = Map::new();
     if let Some(result) = &outcome.result {
         view.insert("result".to_owned(), redact.value(result));
