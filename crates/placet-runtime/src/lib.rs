@@ -19,5 +19,5 @@ pub use clock::{Clock, FixedClock, SystemClock};
 pub use config::{Config, ConfigError};
 pub use files::FileError;
 pub use gate::{Gate, GateError, GateOptions, read_sources};
-pub use pipeline::{Begun, Effect, Outcome, Permit, Pipeline, PipelineOptions, Prepared, Refused, Started};
 pub use opa::{OpaClient, OpaError, OpaOptions};
+pub use pipeline::{Begun, Effect, Outcome, Permit, Pipeline, PipelineOptions, Prepared, Refused, Started};

@@ -9,7 +9,9 @@ use placet_trust::approvals::display::{Shown, display};
 use placet_trust::approvals::{ApprovalSubject, Terms};
 use placet_trust::{Freshness, Ledger, LedgerError, Refusal};
 use placet_types::ids::{ApprovalId, Digest, RecordId};
-use placet_types::ledger::{ApprovalEntry, ApprovalState, BudgetUnit, Consumption, LedgerOp, Quorum, VoteStrength};
+use placet_types::ledger::{
+    ApprovalEntry, ApprovalState, BudgetUnit, Consumption, LedgerOp, Quorum, VoteStrength,
+};
 use placet_types::{DenyCause, Field, Micros, Object, ReviewerGroup, Value, Verdict};
 
 use super::{Begun, Case, Pipeline, text_of};
@@ -75,7 +77,8 @@ impl Pipeline {
             Err(error) => self.unavailable(case, &error),
             Ok(Standing::Pending(approval)) => self.commit_refusal(ledger, case, Some(approval), Vec::new()),
             Ok(Standing::Denied(approval)) => {
-                let reason = format!("a person denied the request `{approval}`; change the call, or ask them");
+                let reason =
+                    format!("a person denied the request `{approval}`; change the call, or ask them");
                 let refusal = Refusal::new(DenyCause::ApprovalDenied, reason);
                 let decision = super::denied_at_commit(&case.decision, &refusal);
                 self.commit_refusal(ledger, Case { decision, ..case }, Some(approval), Vec::new())
@@ -111,7 +114,8 @@ impl Pipeline {
     }
 
     fn terms(&self, case: &Case) -> Terms {
-        let ApprovalTerms { lifetime_seconds, remind_seconds, escalate, due_seconds, .. } = &self.options.approvals;
+        let ApprovalTerms { lifetime_seconds, remind_seconds, escalate, due_seconds, .. } =
+            &self.options.approvals;
         let asked = self.gate.now();
         Terms {
             id: ApprovalId(refusal::new_id().0),
@@ -191,8 +195,13 @@ impl Pipeline {
             return Err(SubjectError::Refused(Refusal::new(DenyCause::ApprovalInvalid, reason)));
         }
         let shown_args = self.redactor.object(args);
-        let resources: Vec<&str> =
-            event.get(Field::Resources).as_array().unwrap_or_default().iter().filter_map(Value::as_str).collect();
+        let resources: Vec<&str> = event
+            .get(Field::Resources)
+            .as_array()
+            .unwrap_or_default()
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
         let rules: Vec<&str> = decision.rules.iter().map(|rule| &*rule.name).collect();
         let shown = Shown {
             action: text_of(event, Field::Action).unwrap_or_default(),
@@ -210,8 +219,9 @@ impl Pipeline {
             args: &shown_args,
             args_digest,
         };
-        let displayed = display(&shown, key)
-            .map_err(|error| SubjectError::Refused(Refusal::new(DenyCause::ApprovalInvalid, error.to_string())))?;
+        let displayed = display(&shown, key).map_err(|error| {
+            SubjectError::Refused(Refusal::new(DenyCause::ApprovalInvalid, error.to_string()))
+        })?;
         Ok(displayed.digest)
     }
 }

@@ -47,7 +47,8 @@ impl Pipeline {
         let (entry, lineage) = found?;
         take_over(event, &entry)?;
         event.set(Field::TokenId, &*entry.id.0);
-        let limits = lineage.iter().map(|id| CredentialLimits { id: id.clone(), limits: BTreeMap::new() }).collect();
+        let limits =
+            lineage.iter().map(|id| CredentialLimits { id: id.clone(), limits: BTreeMap::new() }).collect();
         Ok(Some(Holder { id: entry.id, lineage, limits, authority: entry.authority }))
     }
 
@@ -71,11 +72,9 @@ fn take_over(event: &mut Event, entry: &CredentialEntry) -> Result<(), Refusal> 
         ));
     }
     check_scopes(event, entry)?;
-    for (field, held) in [
-        (Field::TenantId, &entry.tenant),
-        (Field::AgentId, &entry.agent),
-        (Field::UserRole, &entry.role),
-    ] {
+    for (field, held) in
+        [(Field::TenantId, &entry.tenant), (Field::AgentId, &entry.agent), (Field::UserRole, &entry.role)]
+    {
         let stated = text_of(event, field);
         match (held, stated) {
             (Some(held), Some(stated)) if &**held != stated => {

@@ -409,9 +409,12 @@ impl Pipeline {
 
     /// Whether credentials are still live: looked at again when a permit is spent.
     fn still_live(&self, credentials: &[CredentialId]) -> Result<(), Refusal> {
-        let (Some(registry), false) = (&self.options.credentials, credentials.is_empty()) else { return Ok(()) };
+        let (Some(registry), false) = (&self.options.credentials, credentials.is_empty()) else {
+            return Ok(());
+        };
         let at = self.gate.now();
-        let mut answer = Err(Refusal::new(DenyCause::CredentialValidation, "the credentials could not be read"));
+        let mut answer =
+            Err(Refusal::new(DenyCause::CredentialValidation, "the credentials could not be read"));
         let read = registry.read(Freshness::Seen, &mut |state| {
             answer = state.credentials.check_chain(credentials, at).map_err(Refusal::from);
         });
@@ -422,7 +425,10 @@ impl Pipeline {
 
 /// The decision when a precondition failed: hard where no other request would fare better.
 fn denied_at_commit(decision: &Decision, refusal: &Refusal) -> Decision {
-    let soft = matches!(refusal.cause, DenyCause::BudgetExhausted | DenyCause::RateLimited | DenyCause::ApprovalInvalid);
+    let soft = matches!(
+        refusal.cause,
+        DenyCause::BudgetExhausted | DenyCause::RateLimited | DenyCause::ApprovalInvalid
+    );
     Decision {
         verdict: Verdict::Deny { hard: !soft, cause: refusal.cause },
         reason: refusal.reason.clone(),
@@ -441,9 +447,7 @@ fn text_of(event: &Event, field: Field) -> Option<&str> {
 fn count_of(event: &Event, field: Field) -> Option<u64> {
     match event.get(field) {
         Value::Int(number) => u64::try_from(*number).ok(),
-        Value::Float(number) if *number >= 0.0 && number.fract() == 0.0 => {
-            format!("{number}").parse().ok()
-        }
+        Value::Float(number) if *number >= 0.0 && number.fract() == 0.0 => format!("{number}").parse().ok(),
         _ => None,
     }
 }

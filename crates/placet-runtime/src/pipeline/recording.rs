@@ -76,7 +76,8 @@ pub(super) fn decision_view(event: &Event, decision: &Decision, redact: &Redacto
     view.insert("reason".to_owned(), redact.text(&decision.reason).into());
     view.insert("rules".to_owned(), json!(decision.rules));
     view.insert("trace".to_owned(), json!(decision.trace));
-    let inputs = decision.inputs.iter().map(|seen| json!({"field": seen.field, "value": redact.value(&seen.value)}));
+    let inputs =
+        decision.inputs.iter().map(|seen| json!({"field": seen.field, "value": redact.value(&seen.value)}));
     view.insert("inputs".to_owned(), inputs.collect());
     view
 }
