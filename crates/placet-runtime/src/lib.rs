@@ -12,6 +12,7 @@ pub mod gate;
 pub mod opa;
 pub mod pipeline;
 pub mod refusal;
+pub mod registrar;
 mod registry;
 pub mod tiers;
 
@@ -21,3 +22,4 @@ pub use files::FileError;
 pub use gate::{Gate, GateError, GateOptions, read_sources};
 pub use opa::{OpaClient, OpaError, OpaOptions};
 pub use pipeline::{Begun, Effect, Outcome, Permit, Pipeline, PipelineOptions, Prepared, Refused, Started};
+pub use registrar::Registrar;

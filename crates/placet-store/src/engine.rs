@@ -183,7 +183,8 @@ impl<B: Backend> Engine<B> {
         let mut signed = 0;
         if let Some(note) = note {
             let checkpoint = checkpoint::verify(&note, std::slice::from_ref(signing.verifier()));
-            let checkpoint = checkpoint.map_err(|error| self.freeze(format!("its last checkpoint: {error}")))?;
+            let checkpoint =
+                checkpoint.map_err(|error| self.freeze(format!("its last checkpoint: {error}")))?;
             signed = checkpoint.size;
             claims.add(checkpoint, "its last checkpoint".to_owned());
         }
@@ -208,7 +209,10 @@ impl<B: Backend> Engine<B> {
     fn witnesses(&self, origin: &str) -> Vec<Witness> {
         let mut witnesses = Vec::new();
         if let KeySource::Folder(folder) = &self.settings.keys {
-            witnesses.push(Witness { path: folder.checkpoint_path(origin), called: "checkpoint in the key folder" });
+            witnesses.push(Witness {
+                path: folder.checkpoint_path(origin),
+                called: "checkpoint in the key folder",
+            });
         }
         if let Some(path) = &self.settings.anchor {
             witnesses.push(Witness { path: path.clone(), called: "anchor" });

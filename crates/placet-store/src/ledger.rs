@@ -1,11 +1,12 @@
 //! The ledger over any place.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, State};
+use placet_audit::seal::LogKey;
+use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, State, TenantKey};
 use placet_types::record::ErasureFact;
 use placet_types::{Ack, Fact, Record};
 
@@ -22,6 +23,7 @@ pub struct LogLedger<B: Backend> {
     backend: Arc<B>,
     settings: Arc<Settings>,
     process: ArcSwap<Process<B>>,
+    log_key: OnceLock<LogKey>,
 }
 
 impl<B: Backend> LogLedger<B> {
@@ -30,7 +32,7 @@ impl<B: Backend> LogLedger<B> {
     pub fn new(backend: B, settings: Settings) -> Self {
         let (backend, settings) = (Arc::new(backend), Arc::new(settings));
         let process = ArcSwap::from_pointee(Process::new(backend.clone(), settings.clone(), None));
-        Self { backend, settings, process }
+        Self { backend, settings, process, log_key: OnceLock::new() }
     }
 
     /// The place.
@@ -123,11 +125,8 @@ impl<B: Backend> LogLedger<B> {
     }
 
     fn submit(&self, proposal: Proposal, erase: Vec<Erase>, ack: Ack) -> Result<Receipt, LedgerError> {
-        let failed = |cause: String| LedgerError::Unavailable {
-            ledger: self.backend.name(),
-            action: "append",
-            cause,
-        };
+        let failed =
+            |cause: String| LedgerError::Unavailable { ledger: self.backend.name(), action: "append", cause };
         let entry = Entry::new(proposal, erase, ack).map_err(|error| failed(error.to_string()))?;
         let process = self.process();
         let receipt = process.submit(Work::Commit(Box::new(entry)))?;
@@ -173,6 +172,18 @@ impl<B: Backend> Ledger for LogLedger<B> {
                 return Ok(size);
             }
         }
+    }
+
+    fn tenant_key(&self, tenant: Option<&str>) -> Result<TenantKey, LedgerError> {
+        if let Some(key) = self.log_key.get() {
+            return Ok(TenantKey::new(key.tenant_key(tenant)));
+        }
+        let key = self.settings.keys.log_key(true).map_err(|error| LedgerError::Unavailable {
+            ledger: self.backend.name(),
+            action: "open",
+            cause: error.to_string(),
+        })?;
+        Ok(TenantKey::new(self.log_key.get_or_init(|| key).tenant_key(tenant)))
     }
 }
 

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use hmac::{Hmac, KeyInit, Mac};
 use placet_types::{Ack, Digest, Micros, Record};
-use sha2::Sha256;
 
+use crate::approvals::mac;
 use crate::state::{Refusal, State};
 
 /// The one place where state is written, and from which it is read.
@@ -65,9 +64,7 @@ impl TenantKey {
     /// HMAC-SHA-256 of a digest under this key.
     #[must_use]
     pub fn mac(&self, digest: &Digest) -> Digest {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new(&self.0.into());
-        mac.update(&digest.0);
-        Digest(mac.finalize().into_bytes().into())
+        mac(&self.0, &digest.0)
     }
 }
 

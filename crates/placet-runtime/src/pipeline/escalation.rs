@@ -12,7 +12,7 @@ use placet_types::ids::{ApprovalId, Digest, RecordId};
 use placet_types::ledger::{
     ApprovalEntry, ApprovalState, BudgetUnit, Consumption, LedgerOp, Quorum, VoteStrength,
 };
-use placet_types::{DenyCause, Field, Micros, Object, ReviewerGroup, Value, Verdict};
+use placet_types::{DenyCause, Field, Object, ReviewerGroup, Value, Verdict};
 
 use super::{Begun, Case, Pipeline, text_of};
 use crate::digest::digest;
@@ -140,7 +140,7 @@ impl Pipeline {
         let displayed = self.displayed(case, &args, &max_cost, key.bytes())?;
         let terms = &self.options.approvals;
         let (lineage, authority) = match &case.holder {
-            Some(holder) => (holder.lineage.clone(), Some(holder.authority)),
+            Some(holder) => (holder.lineage.clone(), Some(holder.entry.authority)),
             None => (Vec::new(), None),
         };
         Ok(ApprovalSubject {
@@ -260,9 +260,4 @@ fn attributes(case: &Case, mac: impl Fn(&Value) -> Digest) -> BTreeMap<Arc<str>,
         .filter(|seen| !MOVING.iter().any(|moving| seen.field.starts_with(moving)))
         .map(|seen| (seen.field.clone(), mac(&seen.value)))
         .collect()
-}
-
-/// The moment of an event's `now`.
-pub(super) fn micros(now: jiff::Timestamp) -> Micros {
-    Micros(now.as_microsecond())
 }

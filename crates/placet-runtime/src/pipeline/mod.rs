@@ -30,6 +30,7 @@ use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, Record, Ris
 use crate::digest::digest;
 use crate::gate::Gate;
 use crate::refusal;
+use crate::registrar::Registrar;
 
 pub use escalation::ApprovalTerms;
 pub use permit::{Effect, PERMIT_SECONDS, Permit};
@@ -44,8 +45,8 @@ use recording::{Extras, decision_record, decision_view, outcome_fact, outcome_vi
 pub struct PipelineOptions {
     /// Where decisions and outcomes are recorded. Without one nothing is recorded, counted or approved.
     pub ledger: Option<Arc<dyn Ledger>>,
-    /// Where credentials are registered; with one, every event must show a credential.
-    pub credentials: Option<Arc<dyn Ledger>>,
+    /// Who issues credentials; with a registrar, every event must show one.
+    pub credentials: Option<Arc<Registrar>>,
     /// The budgets of the deployment.
     pub budgets: Vec<BudgetRule>,
     /// Takes secrets and personal data out of what is stored.
@@ -191,7 +192,9 @@ impl Pipeline {
             Ok(holder) => (holder, None),
             Err(refusal) => (None, Some(refusal)),
         };
-        let refusal = refusal.or_else(|| self.add_facts(&mut event, holder.as_ref()).err());
+        let refusal = refusal
+            .or_else(|| self.add_facts(&mut event, holder.as_ref()).err())
+            .or_else(|| self.check_authority(&event, holder.as_ref()).err());
         Prepared { event, holder, refusal }
     }
 
@@ -327,7 +330,7 @@ impl Pipeline {
     ) -> Result<Extras, LedgerError> {
         let tenant = case.request.event().get(Field::TenantId).as_str();
         let args = ledger.tenant_key(tenant)?.mac(&case.call);
-        let credential = case.holder.as_ref().map(|holder| holder.id.clone());
+        let credential = case.holder.as_ref().map(|holder| holder.entry.id.clone());
         Ok(Extras { args: Some(args), credential, approval, permit: false })
     }
 
@@ -355,7 +358,7 @@ impl Pipeline {
             tenant: text(Field::TenantId),
             agent: text(Field::AgentId),
             call: case.call,
-            policy_version: case.decision.policy_version.clone(),
+            policy_version: self.gate.policy_version(),
             credentials: case.holder.map(|holder| holder.lineage).unwrap_or_default(),
             reservation,
             ack: case.ack,
@@ -409,13 +412,13 @@ impl Pipeline {
 
     /// Whether credentials are still live: looked at again when a permit is spent.
     fn still_live(&self, credentials: &[CredentialId]) -> Result<(), Refusal> {
-        let (Some(registry), false) = (&self.options.credentials, credentials.is_empty()) else {
+        let (Some(registrar), false) = (&self.options.credentials, credentials.is_empty()) else {
             return Ok(());
         };
         let at = self.gate.now();
         let mut answer =
             Err(Refusal::new(DenyCause::CredentialValidation, "the credentials could not be read"));
-        let read = registry.read(Freshness::Seen, &mut |state| {
+        let read = registrar.ledger().read(Freshness::Seen, &mut |state| {
             answer = state.credentials.check_chain(credentials, at).map_err(Refusal::from);
         });
         read.map_err(|error| Refusal::new(DenyCause::CredentialValidation, error.to_string()))?;
