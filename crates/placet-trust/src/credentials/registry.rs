@@ -115,6 +115,12 @@ impl Credentials {
         self.generation
     }
 
+    /// When the registry last changed. Whoever looks at it with a clock that runs behind takes this as the time.
+    #[must_use]
+    pub fn last_change(&self) -> Micros {
+        self.now
+    }
+
     /// The credentials that a revocation would end now, with their descendants.
     #[must_use]
     pub fn covered(&self, target: &RevocationTarget) -> Vec<CredentialId> {
@@ -130,10 +136,9 @@ impl Credentials {
         let mut covered = BTreeSet::new();
         while let Some(id) = open.pop() {
             // A credential that is revoked already has a revoked subtree.
-            if let Some(held) = self.held.get(&id).filter(|held| held.ended.is_none()) {
-                if covered.insert(id) {
-                    open.extend(held.children.iter().cloned());
-                }
+            let held = self.held.get(&id).filter(|held| held.ended.is_none());
+            if let Some(held) = held.filter(|_| covered.insert(id)) {
+                open.extend(held.children.iter().cloned());
             }
         }
         covered.into_iter().collect()
@@ -219,11 +224,16 @@ impl Credentials {
             members.retain(|member| member != id);
             if members.is_empty() {
                 self.sessions.remove(&entry.session);
+                self.revocations.remove(&RevocationTarget::Session(entry.session));
             }
         }
     }
 
     fn revoke(&mut self, revocation: &Revocation, at: Micros) {
+        let covered = self.covered(&revocation.target);
+        if covered.is_empty() {
+            return;
+        }
         self.generation = self.generation.saturating_add(1);
         let revoked = Revoked {
             at_us: at,
@@ -231,7 +241,7 @@ impl Credentials {
             generation: self.generation,
             target: revocation.target.clone(),
         };
-        for id in self.covered(&revocation.target) {
+        for id in covered {
             if let Some(held) = self.held.get_mut(&id) {
                 held.ended = Some(revoked.clone());
             }
@@ -245,7 +255,7 @@ impl Credentials {
         match op {
             LedgerOp::Issue(entry) => {
                 keys.push(StateKey::Credential(entry.id.clone()));
-                keys.extend(self.forgettable().into_iter().map(StateKey::Credential));
+                self.forgettable().iter().for_each(|old| self.keys_of(old, keys));
                 entry.parent.iter().for_each(|parent| self.keys_of(parent, keys));
             }
             LedgerOp::Present(chain) => chain.iter().for_each(|id| self.keys_of(id, keys)),
