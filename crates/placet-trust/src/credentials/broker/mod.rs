@@ -202,7 +202,7 @@ impl<'a> Broker<'a> {
     /// [`BrokerError`]: nothing was issued.
     pub fn issue(&self, request: &IssueRequest) -> Result<SessionToken, BrokerError> {
         let scopes = self.checked(&request.session, &request.scopes, BrokerError::NoScopes)?;
-        let now = self.clock.now();
+        let (now, issued) = self.moment()?;
         let authority = Authority {
             tools: request.tools.clone(),
             budgets: request.budgets.clone(),
@@ -223,7 +223,7 @@ impl<'a> Broker<'a> {
             scopes: authority.scopes.iter().cloned().collect(),
             depth: 0,
             max_depth: authority.max_depth,
-            issued_us: now,
+            issued_us: issued,
             not_before_us: None,
             expires_us: authority.expires,
             authority: authority.digest()?,
@@ -314,7 +314,7 @@ impl<'a> Broker<'a> {
         if !forbidden.is_empty() {
             return Err(BrokerError::Scopes(forbidden));
         }
-        let now = self.clock.now();
+        let (now, issued) = self.moment()?;
         let above = self.authority(&parent)?;
         let mut authority = Authority { scopes, ..(*above).clone() };
         if let Some(ttl) = request.ttl_seconds {
@@ -338,7 +338,7 @@ impl<'a> Broker<'a> {
             scopes: authority.scopes.iter().cloned().collect(),
             depth: parent.depth.saturating_add(1),
             max_depth: authority.max_depth,
-            issued_us: now,
+            issued_us: issued,
             expires_us: authority.expires,
             authority: authority.digest()?,
             ..parent
@@ -402,6 +402,16 @@ impl<'a> Broker<'a> {
             found = state.credentials.live(id, at).cloned();
         })?;
         Ok(found)
+    }
+
+    /// Now, and a moment after everything that the registry has seen, so that no earlier revocation covers it.
+    fn moment(&self) -> Result<(Micros, Micros), BrokerError> {
+        let now = self.clock.now();
+        let mut issued = now;
+        self.ledger.read(Freshness::Seen, &mut |state| {
+            issued = now.max(Micros(state.credentials.last_change().0.saturating_add(1)));
+        })?;
+        Ok((now, issued))
     }
 
     fn checked(

@@ -5,7 +5,8 @@
 //! `placet` says whose the token is; both narrow from token to token as the rest does. A proof of possession covers
 //! the digest of the frozen arguments (`hta_s256`) instead of the arguments (`hta`).
 //!
-//! Nothing is fetched, cached or stored here. Whether a token was revoked is the registry's to say.
+//! Nothing is fetched, cached or stored here. Whether a token was revoked is the registry's to say: the issuer
+//! registers a root when it signs it, an enforcement point registers a derived token when it first sees it.
 //!
 //! Source: draft-niyikiza-oauth-attenuating-agent-tokens.
 // SPDX-License-Identifier: MIT OR Apache-2.0
