@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::decision::ReviewerGroup;
+use crate::decision::{ReviewerGroup, RiskTier};
 use crate::ids::{ApprovalId, ApproverId, CredentialId, Digest, Micros, RecordId, ReservationId};
 
 /// One change of state. Each has a precondition; if it does not hold, the whole commit is refused.
@@ -66,8 +66,13 @@ pub struct CredentialEntry {
     pub scopes: Vec<Arc<str>>,
     /// How many delegations lie before it; 0 is a root.
     pub depth: u32,
+    /// The greatest depth that its descendants may have.
+    pub max_depth: u32,
     /// When it was issued.
     pub issued_us: Micros,
+    /// Until when it is not valid yet, if that is later than its issue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before_us: Option<Micros>,
     /// From when on it is dead.
     pub expires_us: Micros,
     /// SHA-256 of the canonical form of its whole authority, argument constraints and budgets included.
@@ -257,17 +262,33 @@ pub struct ApprovalEntry {
     pub digest: Digest,
     /// The same without the expiry, under the tenant's key: a repeated call joins the open request.
     pub request_key: Digest,
-    /// The decision that escalated.
+    /// The digest of what is shown to the approver.
+    pub displayed: Digest,
+    /// The decision that escalated; its view holds what is shown.
     pub decision: RecordId,
+    /// The tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Arc<str>>,
+    /// The session that asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Arc<str>>,
+    /// The agent that asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Arc<str>>,
+    /// What is to be done.
+    pub action: Arc<str>,
+    /// Which tool is to do it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<Arc<str>>,
+    /// The risk tier of the decision.
+    pub risk_tier: RiskTier,
     /// The escalating rules that the approval would satisfy, sorted.
     pub rules: Vec<Arc<str>>,
     /// The policies under which it was asked.
     pub policy_version: Arc<str>,
-    /// Who may answer; empty means any known approver.
-    pub reviewers: Vec<ReviewerGroup>,
-    /// How many approvals of different people are needed.
-    pub quorum: u32,
-    /// The weakest kind of vote that counts.
+    /// Who must say yes; every quorum has to be met.
+    pub quorums: Vec<Quorum>,
+    /// The weakest kind of vote that counts as a yes.
     pub strength: VoteStrength,
     /// Who asked, and so may not answer: the user behind the session and the agent.
     pub requesters: Vec<Arc<str>>,
@@ -278,9 +299,32 @@ pub struct ApprovalEntry {
     /// When reviewers are reminded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remind_us: Option<Micros>,
-    /// When it goes to the next group, and to which.
+    /// From when on a further group may answer too, and which.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub escalate: Option<(Micros, ReviewerGroup)>,
+    pub escalate: Option<Escalation>,
+    /// When an answer is overdue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_us: Option<Micros>,
+}
+
+/// How many people of which groups must say yes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quorum {
+    /// Any of these groups; empty means any known approver.
+    pub any_of: Vec<ReviewerGroup>,
+    /// How many different people, at least 1.
+    pub count: u32,
+}
+
+/// The group that may answer too when nobody did in time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Escalation {
+    /// From when on.
+    pub at_us: Micros,
+    /// Which group: its members count for every quorum.
+    pub group: ReviewerGroup,
 }
 
 /// How well it is known who voted. Ordered: later ones are stronger.
@@ -295,6 +339,16 @@ pub enum VoteStrength {
     Signed,
 }
 
+impl fmt::Display for VoteStrength {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Asserted => "asserted",
+            Self::Session => "session",
+            Self::Signed => "signed",
+        })
+    }
+}
+
 /// One person's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -305,6 +359,9 @@ pub struct Vote {
     pub digest: Digest,
     /// Who.
     pub approver: ApproverId,
+    /// The groups of the approver when the vote was given, sorted; consuming counts them anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<ReviewerGroup>,
     /// Whether it is a yes.
     pub approve: bool,
     /// How well it is known who voted.
@@ -313,7 +370,9 @@ pub struct Vote {
     pub channel: Arc<str>,
     /// When it was given.
     pub at_us: Micros,
-    /// The approver's signature in base64, when signed.
+    /// The record that holds the vote; its view has the approver's reason.
+    pub record: RecordId,
+    /// The approver's Ed25519 signature in base64, when signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Arc<str>>,
     /// The id of the key that signed.
@@ -327,8 +386,12 @@ pub struct Vote {
 pub struct ApprovalClosing {
     /// Which request.
     pub approval: ApprovalId,
+    /// The state that it must be in: `pending` or `approved`.
+    pub from: ApprovalState,
     /// How it ends: `expired` or `cancelled`.
     pub state: ApprovalState,
+    /// Why: `expired`, `timeout`, `superseded`, `withdrawn`.
+    pub code: Arc<str>,
 }
 
 /// Where a request stands.

@@ -1,0 +1,15 @@
+//! Credentials: who holds which authority, for how long, from whom, and whether it was revoked.
+//!
+//! The registry here is what the log says. It holds no bearer secret and no key, opens no file and asks no clock.
+//! Around it: [`authority`] compares authorities and shows how they differ, [`token`] signs and verifies chains of
+//! tokens, [`keys`] rotates the issuer's keys, [`broker`] is the interface that programs use.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+pub(crate) mod canonical;
+mod registry;
+#[cfg(test)]
+mod registry_tests;
+mod why;
+
+pub use registry::{Credentials, HARD_MAX_DEPTH, MAX_LIFETIME_SECONDS, MAX_SCOPES};
+pub use why::Why;
