@@ -1,0 +1,45 @@
+//! One record, several operations: all or none, and each thing once.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+mod common;
+
+use common::*;
+use placet_trust::State;
+use placet_types::DenyCause;
+
+/// Two operations of one record on one budget would each be checked against the state before both.
+#[test]
+fn f11_one_record_changes_a_thing_once() {
+    let calls = calls("s");
+    let one = |id: &str| permit(id, vec![of(&calls, 1)]);
+    for ops in [
+        vec![one("a"), one("b")],
+        vec![set(&calls, 5), one("a")],
+        vec![set(&calls, 5), set(&calls, 6)],
+        vec![one("a"), settle("a", vec![])],
+        vec![release("a"), release("a")],
+    ] {
+        let mut state = State::default();
+        admit(&mut state, 1, change(), set(&calls, 1)).unwrap();
+        let before = state.budgets.clone();
+        let refusal = state.admit(&record(1, allow(), ops)).unwrap_err();
+        assert_eq!(refusal.cause, DenyCause::InvalidRequest);
+        assert!(refusal.reason.contains("twice"), "{refusal}");
+        assert_eq!(state.budgets, before);
+    }
+}
+
+/// A refused operation takes the others with it, also those before it.
+#[test]
+fn f11_a_record_is_admitted_whole_or_not_at_all() {
+    let mut state = State::default();
+    let (one, other) = (calls("one"), calls("other"));
+    admit(&mut state, 1, change(), set(&other, 0)).unwrap();
+    let before = state.budgets.clone();
+    let ops = vec![permit("a", vec![of(&one, 1)]), permit("b", vec![of(&other, 1)])];
+    assert_eq!(state.admit(&record(1, allow(), ops)).unwrap_err().cause, DenyCause::BudgetExhausted);
+    assert_eq!(state.budgets, before);
+    let ops = vec![permit("a", vec![of(&one, 1)]), permit("b", vec![of(&calls("third"), 1)])];
+    state.admit(&record(1, allow(), ops)).unwrap();
+    assert_eq!(state.budgets.in_flight().count(), 2);
+}
