@@ -1,6 +1,7 @@
 //! Two deterministic encodings: length-prefixed fields for what is hashed or signed, canonical JSON for rows.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use hmac::{Hmac, KeyInit, Mac};
 use placet_types::{Digest, Micros};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -66,6 +67,27 @@ impl Fields {
     }
 }
 
+/// HMAC-SHA-256 of a message.
+pub(super) fn mac(key: &[u8], message: &[u8]) -> Digest {
+    Digest(keyed(key, message).finalize().into_bytes().into())
+}
+
+/// Compares in constant time.
+pub(super) fn mac_holds(key: &[u8], message: &[u8], given: &Digest) -> bool {
+    keyed(key, message).verify_slice(&given.0).is_ok()
+}
+
+fn keyed(key: &[u8], message: &[u8]) -> Hmac<Sha256> {
+    // HMAC fills a short key up with zeros and hashes a long one, which is done here since a key of exactly one
+    // block cannot fail.
+    let short: &[u8] = if key.len() > 64 { &Sha256::digest(key) } else { key };
+    let mut block = [0_u8; 64];
+    block.iter_mut().zip(short).for_each(|(slot, byte)| *slot = *byte);
+    let mut mac = Hmac::<Sha256>::new(&block.into());
+    mac.update(message);
+    mac
+}
+
 /// Canonical JSON (RFC 8785) of a value without floats.
 pub(super) fn canonical(value: &Value) -> String {
     let mut out = String::new();
@@ -119,6 +141,17 @@ mod tests {
         };
         assert_ne!(of(&["ab", "c"]), of(&["a", "bc"]));
         assert_ne!(of(&["ab"]), of(&["ab", ""]));
+    }
+
+    #[test]
+    fn the_mac_is_that_of_rfc_4231() {
+        // Test cases 1 and 6.
+        let short = mac(&[0x0b; 20], b"Hi There");
+        assert_eq!(short.to_string(), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+        let text = b"Test Using Larger Than Block-Size Key - Hash Key First";
+        let long = mac(&[0xaa; 131], text);
+        assert_eq!(long.to_string(), "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+        assert!(mac_holds(&[0xaa; 131], text, &long) && !mac_holds(&[0xaa; 131], text, &short));
     }
 
     #[test]

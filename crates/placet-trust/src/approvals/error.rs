@@ -1,6 +1,8 @@
 //! Why an approval operation is refused.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::sync::Arc;
+
 use placet_types::ledger::{ApprovalState, VoteStrength};
 use placet_types::{ApprovalId, ApproverId, DenyCause, Micros};
 
@@ -26,6 +28,16 @@ pub enum ApprovalError {
         id: ApprovalId,
         /// What is wrong, and what to do.
         problem: &'static str,
+    },
+    /// The session has too many requests open.
+    #[error(
+        "the session `{session}` has {open} approval requests open, its limit; decide or cancel some of them"
+    )]
+    TooMany {
+        /// Which session.
+        session: Arc<str>,
+        /// How many are open.
+        open: usize,
     },
     /// The request is in another state than the operation needs.
     #[error("the approval request `{id}` is {state}, not {wanted}; read it again, or ask anew")]
@@ -69,7 +81,7 @@ pub enum ApprovalError {
         wanted: String,
     },
     /// It is not well enough known who votes.
-    #[error("an {given} yes is too weak for `{id}`; it needs a {needed} one")]
+    #[error("a yes that is {given} is too weak for `{id}`; it must be {needed}")]
     TooWeak {
         /// Which request.
         id: ApprovalId,

@@ -14,11 +14,16 @@
 //! answers are read ([`answer`]), signed ([`webhook`]) and shown ([`display`]).
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+pub mod answer;
 pub mod display;
 mod encoding;
 mod error;
 mod evidence;
+pub mod queue;
 mod reviewers;
+pub mod sla;
+mod subject;
+pub mod webhook;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -32,6 +37,10 @@ use crate::state::{Refusal, StateKey, StateRow};
 pub use error::ApprovalError;
 pub use evidence::{Ballot, evidence};
 pub use reviewers::{ReviewerKeyError, Reviewers};
+pub use subject::{ApprovalSubject, Terms};
+
+/// Most requests of one session that wait at a time, so that an agent cannot drown its reviewers.
+pub const MAX_PENDING_PER_SESSION: usize = 100;
 
 /// Approvals of a log.
 #[derive(Debug, Clone, Default)]
@@ -176,6 +185,15 @@ impl Approvals {
         }
         if let Some(open) = self.open_by_request_key(&entry.request_key, at) {
             return Err(ApprovalError::OpenAlready(open.entry.id.clone()));
+        }
+        if let Some(session) = &entry.session {
+            let same = |open: &&Approval| {
+                open.entry.session.as_ref() == Some(session) && open.entry.tenant == entry.tenant
+            };
+            let open = self.pending(at).filter(same).count();
+            if open >= MAX_PENDING_PER_SESSION {
+                return Err(ApprovalError::TooMany { session: session.clone(), open });
+            }
         }
         if at >= entry.expires_us {
             return Err(ApprovalError::Expired { id: entry.id.clone(), expires_us: entry.expires_us });
