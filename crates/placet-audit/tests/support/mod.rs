@@ -1,16 +1,22 @@
 //! A log of every kind of record, in memory, to be verified whole or edited.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+#![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
+
+pub mod edits;
+
 use std::sync::Arc;
 
 use placet_audit::checkpoint::{self, Checkpoint, Earlier};
 use placet_audit::keys::{SigningKey, VerifierKey};
 use placet_audit::seal::Head;
-use placet_audit::verify::{EntrySource, SourceError, StoredCheckpoint, StoredEntry, StoredField, StoredHead};
-use placet_audit::{leaf, tree, view};
+use placet_audit::verify::{
+    EntrySource, SourceError, StoredCheckpoint, StoredEntry, StoredField, StoredHead,
+};
+use placet_audit::{leaf, mirror, tree, view};
 use placet_types::ledger::{
-    Amount, ApprovalEntry, BudgetKey, BudgetLimit, BudgetScope, BudgetUnit, Consumption, LedgerOp, Reservation,
-    Settlement, Vote, VoteStrength,
+    Amount, ApprovalEntry, BudgetKey, BudgetLimit, BudgetScope, BudgetUnit, Consumption, LedgerOp,
+    Reservation, Settlement, Vote, VoteStrength,
 };
 use placet_types::record::{ChangeFact, DecisionFact, ErasureFact, OutcomeFact, OutcomeStatus};
 use placet_types::{Digest, Fact, Identity, Micros, Record, RiskTier};
@@ -119,6 +125,19 @@ pub fn log(rounds: u64) -> Log {
     Log { checkpoints: sign(&maker.entries, &sizes, &key()), entries: maker.entries, head }
 }
 
+/// The lines of a log's mirror; a checkpoint stands some lines after the last entry that it covers.
+pub fn lines(log: &Log) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut marks = log.checkpoints.iter().peekable();
+    for entry in &log.entries {
+        lines.push(mirror::entry_line(entry.seq, &entry.leaf, entry.view.as_deref(), None).unwrap());
+        while let Some(mark) = marks.next_if(|mark| mark.size + 2 <= entry.seq + 1) {
+            lines.push(mirror::checkpoint_line(mark.size, &mark.note, mark.time_us.unwrap()).unwrap());
+        }
+    }
+    lines
+}
+
 struct Maker {
     entries: Vec<StoredEntry>,
     head: Head,
@@ -132,7 +151,12 @@ impl Default for Maker {
 
 impl Maker {
     fn round(&mut self, round: u64) {
-        let budget = BudgetKey { scope: BudgetScope::Agent, owner: "a".into(), unit: BudgetUnit::ApiCalls, window: None };
+        let budget = BudgetKey {
+            scope: BudgetScope::Agent,
+            owner: "a".into(),
+            unit: BudgetUnit::ApiCalls,
+            window: None,
+        };
         let (approval, digest) = (format!("ask-{round}"), Digest([7; 32]));
         let id = |name: &str| format!("{name}-{round}");
         self.add(
@@ -157,8 +181,18 @@ impl Maker {
             &[("args.email", email), ("args.name", json!("Ann"))],
         );
         let settle = Settlement { id: id("hold").into(), actual: vec![amount] };
-        self.add((outcome(&id("call")), vec![LedgerOp::Settle(settle)]), &id("end"), Some(json!({"result": [1]})), &[]);
-        self.add((decision("deny", None), vec![]), &id("no"), Some(call.clone()), &[("args.email", json!("b@example.com"))]);
+        self.add(
+            (outcome(&id("call")), vec![LedgerOp::Settle(settle)]),
+            &id("end"),
+            Some(json!({"result": [1]})),
+            &[],
+        );
+        self.add(
+            (decision("deny", None), vec![]),
+            &id("no"),
+            Some(call.clone()),
+            &[("args.email", json!("b@example.com"))],
+        );
         let ask = LedgerOp::Ask(Box::new(asked(&approval, digest, &id("wait"))));
         self.add((decision("escalate", Some(&approval)), vec![ask]), &id("wait"), Some(call.clone()), &[]);
         let vote = LedgerOp::Vote(Box::new(voted(&approval, digest)));
@@ -175,7 +209,12 @@ impl Maker {
         let at = usize::try_from(round * ROUND).unwrap();
         let erasure = |at: usize, fields: &[&str]| {
             let fields = fields.iter().map(|field| Arc::from(*field)).collect();
-            Fact::Erasure(ErasureFact { records: vec![at as u64], fields, by: "dpo".into(), basis: "gdpr-17".into() })
+            Fact::Erasure(ErasureFact {
+                records: vec![at as u64],
+                fields,
+                by: "dpo".into(),
+                basis: "gdpr-17".into(),
+            })
         };
         if round % 2 == 0 {
             self.add((erasure(at + 3, &[]), vec![]), id, None, &[]);
@@ -187,7 +226,13 @@ impl Maker {
         }
     }
 
-    fn add(&mut self, (fact, ops): (Fact, Vec<LedgerOp>), id: &str, view: Option<Value>, personal: &[(&str, Value)]) {
+    fn add(
+        &mut self,
+        (fact, ops): (Fact, Vec<LedgerOp>),
+        id: &str,
+        view: Option<Value>,
+        personal: &[(&str, Value)],
+    ) {
         let mut record = Record::new(id.into(), fact);
         record.time_us = Micros(1_700_000_000_000_000 + (self.head.size() as i64) * 250_001);
         record.session = Some("s1".into());
@@ -199,13 +244,24 @@ impl Maker {
         for (field, value) in personal {
             let salted = view::SaltedValue::new(value).unwrap();
             record.commitments.insert((*field).into(), salted.commitment());
-            fields.push(StoredField { field: (*field).into(), salt: salted.salt.to_vec(), value: salted.text });
+            fields.push(StoredField {
+                field: (*field).into(),
+                salt: salted.salt.to_vec(),
+                value: salted.text,
+            });
         }
         let leaf = leaf::encode(&record).unwrap();
         let hash = tree::leaf_hash(&leaf);
         let seq = self.head.size();
         self.head.push(hash, record.time_us);
-        self.entries.push(StoredEntry { seq, leaf, hash: Some(hash), view, personal: Some(fields), fault: None });
+        self.entries.push(StoredEntry {
+            seq,
+            leaf,
+            hash: Some(hash),
+            view,
+            personal: Some(fields),
+            fault: None,
+        });
     }
 }
 
