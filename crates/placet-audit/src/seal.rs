@@ -95,6 +95,12 @@ impl fmt::Debug for TenantKey {
 }
 
 impl TenantKey {
+    /// The secret, for whoever digests under it.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
     /// HMAC-SHA-256 of a digest under this key.
     #[must_use]
     pub fn mac(&self, digest: &Digest) -> Digest {

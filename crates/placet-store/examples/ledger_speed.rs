@@ -89,6 +89,7 @@ fn call() -> Proposal {
         credential: Some(id().into()),
         depth: Some(1),
         approval: None,
+        permit: None,
     };
     let mut record = Record::new(RecordId(id().into()), Fact::Decision(fact));
     record.session = Some("018f6d3e-7c1a-7b2e-9d4f-0a1b2c3d4e5f".into());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, State};
+use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, State, TenantKey};
 use placet_types::record::ErasureFact;
 use placet_types::{Ack, Fact, Record};
 
@@ -161,6 +161,19 @@ impl<B: Backend> Ledger for LogLedger<B> {
         }
         process.readers.look(look);
         Ok(())
+    }
+
+    fn tenant_key(&self, tenant: Option<&str>) -> Result<TenantKey, LedgerError> {
+        let process = self.process();
+        if let Some(key) = process.tenant_key(tenant) {
+            return Ok(key);
+        }
+        process.submit(Work::Refresh)?;
+        process.tenant_key(tenant).ok_or_else(|| LedgerError::Unavailable {
+            ledger: self.backend.name(),
+            action: "open",
+            cause: "its key was not read".to_owned(),
+        })
     }
 
     fn wait(&self, seen: u64, until: Instant) -> Result<u64, LedgerError> {

@@ -65,7 +65,10 @@ impl TenantKey {
     /// HMAC-SHA-256 of a digest under this key.
     #[must_use]
     pub fn mac(&self, digest: &Digest) -> Digest {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new(&self.0.into());
+        // HMAC pads a short key with zeros to the block; doing so here leaves no length to fail on.
+        let mut block = [0; 64];
+        block.iter_mut().zip(&self.0).for_each(|(to, from)| *to = *from);
+        let mut mac = <Hmac<Sha256> as KeyInit>::new(&block.into());
         mac.update(&digest.0);
         Digest(mac.finalize().into_bytes().into())
     }

@@ -116,7 +116,7 @@ impl References {
     fn ask(&mut self, entry: &ApprovalEntry) -> Result<(), Wrong> {
         let asked = Asked {
             digest: entry.digest,
-            quorum: entry.quorum,
+            quorum: entry.quorums.iter().map(|quorum| quorum.count).max().unwrap_or(1),
             strength: entry.strength,
             yes: BTreeSet::new(),
             denied: false,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use placet_store::{KeyFolder, LogLedger, Settings, Sqlite};
 use placet_trust::{Freshness, Ledger, Personal, Proposal, Refusal};
 use placet_types::ledger::{
-    Amount, ApprovalEntry, BudgetKey, BudgetLimit, BudgetScope, BudgetUnit, CredentialEntry, Reservation,
+    Amount, ApprovalEntry, BudgetKey, BudgetLimit, BudgetScope, BudgetUnit, CredentialEntry, Quorum, Reservation,
     Revocation, RevocationTarget, VoteStrength,
 };
 use placet_types::record::{ChangeFact, DecisionFact};
@@ -47,6 +47,7 @@ pub fn decision(verdict: &str, code: &str) -> Record {
         credential: None,
         depth: None,
         approval: None,
+        permit: None,
     };
     let mut record = Record::new(RecordId(fresh("record").into()), Fact::Decision(fact));
     record.session = Some("session-1".into());
@@ -151,8 +152,7 @@ pub fn ask(id: &str, digest: Digest) -> LedgerOp {
         decision: "record-1".into(),
         rules: vec!["large-refunds".into()],
         policy_version: "6f1c0c6f7a0d4f5e".into(),
-        reviewers: Vec::new(),
-        quorum: 1,
+        quorums: vec![Quorum { any_of: Vec::new(), count: 1 }],
         strength: VoteStrength::Asserted,
         requesters: vec!["agent-1".into()],
         asked_us: Micros(0),
