@@ -1,6 +1,7 @@
 //! The embedded engine, and the tools that it governs.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::env;
 use std::path::{Path, PathBuf, absolute};
 
 use jiff::Timestamp;
@@ -37,10 +38,23 @@ impl Engine {
         config: Option<PathBuf>,
         clock: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        let config = match config {
+        let mut config = match config {
             Some(path) => Config::read(&rooted(&path)?).map_err(|error| error::config(py, &error))?,
             None => Config::default(),
         };
+        let file = config.clone();
+        // Without a current folder only absolute paths can be meant. Threads of the interpreter that set variables
+        // hold its lock, as we do.
+        let folder = env::current_dir().unwrap_or_default();
+        let overridden = config.override_from(env::vars_os(), &folder);
+        overridden.map_err(|error| error::config(py, &error))?;
+        // What the program says itself stands above the environment.
+        if !policies.is_empty() {
+            config.policies = file.policies;
+        }
+        if let (Some(global), false) = (&mut config.global, global_policies.is_empty()) {
+            global.policies = file.global.map(|global| global.policies).unwrap_or_default();
+        }
         let options = GateOptions {
             policies: policies.iter().map(|path| rooted(path)).collect::<PyResult<_>>()?,
             global_policies: global_policies.iter().map(|path| rooted(path)).collect::<PyResult<_>>()?,
