@@ -73,7 +73,7 @@ const fn setting(key: &'static str, kind: Kind) -> Setting {
 }
 
 fn global(config: &mut Config) -> &mut Global {
-    config.global.get_or_insert_with(|| Global { policies: Paths::None, mode: Mode::Guard })
+    config.global.get_or_insert(Global { policies: Paths::None, mode: Mode::Guard })
 }
 
 impl Setting {
