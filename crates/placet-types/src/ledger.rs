@@ -20,15 +20,17 @@ pub enum LedgerOp {
     Issue(CredentialEntry),
     /// Shows credentials, from the root to the holder. Refused unless each is live now.
     Present(Vec<CredentialId>),
-    /// Ends credentials. Always holds; repeating it changes nothing.
+    /// Ends credentials, also those signed before it and shown later. Always holds.
     Revoke(Revocation),
     /// Sets the limit of a budget. Always holds; what was spent stays spent.
     SetBudget(BudgetLimit),
-    /// Takes amounts from budgets before they are spent: all of them or none. Refused when one would be overdrawn.
+    /// Takes amounts from budgets before they are spent: all of them or none. Refused when one would be overdrawn or
+    /// is used up. Repeating an open one changes nothing; repeating it `in_flight` says that its permit was given.
     Reserve(Reservation),
     /// Says what a reservation really cost. Refused when it is not open; may overdraw, since the money is spent.
     Settle(Settlement),
-    /// Gives back a reservation of which nothing was spent.
+    /// Gives back a reservation of which nothing was spent; one that is not open changes nothing. Refused when it is in
+    /// flight, except with the outcome that its effect never began.
     Release(ReservationId),
     /// Asks people. Refused when an open request with the same `request_key` exists.
     Ask(Box<ApprovalEntry>),
@@ -64,8 +66,13 @@ pub struct CredentialEntry {
     pub scopes: Vec<Arc<str>>,
     /// How many delegations lie before it; 0 is a root.
     pub depth: u32,
+    /// The greatest depth that its descendants may have.
+    pub max_depth: u32,
     /// When it was issued.
     pub issued_us: Micros,
+    /// Until when it is not valid yet, if that is later than its issue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before_us: Option<Micros>,
     /// From when on it is dead.
     pub expires_us: Micros,
     /// SHA-256 of the canonical form of its whole authority, argument constraints and budgets included.
@@ -96,6 +103,9 @@ pub enum RevocationTarget {
     Tenant(Arc<str>),
 }
 
+/// The largest amount, limit or count: 2^53 - 1, past which JSON readers lose integers.
+pub const MAX_COUNT: u64 = (1 << 53) - 1;
+
 /// Whose budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -112,6 +122,18 @@ pub enum BudgetScope {
     Organisation,
 }
 
+impl fmt::Display for BudgetScope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Session => "session",
+            Self::Agent => "agent",
+            Self::Tool => "tool",
+            Self::Tenant => "tenant",
+            Self::Organisation => "organisation",
+        })
+    }
+}
+
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -124,6 +146,22 @@ pub enum BudgetUnit {
     CostMicros,
     /// Milliseconds of computing.
     ComputeMillis,
+}
+
+impl BudgetUnit {
+    /// Every unit.
+    pub const ALL: [Self; 4] = [Self::Tokens, Self::ApiCalls, Self::CostMicros, Self::ComputeMillis];
+}
+
+impl fmt::Display for BudgetUnit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Tokens => "tokens",
+            Self::ApiCalls => "api_calls",
+            Self::CostMicros => "cost_micros",
+            Self::ComputeMillis => "compute_millis",
+        })
+    }
 }
 
 /// Which budget.
@@ -139,6 +177,20 @@ pub struct BudgetKey {
     /// Its window; absent means that it never starts anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
+}
+
+impl fmt::Display for BudgetKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} of {}", self.unit, self.scope)?;
+        if !self.owner.is_empty() {
+            write!(formatter, " `{}`", self.owner)?;
+        }
+        match self.window {
+            None => Ok(()),
+            Some(Window::Fixed(seconds)) => write!(formatter, " in each {seconds} s"),
+            Some(Window::Rolling(seconds)) => write!(formatter, " over any {seconds} s"),
+        }
+    }
 }
 
 /// How often a budget starts anew.
@@ -195,7 +247,8 @@ pub struct Reservation {
 pub struct Settlement {
     /// Which reservation.
     pub id: ReservationId,
-    /// What was spent of each budget; one that is not named costs what was reserved.
+    /// What was spent of each budget, each at most once; one that is not named costs what was reserved, one that was
+    /// not reserved is charged too. After an effect that failed or was cancelled nothing costs less than reserved.
     pub actual: Vec<Amount>,
 }
 

@@ -34,6 +34,7 @@ use serde::Serialize;
 
 use crate::state::{Refusal, StateKey, StateRow};
 
+pub(crate) use encoding::mac;
 pub use error::ApprovalError;
 pub use evidence::{Ballot, evidence};
 pub use reviewers::{ReviewerKeyError, Reviewers};

@@ -1,0 +1,159 @@
+//! JSON in one form only: RFC 8785 (JCS).
+//!
+//! Keys are sorted here, whatever order the map has. One deviation, which no leaf can reach: an integer past 2^53
+//! keeps its digits, where RFC 8785 would round it to a double.
+//!
+//! Source: <https://www.rfc-editor.org/rfc/rfc8785.html>.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::cmp::Ordering;
+
+use serde_json::{Map, Number, Value};
+
+/// The canonical text of a value.
+#[must_use]
+pub fn text(value: &Value) -> String {
+    let mut out = String::new();
+    write(value, &mut out);
+    out
+}
+
+/// The canonical text of an object.
+#[must_use]
+pub fn object(map: &Map<String, Value>) -> String {
+    let mut out = String::new();
+    write_object(map, &mut out);
+    out
+}
+
+fn write(value: &Value, out: &mut String) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(true) => out.push_str("true"),
+        Value::Bool(false) => out.push_str("false"),
+        Value::Number(number) => write_number(number, out),
+        Value::String(text) => write_string(text, out),
+        Value::Array(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write(item, out);
+            }
+            out.push(']');
+        }
+        Value::Object(map) => write_object(map, out),
+    }
+}
+
+fn write_object(map: &Map<String, Value>, out: &mut String) {
+    let mut members: Vec<(&String, &Value)> = map.iter().collect();
+    members.sort_by(|(left, _), (right, _)| utf16_order(left, right));
+    out.push('{');
+    for (index, (key, value)) in members.into_iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write_string(key, out);
+        out.push(':');
+        write(value, out);
+    }
+    out.push('}');
+}
+
+/// RFC 8785 sorts by UTF-16 code units, which differs from UTF-8 order past the basic plane.
+fn utf16_order(left: &str, right: &str) -> Ordering {
+    if left.is_ascii() && right.is_ascii() {
+        return left.cmp(right);
+    }
+    left.encode_utf16().cmp(right.encode_utf16())
+}
+
+fn write_string(text: &str, out: &mut String) {
+    out.push('"');
+    let mut plain = text;
+    while let Some(at) = plain.find(|c: char| c < ' ' || c == '"' || c == '\\') {
+        let (before, rest) = plain.split_at_checked(at).unwrap_or((plain, ""));
+        out.push_str(before);
+        let mut chars = rest.chars();
+        if let Some(c) = chars.next() {
+            write_escape(c, out);
+        }
+        plain = chars.as_str();
+    }
+    out.push_str(plain);
+    out.push('"');
+}
+
+fn write_escape(c: char, out: &mut String) {
+    match c {
+        '"' => out.push_str("\\\""),
+        '\\' => out.push_str("\\\\"),
+        '\u{8}' => out.push_str("\\b"),
+        '\t' => out.push_str("\\t"),
+        '\n' => out.push_str("\\n"),
+        '\u{c}' => out.push_str("\\f"),
+        '\r' => out.push_str("\\r"),
+        other => out.push_str(&format!("\\u{:04x}", u32::from(other))),
+    }
+}
+
+fn write_number(number: &Number, out: &mut String) {
+    match number.as_f64() {
+        Some(float) if number.is_f64() => write_float(float, out),
+        _ => out.push_str(&number.to_string()),
+    }
+}
+
+/// As ECMAScript's `Number::toString`; JSON has neither NaN nor infinity.
+fn write_float(float: f64, out: &mut String) {
+    if float == 0.0 {
+        out.push('0');
+        return;
+    }
+    let scientific = shortest(float.abs());
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    let point = exponent.parse::<i32>().unwrap_or(0) + 1;
+    let count = i32::try_from(digits.len()).unwrap_or(i32::MAX);
+    if float < 0.0 {
+        out.push('-');
+    }
+    if (count..=21).contains(&point) {
+        out.push_str(&digits);
+        push_zeros(point - count, out);
+    } else if (1..=21).contains(&point) {
+        push_split(&digits, point, out);
+    } else if (-5..=0).contains(&point) {
+        out.push_str("0.");
+        push_zeros(-point, out);
+        out.push_str(&digits);
+    } else {
+        if count == 1 {
+            out.push_str(&digits)
+        } else {
+            push_split(&digits, 1, out)
+        }
+        out.push_str(&format!("e{:+}", point - 1));
+    }
+}
+
+/// The shortest digits that read back as the same double, and of those the nearest, even at a tie: `d.ddde±x`.
+fn shortest(float: f64) -> String {
+    let shortest = format!("{float:e}");
+    let digits = shortest.chars().take_while(|c| *c != 'e').filter(char::is_ascii_digit).count();
+    let nearest = format!("{float:.*e}", digits.saturating_sub(1));
+    if nearest.parse() == Ok(float) { nearest } else { shortest }
+}
+
+fn push_zeros(count: i32, out: &mut String) {
+    (0..count).for_each(|_| out.push('0'));
+}
+
+fn push_split(digits: &str, at: i32, out: &mut String) {
+    let (whole, fraction) = digits.split_at_checked(usize::try_from(at).unwrap_or(0)).unwrap_or((digits, ""));
+    out.push_str(whole);
+    out.push('.');
+    out.push_str(fraction);
+}

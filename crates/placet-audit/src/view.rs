@@ -1,0 +1,65 @@
+//! The readable view of a record, and personal fields apart from it: what can be erased while the record stays.
+//!
+//! A record holds the digest of the view's text and, for each personal field, a commitment. Both are over random
+//! salts that are erased with the text, so that nobody can confirm a guess from what is left.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use data_encoding::HEXLOWER;
+use placet_types::Digest;
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use crate::{RandomError, canonical};
+
+/// The member of a view that holds its salt, as 32 hexadecimal digits. What a caller put there is replaced.
+pub const SALT_MEMBER: &str = "_salt";
+
+/// The bytes of a personal field's salt. Another length is no salt: the end of the salt must not be movable.
+pub const SALT_BYTES: usize = 32;
+
+/// The text of a view as it is stored: canonical JSON with a new salt in it.
+///
+/// # Errors
+/// [`RandomError`]: there is no salt, so nothing may be stored.
+pub fn text(mut view: Map<String, Value>) -> Result<String, RandomError> {
+    let salt = HEXLOWER.encode(&crate::random::<16>()?);
+    view.insert(SALT_MEMBER.to_owned(), Value::String(salt));
+    Ok(canonical::object(&view))
+}
+
+/// What a record keeps of a view: SHA-256 of its stored text.
+#[must_use]
+pub fn digest(text: &str) -> Digest {
+    Digest(Sha256::digest(text.as_bytes()).into())
+}
+
+/// A personal field as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaltedValue {
+    /// Its salt.
+    pub salt: [u8; SALT_BYTES],
+    /// Its value in canonical JSON.
+    pub text: String,
+}
+
+impl SaltedValue {
+    /// A value with a new salt.
+    ///
+    /// # Errors
+    /// [`RandomError`]: there is no salt, so nothing may be stored.
+    pub fn new(value: &Value) -> Result<Self, RandomError> {
+        Ok(Self { salt: crate::random()?, text: canonical::text(value) })
+    }
+
+    /// What a record keeps of it.
+    #[must_use]
+    pub fn commitment(&self) -> Digest {
+        commitment(&self.salt, &self.text)
+    }
+}
+
+/// What a record keeps of a personal field: SHA-256 over its salt and the text of its value.
+#[must_use]
+pub fn commitment(salt: &[u8; SALT_BYTES], text: &str) -> Digest {
+    Digest(Sha256::new().chain_update(salt).chain_update(text.as_bytes()).finalize().into())
+}

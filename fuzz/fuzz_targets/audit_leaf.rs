@@ -1,0 +1,11 @@
+//! Leaves: no bytes make reading panic, and what is read has these bytes and no others.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use placet_audit::leaf;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(record) = leaf::decode(bytes) {
+        assert_eq!(leaf::encode(&record).expect("a record that was read has a leaf"), bytes);
+    }
+});
