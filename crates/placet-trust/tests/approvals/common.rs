@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use placet_trust::approvals::queue::{Host, Proof, Queue, Voter};
 use placet_trust::approvals::{ApprovalSubject, Reviewers, Terms};
-use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, Refusal, State, StateKey};
+use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, Refusal, State, StateKey, TenantKey};
 use placet_types::decision::{ReviewerGroup, RiskTier};
 use placet_types::ledger::{ApprovalEntry, Consumption, Quorum, VoteStrength};
 use placet_types::record::ChangeFact;
@@ -136,6 +136,10 @@ impl Ledger for TestLedger {
             self.changed.notify_all();
         }
         Ok(Receipt { seq, time_us: record.time_us, leaf: Digest([0; 32]), refused })
+    }
+
+    fn tenant_key(&self, _tenant: Option<&str>) -> Result<TenantKey, LedgerError> {
+        Ok(TenantKey::new([7; 32]))
     }
 
     fn read(&self, _freshness: Freshness, look: &mut dyn FnMut(&State)) -> Result<(), LedgerError> {
