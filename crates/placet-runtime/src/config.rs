@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use placet_content::RedactionError;
 use placet_trust::budgets::{BudgetRule, Estimate};
 use placet_types::Ack;
 use placet_types::ledger::VoteStrength;
@@ -195,6 +196,9 @@ pub enum ConfigError {
         /// The nearest variable of a setting.
         near: String,
     },
+    /// Patterns of redaction are refused.
+    #[error(transparent)]
+    Redaction(#[from] RedactionError),
     /// Two tools have one name.
     #[error(
         "the tools `{one}` and `{other}` differ only in case, spaces, invisible or look-alike characters; rename one"

@@ -10,8 +10,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use placet_policy::library;
+use serde::de::DeserializeOwned;
 
-use crate::config::{Config, ConfigError, Global, Mode, Paths, Tool};
+use crate::config::{Config, ConfigError, Global, Mode, Paths};
 
 /// What every variable of ours begins with.
 const PREFIX: &str = "PLACET_";
@@ -36,6 +37,12 @@ enum Kind {
     Seconds(fn(&mut Config, u64)),
     Mode,
     Tools,
+    Ledger,
+    NewFile(fn(&mut Config, PathBuf)),
+    Ack,
+    Budgets,
+    Approvals,
+    Patterns,
 }
 
 /// Every setting that has a variable, in the order of `placet.yaml`.
@@ -66,6 +73,14 @@ pub const SETTINGS: &[Setting] = &[
         "max_policy_age_seconds",
         Kind::Seconds(|config, seconds| config.max_policy_age_seconds = Some(seconds)),
     ),
+    setting("ledger", Kind::Ledger),
+    setting("audit_log", Kind::NewFile(|config, path| config.audit_log = Some(path))),
+    setting("keys", Kind::NewFile(|config, path| config.keys = Some(path))),
+    setting("anchor", Kind::NewFile(|config, path| config.anchor = Some(path))),
+    setting("ack", Kind::Ack),
+    setting("redaction", Kind::Patterns),
+    setting("budgets", Kind::Budgets),
+    setting("approvals", Kind::Approvals),
 ];
 
 const fn setting(key: &'static str, kind: Kind) -> Setting {
@@ -102,6 +117,13 @@ impl Setting {
             Kind::Tools => {
                 "an object as under `tools:`, for instance `{\"pay\": {\"tags\": [\"finance\"]}}`".to_owned()
             }
+            Kind::Patterns => format!("paths of pattern files, separated by `{PATH_SEPARATOR}`"),
+            Kind::Ledger => "a file, `memory` or `off`".to_owned(),
+            Kind::NewFile(_) => "a path".to_owned(),
+            Kind::Ack => "`durable`, `written` or `published`".to_owned(),
+            Kind::Budgets => "a list as under `budgets:`, for instance                               `[{\"scope\": \"session\", \"api_calls\": 10}]`"
+                .to_owned(),
+            Kind::Approvals => "an object as under `approvals:`, for instance `{\"quorum\": 2}`".to_owned(),
         }
     }
 
@@ -128,7 +150,13 @@ impl Setting {
                     _ => return Err(String::new()),
                 }
             }
-            Kind::Tools => config.tools = tools(word)?,
+            Kind::Tools => config.tools = document(word)?,
+            Kind::Patterns => config.redaction = paths(value, folder)?,
+            Kind::Ledger => config.ledger = Some(ledger(word, folder)?),
+            Kind::NewFile(set) => set(config, new_file(value, folder)?),
+            Kind::Ack => config.ack = Some(document(word)?),
+            Kind::Budgets => config.budgets = document(word)?,
+            Kind::Approvals => config.approvals = document(word)?,
         }
         Ok(())
     }
@@ -168,11 +196,24 @@ fn digits<T: std::str::FromStr>(word: &str) -> Result<T, String> {
     word.parse().map_err(|_| String::new())
 }
 
-fn tools(word: &str) -> Result<BTreeMap<String, Tool>, String> {
+/// A value in YAML, of which JSON is a part.
+fn document<T: DeserializeOwned>(word: &str) -> Result<T, String> {
     if word.is_empty() {
         return Err(String::new());
     }
     yaml_serde::from_str(word).map_err(|error| error.to_string())
+}
+
+/// A file that need not exist yet.
+fn new_file(value: &str, folder: &Path) -> Result<PathBuf, String> {
+    if value.trim().is_empty() { Err("the path is empty".to_owned()) } else { Ok(folder.join(value)) }
+}
+
+fn ledger(word: &str, folder: &Path) -> Result<String, String> {
+    if matches!(word, "off" | "memory") || word.contains("://") {
+        return Ok(word.to_owned());
+    }
+    Ok(new_file(word, folder)?.to_string_lossy().into_owned())
 }
 
 impl Config {

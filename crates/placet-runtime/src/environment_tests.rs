@@ -17,6 +17,14 @@ tools: { pay: { tags: [a] } }
 strict_rego: true
 allowed_builtins: [http.send]
 max_policy_age_seconds: 7
+ledger: file.db
+audit_log: file.jsonl
+keys: file_keys
+anchor: file_anchor
+ack: written
+redaction: file.yaml
+budgets: [{ scope: session, tokens: 7 }]
+approvals: { quorum: 7 }
 ";
 
 fn overridden(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -50,6 +58,14 @@ const VALUES: &[(&str, [&str; 2], &[&str])] = &[
     ("strict_rego", ["false", "false "], &["", "0", "off"]),
     ("allowed_builtins", ["", "rand.intn"], &[","]),
     ("max_policy_age_seconds", ["0", "86400"], &["", "-1", "1h", "18446744073709551616"]),
+    ("ledger", ["off", "other.db"], &["", " "]),
+    ("audit_log", ["other.jsonl", "b/x.jsonl"], &["", " "]),
+    ("keys", ["other", "b"], &[""]),
+    ("anchor", ["other", "b"], &[""]),
+    ("ack", ["durable", "published"], &["", "flushed", "Durable"]),
+    ("redaction", ["a", "a:b"], &["", "nowhere"]),
+    ("budgets", ["[]", "[{scope: tenant, tokens: 1}]"], &["", "{}", "[{scope: nobody, tokens: 1}]"]),
+    ("approvals", ["{}", "{\"quorum\": 2}"], &["", "[]", "{\"quorums\": 2}"]),
 ];
 
 #[test]
@@ -73,6 +89,14 @@ fn every_setting_is_replaced_by_its_variable_and_only_it() {
                 "strict_rego" => restored.strict_rego = file.strict_rego,
                 "allowed_builtins" => restored.allowed_builtins = file.allowed_builtins.clone(),
                 "max_policy_age_seconds" => restored.max_policy_age_seconds = file.max_policy_age_seconds,
+                "ledger" => restored.ledger = file.ledger.clone(),
+                "audit_log" => restored.audit_log = file.audit_log.clone(),
+                "keys" => restored.keys = file.keys.clone(),
+                "anchor" => restored.anchor = file.anchor.clone(),
+                "ack" => restored.ack = file.ack,
+                "redaction" => restored.redaction = file.redaction.clone(),
+                "budgets" => restored.budgets = file.budgets.clone(),
+                "approvals" => restored.approvals = file.approvals.clone(),
                 _ => restored.limits = file.limits.clone(),
             }
             assert_eq!(restored, file, "{key} = {value}");

@@ -5,6 +5,11 @@
 //! This crate decides nothing and knows no policy; it does not migrate or repair a log that fails its checks.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")
+)]
+
 pub mod backend;
 mod batch;
 mod engine;
@@ -12,6 +17,7 @@ mod keeper;
 mod keys;
 mod ledger;
 mod memory;
+mod place;
 mod process;
 mod queue;
 mod settings;
@@ -21,5 +27,6 @@ mod witness;
 pub use keys::{KeyError, KeyFolder};
 pub use ledger::{ForkGuard, LogLedger};
 pub use memory::{Memory, MemoryLink};
+pub use place::{DEFAULT_FILE, Place, PlaceError, PlaceSettings};
 pub use settings::{Clock, Settings};
 pub use sqlite::{APPLICATION_ID, SCHEMA_VERSION, Sqlite, SqliteLink};

@@ -15,6 +15,7 @@ use placet_types::ledger::{
 use placet_types::{DenyCause, Field, Object, ReviewerGroup, Value, Verdict};
 
 use super::{Begun, Case, Pipeline, text_of};
+use crate::config::Approvals;
 use crate::digest::digest;
 use crate::refusal;
 
@@ -44,6 +45,21 @@ impl Default for ApprovalTerms {
             remind_seconds: None,
             escalate: None,
             due_seconds: None,
+        }
+    }
+}
+
+impl ApprovalTerms {
+    pub(super) fn of_config(config: &Approvals) -> Self {
+        let default = Self::default();
+        let group = config.escalate_to.as_ref().map(|group| ReviewerGroup(group.as_str().into()));
+        Self {
+            lifetime_seconds: config.lifetime_seconds.unwrap_or(default.lifetime_seconds),
+            quorum: config.quorum.unwrap_or(default.quorum),
+            strength: config.strength.unwrap_or(default.strength),
+            remind_seconds: config.remind_seconds,
+            escalate: config.escalate_seconds.zip(group),
+            due_seconds: config.due_seconds,
         }
     }
 }

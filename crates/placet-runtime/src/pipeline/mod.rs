@@ -27,7 +27,9 @@ use placet_types::ids::{ApprovalId, CredentialId, Digest, RecordId};
 use placet_types::ledger::LedgerOp;
 use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, Record, RiskTier, Value, Verdict};
 
+use crate::config::{Config, ConfigError};
 use crate::digest::digest;
+use crate::files;
 use crate::gate::Gate;
 use crate::refusal;
 use crate::registrar::Registrar;
@@ -55,6 +57,29 @@ pub struct PipelineOptions {
     pub ack: Ack,
     /// The terms on which people are asked.
     pub approvals: ApprovalTerms,
+}
+
+impl PipelineOptions {
+    /// What `placet.yaml` says of it, over a ledger.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file of patterns that cannot be read, or what is wrong in it.
+    pub fn of_config(config: &Config, ledger: Option<Arc<dyn Ledger>>) -> Result<Self, ConfigError> {
+        let mut packs = Vec::new();
+        for path in config.redaction.to_vec() {
+            packs.push(files::read(&path)?.text);
+        }
+        let texts: Vec<&str> = packs.iter().map(|text| &**text).collect();
+        let redactor = if texts.is_empty() { Redactor::builtin() } else { Redactor::with(&texts)? };
+        Ok(Self {
+            ledger,
+            credentials: None,
+            budgets: config.budgets.clone(),
+            redactor: Some(redactor),
+            ack: config.ack.unwrap_or_default(),
+            approvals: ApprovalTerms::of_config(&config.approvals),
+        })
+    }
 }
 
 /// The policies of a deployment with everything that stands behind them.
