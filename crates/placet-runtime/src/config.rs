@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use placet_trust::budgets::{BudgetRule, Estimate};
+use placet_types::Ack;
+use placet_types::ledger::VoteStrength;
 use serde::Deserialize;
 
 use crate::files::{self, FileError};
@@ -30,6 +33,46 @@ pub struct Config {
     pub allowed_builtins: Vec<String>,
     /// After how many seconds without a successful load everything is denied; absent means never.
     pub max_policy_age_seconds: Option<u64>,
+    /// Where decisions are recorded: a file, a PostgreSQL address, `memory` or `off`; `placet_audit.db` when absent.
+    pub ledger: Option<String>,
+    /// A file to which every commit is mirrored, one JSON object a line.
+    pub audit_log: Option<PathBuf>,
+    /// The folder of the ledger's keys.
+    pub keys: Option<PathBuf>,
+    /// A file on another volume to which checkpoints are copied, and which the log must extend.
+    pub anchor: Option<PathBuf>,
+    /// How safe a record must be before its effect begins; `durable` when absent.
+    pub ack: Option<Ack>,
+    /// Files with patterns of what is taken out before it is stored, besides those that come with Placet.
+    pub redaction: Paths,
+    /// Limits of what may be spent.
+    pub budgets: Vec<BudgetRule>,
+    /// The terms on which people are asked, and who they are.
+    pub approvals: Approvals,
+}
+
+/// The terms on which people are asked, and who they are.
+#[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Approvals {
+    /// How long a request lives; an hour when absent.
+    pub lifetime_seconds: Option<u32>,
+    /// How many people must say yes; one when absent.
+    pub quorum: Option<u32>,
+    /// The weakest kind of vote that counts: `asserted`, `session` or `signed`; `asserted` when absent.
+    pub strength: Option<VoteStrength>,
+    /// After how many seconds reviewers are reminded.
+    pub remind_seconds: Option<u32>,
+    /// After how many seconds an answer is overdue.
+    pub due_seconds: Option<u32>,
+    /// After how many seconds a further group may answer too.
+    pub escalate_seconds: Option<u32>,
+    /// Which group that is.
+    pub escalate_to: Option<String>,
+    /// The members of each reviewer group.
+    pub groups: BTreeMap<String, Vec<String>>,
+    /// The public keys of people, for signed votes.
+    pub keys: BTreeMap<String, Vec<String>>,
 }
 
 /// One path or several.
@@ -109,6 +152,10 @@ pub struct Tool {
     pub paths: Vec<String>,
     /// The least classification of what it returns.
     pub classification: Option<String>,
+    /// What a call is expected to cost.
+    pub cost: Estimate,
+    /// How safe its records must be before it runs.
+    pub ack: Option<Ack>,
 }
 
 /// Why a configuration was refused.
@@ -167,6 +214,11 @@ impl Config {
         if let Some(global) = &mut config.global {
             global.policies =
                 Paths::Many(global.policies.to_vec().iter().map(|path| folder.join(path)).collect());
+        }
+        config.redaction =
+            Paths::Many(config.redaction.to_vec().iter().map(|path| folder.join(path)).collect());
+        for path in [&mut config.audit_log, &mut config.keys, &mut config.anchor].into_iter().flatten() {
+            *path = folder.join(&*path);
         }
         Ok(config)
     }

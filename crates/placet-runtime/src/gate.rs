@@ -9,7 +9,10 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use placet_policy::core_bundle::{self, CoreLimits};
 use placet_policy::{Diagnostics, GlobalMode, LoadOptions, PolicySet, RegoOptions, Request, SourceFile};
-use placet_types::{Decision, DecisionId, DenyCause, Event, Field, Identity, RiskTier, Tier, Value, Verdict};
+use placet_trust::budgets::Estimate;
+use placet_types::{
+    Ack, Decision, DecisionId, DenyCause, Event, Field, Identity, Micros, RiskTier, Tier, Value, Verdict,
+};
 use sha2::{Digest, Sha256};
 
 use crate::clock::{Clock, Interval, SystemClock};
@@ -152,10 +155,7 @@ impl Gate {
         let given = event.get(Field::Now);
         let readable = given.as_str().is_some_and(|now| now.parse::<jiff::Timestamp>().is_ok());
         let bad_now = !given.is_null() && !readable;
-        if given.is_null() {
-            let now = self.options.clock.now().to_string();
-            event.set(Field::Now, Value::String(now.into()));
-        }
+        self.tell_time(&mut event);
         self.registry.complete(&mut event);
         self.reload_if_due();
         let loaded = self.current.load();
@@ -163,6 +163,32 @@ impl Gate {
         let decision =
             self.unasked(bad_now, &loaded).unwrap_or_else(|| loaded.set.decide(&request, new_id()));
         (decision, request)
+    }
+
+    /// Sets the event's `now` where it has none.
+    pub(crate) fn tell_time(&self, event: &mut Event) {
+        if event.get(Field::Now).is_null() {
+            let now = self.options.clock.now().to_string();
+            event.set(Field::Now, Value::String(now.into()));
+        }
+    }
+
+    /// The time of the clock of events.
+    #[must_use]
+    pub fn now(&self) -> Micros {
+        Micros(self.options.clock.now().as_microsecond())
+    }
+
+    /// What a call of the event's tool is expected to cost.
+    #[must_use]
+    pub fn estimate_of(&self, event: &Event) -> Estimate {
+        self.registry.tool(event).map(|tool| tool.cost).unwrap_or_default()
+    }
+
+    /// How safe the records of the event's tool must be, where its registration says so.
+    #[must_use]
+    pub fn ack_of(&self, event: &Event) -> Option<Ack> {
+        self.registry.tool(event)?.ack
     }
 
     /// The denies that no policy is asked for.

@@ -10,7 +10,9 @@ pub mod digest;
 pub mod files;
 pub mod gate;
 pub mod opa;
+pub mod pipeline;
 pub mod refusal;
+pub mod registrar;
 mod registry;
 pub mod tiers;
 
@@ -19,3 +21,5 @@ pub use config::{Config, ConfigError};
 pub use files::FileError;
 pub use gate::{Gate, GateError, GateOptions, read_sources};
 pub use opa::{OpaClient, OpaError, OpaOptions};
+pub use pipeline::{Begun, Effect, Outcome, Permit, Pipeline, PipelineOptions, Prepared, Refused, Started};
+pub use registrar::Registrar;

@@ -32,6 +32,15 @@ impl Registry {
         Ok(registry)
     }
 
+    /// What is known of the event's tool.
+    pub(crate) fn tool(&self, event: &Event) -> Option<&Tool> {
+        if self.tools.is_empty() {
+            return None;
+        }
+        let name = event.get(Field::ToolName).as_str()?;
+        self.tools.get(&*normal_form(name)).map(|(_, tool)| tool)
+    }
+
     /// Completes an event with what is known of its tool.
     pub(crate) fn complete(&self, event: &mut Event) {
         if self.tools.is_empty() {
@@ -39,8 +48,7 @@ impl Registry {
         }
         // The name may stand in the other vocabulary.
         event.complete();
-        let name = event.get(Field::ToolName).as_str().map(|name| normal_form(name).into_owned());
-        let Some((_, tool)) = name.and_then(|name| self.tools.get(&name)) else { return };
+        let Some(tool) = self.tool(event) else { return };
         add(event, Field::ToolTags, tool.tags.iter().map(|tag| Value::from(tag.as_str())).collect());
         add(event, Field::Resources, tool.paths.iter().flat_map(|name| path(event, name)).collect());
         if let (Some(transport), Some("local")) = (&tool.transport, event.get(Field::Transport).as_str()) {

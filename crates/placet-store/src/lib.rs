@@ -1,2 +1,25 @@
 //! Placet's ledger over memory, SQLite and PostgreSQL.
+//!
+//! The log is the truth: on open every entry is read, checked and replayed into the state that preconditions are
+//! checked against. Rows in the database are a cache for readers; one that differs from the log stops what needs it.
+//! This crate decides nothing and knows no policy; it does not migrate or repair a log that fails its checks.
 // SPDX-License-Identifier: MIT OR Apache-2.0
+
+pub mod backend;
+mod batch;
+mod engine;
+mod keeper;
+mod keys;
+mod ledger;
+mod memory;
+mod process;
+mod queue;
+mod settings;
+mod sqlite;
+mod witness;
+
+pub use keys::{KeyError, KeyFolder};
+pub use ledger::{ForkGuard, LogLedger};
+pub use memory::{Memory, MemoryLink};
+pub use settings::{Clock, Settings};
+pub use sqlite::{APPLICATION_ID, SCHEMA_VERSION, Sqlite, SqliteLink};

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use placet_types::{Ack, Digest, Micros, Record};
 
+use crate::approvals::mac;
 use crate::state::{Refusal, State};
 
 /// The one place where state is written, and from which it is read.
@@ -35,6 +36,42 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`LedgerError`] when the log cannot be read.
     fn wait(&self, seen: u64, until: Instant) -> Result<u64, LedgerError>;
+
+    /// The key under which a tenant's digests are kept, so that nobody without it can guess what was digested.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger's keys cannot be read.
+    fn tenant_key(&self, tenant: Option<&str>) -> Result<TenantKey, LedgerError>;
+}
+
+/// The key of a tenant's digests. It is never shown or written down.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TenantKey([u8; 32]);
+
+impl TenantKey {
+    /// A key from its bytes.
+    #[must_use]
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, for deriving a digest.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// HMAC-SHA-256 of a digest under this key.
+    #[must_use]
+    pub fn mac(&self, digest: &Digest) -> Digest {
+        mac(&self.0, &digest.0)
+    }
+}
+
+impl std::fmt::Debug for TenantKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("TenantKey(…)")
+    }
 }
 
 /// One record to be committed.

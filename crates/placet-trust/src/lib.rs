@@ -12,5 +12,5 @@ mod ledger;
 pub mod sessions;
 mod state;
 
-pub use ledger::{Fallback, Freshness, Ledger, LedgerError, Personal, Proposal, Receipt};
+pub use ledger::{Fallback, Freshness, Ledger, LedgerError, Personal, Proposal, Receipt, TenantKey};
 pub use state::{Refusal, State, StateKey, StateRow};

@@ -1,13 +1,190 @@
-//! What sessions did: the tools they were allowed to call, oldest first.
+//! What sessions did: the tools they were allowed to call, oldest first, and how often they were decided on.
+//!
+//! A session is known by the root of its credential's lineage where it shows a credential, so that a session id of the
+//! caller's choice gives no fresh history.
+//!
+//! What grows: one entry for each session, with the names of its latest [`HISTORY_LIMIT`] calls, 16 bytes a call;
+//! equal names share their text.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use placet_types::Record;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
 use placet_types::record::DecisionFact;
+use placet_types::{CredentialId, Record};
+
+/// How many allowed calls of a session are remembered, at least.
+pub const HISTORY_LIMIT: usize = 1_024;
+
+/// How many names lie in one shared slice.
+const CHUNK: usize = 64;
+
+/// Under which name a session's history and budgets are kept; the owner of its session budgets.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionKey(pub Arc<str>);
+
+impl SessionKey {
+    /// A session that shows a credential: the root of its lineage.
+    #[must_use]
+    pub fn lineage(root: &CredentialId) -> Self {
+        Self(credential_owner(root))
+    }
+
+    /// A session that shows none: the id that it states, within its tenant.
+    #[must_use]
+    pub fn stated(tenant: Option<&str>, session: &str) -> Self {
+        Self(owner(tenant, session))
+    }
+
+    /// The session of a record: of the lineage when there is one, else the stated one.
+    fn of(record: &Record, root: Option<&CredentialId>) -> Option<Self> {
+        match (root, &record.session) {
+            (Some(root), _) => Some(Self::lineage(root)),
+            (None, Some(session)) => Some(Self::stated(record.tenant.as_deref(), session)),
+            (None, None) => None,
+        }
+    }
+}
+
+/// The budget owner that stands for one credential.
+pub(crate) fn credential_owner(id: &CredentialId) -> Arc<str> {
+    format!("credential:{}", escaped(&id.0)).into()
+}
+
+/// The budget owner that stands for a name within a tenant: no two pairs give the same one.
+pub(crate) fn owner(tenant: Option<&str>, name: &str) -> Arc<str> {
+    match tenant {
+        Some(tenant) => format!("{}/{}", escaped(tenant), escaped(name)).into(),
+        None => escaped(name).into(),
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('%', "%25").replace('/', "%2F").replace(':', "%3A")
+}
+
+/// What policies may know of a session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionFacts {
+    /// The tools that it was allowed to call, oldest first.
+    pub tool_history: ToolHistory,
+    /// How many events of it were decided, with whatever outcome.
+    pub decisions: u64,
+    /// Model tokens spent, and those that open calls may be spending.
+    pub tokens_spent: u64,
+    /// Calls made and open.
+    pub api_calls: u64,
+    /// Cost in millionths of the currency unit.
+    pub cost_micros: u64,
+    /// Computing in milliseconds.
+    pub compute_millis: u64,
+}
+
+impl SessionFacts {
+    /// The cost in cents, rounded up.
+    #[must_use]
+    pub fn cost_cents(&self) -> u64 {
+        self.cost_micros.div_ceil(10_000)
+    }
+
+    /// Computing in seconds, rounded up.
+    #[must_use]
+    pub fn compute_seconds(&self) -> u64 {
+        self.compute_millis.div_ceil(1_000)
+    }
+}
+
+/// The latest tools that a session was allowed to call: a shared snapshot.
+#[derive(Debug, Clone, Default)]
+pub struct ToolHistory {
+    /// Full slices, oldest first.
+    full: VecDeque<Arc<[Arc<str>]>>,
+    /// The latest, fewer than a full slice.
+    latest: Vec<Arc<str>>,
+}
+
+impl ToolHistory {
+    /// The names, oldest first: all when there are few, else at least the latest [`HISTORY_LIMIT`].
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.full.iter().flat_map(|slice| slice.iter()).chain(&self.latest)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.full.len().saturating_mul(CHUNK).saturating_add(self.latest.len())
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn push(&mut self, name: Arc<str>) {
+        self.latest.push(name);
+        if self.latest.len() < CHUNK {
+            return;
+        }
+        self.full.push_back(std::mem::take(&mut self.latest).into());
+        if self.full.len() > HISTORY_LIMIT / CHUNK {
+            self.full.pop_front();
+        }
+    }
+}
+
+impl PartialEq for ToolHistory {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for ToolHistory {}
 
 /// Sessions of a log.
-#[derive(Debug, Clone, Default)]
-pub struct Sessions {}
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sessions {
+    sessions: HashMap<SessionKey, Session>,
+    /// Every tool's name once, so that histories share it.
+    names: HashSet<Arc<str>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Session {
+    history: ToolHistory,
+    decisions: u64,
+}
 
 impl Sessions {
-    pub(crate) fn saw(&mut self, _record: &Record, _decision: &DecisionFact) {}
+    /// Takes note of a decision; `root` is the root of the lineage of its credential.
+    pub(crate) fn saw(&mut self, record: &Record, decision: &DecisionFact, root: Option<&CredentialId>) {
+        let Some(key) = SessionKey::of(record, root) else { return };
+        let called = decision
+            .tool
+            .as_ref()
+            .filter(|_| &*decision.verdict == "allow" && &*decision.event_type == "tool_call");
+        let name = called.map(|tool| self.shared(tool));
+        let session = self.sessions.entry(key).or_default();
+        session.decisions = session.decisions.saturating_add(1);
+        if let Some(name) = name {
+            session.history.push(name);
+        }
+    }
+
+    /// The facts of a session that stand here; budgets have the rest.
+    pub(crate) fn facts(&self, key: &SessionKey) -> SessionFacts {
+        self.sessions.get(key).map_or_else(SessionFacts::default, |session| SessionFacts {
+            tool_history: session.history.clone(),
+            decisions: session.decisions,
+            ..SessionFacts::default()
+        })
+    }
+
+    fn shared(&mut self, name: &Arc<str>) -> Arc<str> {
+        if let Some(known) = self.names.get(name) {
+            return known.clone();
+        }
+        self.names.insert(name.clone());
+        name.clone()
+    }
 }

@@ -1,15 +1,18 @@
 //! The state that a log stands for.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+mod things;
+
 use std::sync::Arc;
 
-use placet_types::ledger::{BudgetKey, RevocationTarget};
+use placet_types::ledger::{BudgetKey, BudgetScope, BudgetUnit, RevocationTarget};
+use placet_types::record::DecisionFact;
 use placet_types::{ApprovalId, CredentialId, DenyCause, Fact, LedgerOp, Micros, Record, ReservationId};
 
 use crate::approvals::Approvals;
 use crate::budgets::Budgets;
 use crate::credentials::Credentials;
-use crate::sessions::Sessions;
+use crate::sessions::{SessionFacts, SessionKey, Sessions};
 
 /// A precondition that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +47,7 @@ pub enum StateKey {
     Approval(ApprovalId),
 }
 
-/// How a key looks as a row: a kind, an id, and a body in canonical JSON.
+/// How a key looks as a row: a kind, an id, and a body in JSON, both always written the same way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateRow {
     /// `credential`, `revocation`, `budget`, `reservation` or `approval`.
@@ -71,14 +74,15 @@ pub struct State {
 impl State {
     /// Checks every operation of a record and applies them: all or none. The record's time is the time.
     ///
-    /// Operations are checked against the state before the record, so one record must not hold two operations on the
-    /// same thing.
+    /// Operations are checked against the state before the record, so a record with two operations that change the
+    /// same thing is refused.
     ///
     /// # Errors
     /// The first precondition that does not hold; the state is unchanged.
     pub fn admit(&mut self, record: &Record) -> Result<(), Refusal> {
+        things::check_distinct(&record.ops)?;
         for op in &record.ops {
-            self.check(op, record.time_us)?;
+            self.check(op, record)?;
         }
         self.replay(record);
         Ok(())
@@ -87,18 +91,49 @@ impl State {
     /// Applies a record of the log, whose preconditions held when it was committed.
     pub fn replay(&mut self, record: &Record) {
         for op in &record.ops {
-            self.apply(op, record.time_us);
+            self.apply(op, record);
         }
         if let Fact::Decision(decision) = &record.fact {
-            self.sessions.saw(record, decision);
+            let root = self.root(record, decision);
+            self.sessions.saw(record, decision, root.as_ref());
         }
     }
 
-    fn check(&self, op: &LedgerOp, at: Micros) -> Result<(), Refusal> {
+    /// The root of the lineage of the credential that a record presents, or that its decision names. The registry
+    /// says which; a chain in a record may begin further down.
+    fn root(&self, record: &Record, decision: &DecisionFact) -> Option<CredentialId> {
+        let presented = record.ops.iter().find_map(|op| match op {
+            LedgerOp::Present(chain) => chain.last(),
+            _ => None,
+        });
+        let holder = presented.or(decision.credential.as_ref())?;
+        self.credentials.lineage(holder).into_iter().next().or_else(|| Some(holder.clone()))
+    }
+
+    /// What policies may know of a session. Cheap: its history is shared, not copied.
+    #[must_use]
+    pub fn facts(&self, session: &SessionKey) -> SessionFacts {
+        let mut facts = self.sessions.facts(session);
+        let used = |unit| {
+            let key = BudgetKey { scope: BudgetScope::Session, owner: session.0.clone(), unit, window: None };
+            // A budget without a window stands the same at every moment; holds are not yet spent.
+            self.budgets
+                .standing(&key, Micros::default())
+                .map_or(0, |standing| standing.spent.saturating_add(standing.in_flight))
+        };
+        facts.tokens_spent = used(BudgetUnit::Tokens);
+        facts.api_calls = used(BudgetUnit::ApiCalls);
+        facts.cost_micros = used(BudgetUnit::CostMicros);
+        facts.compute_millis = used(BudgetUnit::ComputeMillis);
+        facts
+    }
+
+    fn check(&self, op: &LedgerOp, record: &Record) -> Result<(), Refusal> {
+        let at = record.time_us;
         match op {
             LedgerOp::Issue(_) | LedgerOp::Present(_) | LedgerOp::Revoke(_) => self.credentials.check(op, at),
             LedgerOp::SetBudget(_) | LedgerOp::Reserve(_) | LedgerOp::Settle(_) | LedgerOp::Release(_) => {
-                self.budgets.check(op, at)
+                self.budgets.check(op, at, &record.fact)
             }
             LedgerOp::Ask(_) | LedgerOp::Vote(_) | LedgerOp::Close(_) | LedgerOp::Consume(_) => {
                 self.approvals.check(op, at)
@@ -106,11 +141,12 @@ impl State {
         }
     }
 
-    fn apply(&mut self, op: &LedgerOp, at: Micros) {
+    fn apply(&mut self, op: &LedgerOp, record: &Record) {
+        let at = record.time_us;
         match op {
             LedgerOp::Issue(_) | LedgerOp::Present(_) | LedgerOp::Revoke(_) => self.credentials.apply(op, at),
             LedgerOp::SetBudget(_) | LedgerOp::Reserve(_) | LedgerOp::Settle(_) | LedgerOp::Release(_) => {
-                self.budgets.apply(op, at);
+                self.budgets.apply(op, at, &record.fact);
             }
             LedgerOp::Ask(_) | LedgerOp::Vote(_) | LedgerOp::Close(_) | LedgerOp::Consume(_) => {
                 self.approvals.apply(op, at);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::decision::ReviewerGroup;
+use crate::decision::{ReviewerGroup, RiskTier};
 use crate::ids::{ApprovalId, ApproverId, CredentialId, Digest, Micros, RecordId, ReservationId};
 
 /// One change of state. Each has a precondition; if it does not hold, the whole commit is refused.
@@ -20,15 +20,17 @@ pub enum LedgerOp {
     Issue(CredentialEntry),
     /// Shows credentials, from the root to the holder. Refused unless each is live now.
     Present(Vec<CredentialId>),
-    /// Ends credentials. Always holds; repeating it changes nothing.
+    /// Ends credentials, also those signed before it and shown later. Always holds.
     Revoke(Revocation),
     /// Sets the limit of a budget. Always holds; what was spent stays spent.
     SetBudget(BudgetLimit),
-    /// Takes amounts from budgets before they are spent: all of them or none. Refused when one would be overdrawn.
+    /// Takes amounts from budgets before they are spent: all of them or none. Refused when one would be overdrawn or
+    /// is used up. Repeating an open one changes nothing; repeating it `in_flight` says that its permit was given.
     Reserve(Reservation),
     /// Says what a reservation really cost. Refused when it is not open; may overdraw, since the money is spent.
     Settle(Settlement),
-    /// Gives back a reservation of which nothing was spent.
+    /// Gives back a reservation of which nothing was spent; one that is not open changes nothing. Refused when it is in
+    /// flight, except with the outcome that its effect never began.
     Release(ReservationId),
     /// Asks people. Refused when an open request with the same `request_key` exists.
     Ask(Box<ApprovalEntry>),
@@ -64,8 +66,13 @@ pub struct CredentialEntry {
     pub scopes: Vec<Arc<str>>,
     /// How many delegations lie before it; 0 is a root.
     pub depth: u32,
+    /// The greatest depth that its descendants may have.
+    pub max_depth: u32,
     /// When it was issued.
     pub issued_us: Micros,
+    /// Until when it is not valid yet, if that is later than its issue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before_us: Option<Micros>,
     /// From when on it is dead.
     pub expires_us: Micros,
     /// SHA-256 of the canonical form of its whole authority, argument constraints and budgets included.
@@ -96,6 +103,9 @@ pub enum RevocationTarget {
     Tenant(Arc<str>),
 }
 
+/// The largest amount, limit or count: 2^53 - 1, past which JSON readers lose integers.
+pub const MAX_COUNT: u64 = (1 << 53) - 1;
+
 /// Whose budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -112,6 +122,18 @@ pub enum BudgetScope {
     Organisation,
 }
 
+impl fmt::Display for BudgetScope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Session => "session",
+            Self::Agent => "agent",
+            Self::Tool => "tool",
+            Self::Tenant => "tenant",
+            Self::Organisation => "organisation",
+        })
+    }
+}
+
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -124,6 +146,22 @@ pub enum BudgetUnit {
     CostMicros,
     /// Milliseconds of computing.
     ComputeMillis,
+}
+
+impl BudgetUnit {
+    /// Every unit.
+    pub const ALL: [Self; 4] = [Self::Tokens, Self::ApiCalls, Self::CostMicros, Self::ComputeMillis];
+}
+
+impl fmt::Display for BudgetUnit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Tokens => "tokens",
+            Self::ApiCalls => "api_calls",
+            Self::CostMicros => "cost_micros",
+            Self::ComputeMillis => "compute_millis",
+        })
+    }
 }
 
 /// Which budget.
@@ -139,6 +177,20 @@ pub struct BudgetKey {
     /// Its window; absent means that it never starts anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
+}
+
+impl fmt::Display for BudgetKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} of {}", self.unit, self.scope)?;
+        if !self.owner.is_empty() {
+            write!(formatter, " `{}`", self.owner)?;
+        }
+        match self.window {
+            None => Ok(()),
+            Some(Window::Fixed(seconds)) => write!(formatter, " in each {seconds} s"),
+            Some(Window::Rolling(seconds)) => write!(formatter, " over any {seconds} s"),
+        }
+    }
 }
 
 /// How often a budget starts anew.
@@ -195,7 +247,8 @@ pub struct Reservation {
 pub struct Settlement {
     /// Which reservation.
     pub id: ReservationId,
-    /// What was spent of each budget; one that is not named costs what was reserved.
+    /// What was spent of each budget, each at most once; one that is not named costs what was reserved, one that was
+    /// not reserved is charged too. After an effect that failed or was cancelled nothing costs less than reserved.
     pub actual: Vec<Amount>,
 }
 
@@ -209,17 +262,33 @@ pub struct ApprovalEntry {
     pub digest: Digest,
     /// The same without the expiry, under the tenant's key: a repeated call joins the open request.
     pub request_key: Digest,
-    /// The decision that escalated.
+    /// The digest of what is shown to the approver.
+    pub displayed: Digest,
+    /// The decision that escalated; its view holds what is shown.
     pub decision: RecordId,
+    /// The tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Arc<str>>,
+    /// The session that asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Arc<str>>,
+    /// The agent that asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Arc<str>>,
+    /// What is to be done.
+    pub action: Arc<str>,
+    /// Which tool is to do it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<Arc<str>>,
+    /// The risk tier of the decision.
+    pub risk_tier: RiskTier,
     /// The escalating rules that the approval would satisfy, sorted.
     pub rules: Vec<Arc<str>>,
     /// The policies under which it was asked.
     pub policy_version: Arc<str>,
-    /// Who may answer; empty means any known approver.
-    pub reviewers: Vec<ReviewerGroup>,
-    /// How many approvals of different people are needed.
-    pub quorum: u32,
-    /// The weakest kind of vote that counts.
+    /// Who must say yes; every quorum has to be met.
+    pub quorums: Vec<Quorum>,
+    /// The weakest kind of vote that counts as a yes.
     pub strength: VoteStrength,
     /// Who asked, and so may not answer: the user behind the session and the agent.
     pub requesters: Vec<Arc<str>>,
@@ -230,9 +299,32 @@ pub struct ApprovalEntry {
     /// When reviewers are reminded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remind_us: Option<Micros>,
-    /// When it goes to the next group, and to which.
+    /// From when on a further group may answer too, and which.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub escalate: Option<(Micros, ReviewerGroup)>,
+    pub escalate: Option<Escalation>,
+    /// When an answer is overdue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_us: Option<Micros>,
+}
+
+/// How many people of which groups must say yes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quorum {
+    /// Any of these groups; empty means any known approver.
+    pub any_of: Vec<ReviewerGroup>,
+    /// How many different people, at least 1.
+    pub count: u32,
+}
+
+/// The group that may answer too when nobody did in time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Escalation {
+    /// From when on.
+    pub at_us: Micros,
+    /// Which group: its members count for every quorum.
+    pub group: ReviewerGroup,
 }
 
 /// How well it is known who voted. Ordered: later ones are stronger.
@@ -247,6 +339,16 @@ pub enum VoteStrength {
     Signed,
 }
 
+impl fmt::Display for VoteStrength {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Asserted => "asserted",
+            Self::Session => "session",
+            Self::Signed => "signed",
+        })
+    }
+}
+
 /// One person's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -257,6 +359,9 @@ pub struct Vote {
     pub digest: Digest,
     /// Who.
     pub approver: ApproverId,
+    /// The groups of the approver when the vote was given, sorted; consuming counts them anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<ReviewerGroup>,
     /// Whether it is a yes.
     pub approve: bool,
     /// How well it is known who voted.
@@ -265,7 +370,9 @@ pub struct Vote {
     pub channel: Arc<str>,
     /// When it was given.
     pub at_us: Micros,
-    /// The approver's signature in base64, when signed.
+    /// The record that holds the vote; its view has the approver's reason.
+    pub record: RecordId,
+    /// The approver's Ed25519 signature in base64, when signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Arc<str>>,
     /// The id of the key that signed.
@@ -279,8 +386,12 @@ pub struct Vote {
 pub struct ApprovalClosing {
     /// Which request.
     pub approval: ApprovalId,
+    /// The state that it must be in: `pending` or `approved`.
+    pub from: ApprovalState,
     /// How it ends: `expired` or `cancelled`.
     pub state: ApprovalState,
+    /// Why: `expired`, `timeout`, `superseded`, `withdrawn`.
+    pub code: Arc<str>,
 }
 
 /// Where a request stands.

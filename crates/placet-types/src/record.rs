@@ -137,6 +137,8 @@ pub struct DecisionFact {
     /// How many delegations lie before this agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depth: Option<u32>,
+    /// Whether a permit was given: then an effect may have followed, and an outcome is owed.
+    pub permit: bool,
     /// The approval that satisfied the escalating rules, or that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalId>,

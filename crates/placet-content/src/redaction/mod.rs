@@ -1,0 +1,178 @@
+//! Redaction: takes secrets and personal data out of what is stored.
+//!
+//! It works on copies that go to the log; what a tool receives or returns is untouched. It is best effort: a secret
+//! in a form that no pattern knows stays. Patterns and key names are data (`patterns/redaction.yaml`), and a
+//! deployment may add its own.
+//!
+//! ```
+//! use placet_content::Redactor;
+//!
+//! let redactor = Redactor::builtin();
+//! assert_eq!(redactor.text("password=hunter2, total 5 €"), "password=[REDACTED:assigned_secret], total 5 €");
+//! assert_eq!(redactor.text("max_tokens=100"), "max_tokens=100");
+//! ```
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+mod checks;
+mod keys;
+mod pack;
+#[cfg(test)]
+mod redaction_tests;
+
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
+
+use placet_types::{Object, UnknownLeaf, Value};
+use regex_automata::util::captures::Captures;
+use serde_json::Value as Json;
+
+use pack::Pack;
+pub use pack::{REDACTION_YAML, RedactionError};
+
+/// How deep a value is shown; deeper parts are left out.
+const MAX_DEPTH: usize = 64;
+
+/// The most bytes of one text that are stored; the rest is left out and its length said.
+pub const MAX_TEXT_BYTES: usize = 65_536;
+
+/// Why something was taken out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RedactionKind {
+    /// It opens something: a password, a key, a token.
+    Secret,
+    /// It is about a person.
+    Personal,
+}
+
+/// Takes secrets and personal data out of copies of values. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Redactor(Arc<Pack>);
+
+impl Redactor {
+    /// The patterns that come with Placet.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "the text is part of the crate and a test compiles it")]
+    pub fn builtin() -> Self {
+        static BUILTIN: LazyLock<Redactor> =
+            LazyLock::new(|| Redactor::with(&[]).expect("the built-in redaction pack compiles"));
+        BUILTIN.clone()
+    }
+
+    /// The patterns that come with Placet, and those of further packs in YAML.
+    ///
+    /// # Errors
+    /// [`RedactionError`] lists everything that is wrong with them, examples that fail included.
+    pub fn with(packs: &[&str]) -> Result<Self, RedactionError> {
+        Ok(Self(Arc::new(Pack::compile(packs)?)))
+    }
+
+    /// A text without secrets and personal data; borrowed when there is none.
+    #[must_use]
+    pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let (shown, left_out) = shorten(text);
+        let mut out = String::new();
+        let mut end = 0;
+        let mut captures: Captures = self.0.regex.create_captures();
+        let mut from = 0;
+        while from <= shown.len() {
+            let input = regex_automata::Input::new(shown).range(from..);
+            self.0.regex.search_captures(&input, &mut captures);
+            let (Some(whole), Some(pattern)) = (captures.get_match(), captures.pattern()) else { break };
+            let hidden = captures.get_group_by_name("hide").unwrap_or_else(|| whole.span());
+            let Some(pattern) = self.0.patterns.get(pattern.as_usize()) else { break };
+            let found = shown.get(hidden.range()).unwrap_or_default();
+            if pattern.check.is_none_or(|check| check.holds(found)) {
+                out.push_str(shown.get(end..hidden.start).unwrap_or_default());
+                out.push_str(&pattern.mark);
+                end = hidden.end;
+                from = whole.end().max(from + 1);
+            } else {
+                // What failed its check may hide another match that begins inside of it.
+                from = next_boundary(shown, whole.start());
+            }
+        }
+        if end == 0 && left_out == 0 {
+            return Cow::Borrowed(text);
+        }
+        out.push_str(shown.get(end..).unwrap_or_default());
+        if left_out > 0 {
+            out.push_str(&format!("… [{left_out} bytes left out]"));
+        }
+        Cow::Owned(out)
+    }
+
+    /// A value as it may be stored: JSON without secrets and personal data. Values that JSON lacks are named by
+    /// their type.
+    #[must_use]
+    pub fn value(&self, value: &Value) -> Json {
+        serde_json::to_value(self.at(value, MAX_DEPTH)).unwrap_or_else(|_| "[cannot be shown]".into())
+    }
+
+    /// An object as it may be shown.
+    #[must_use]
+    pub fn object(&self, object: &Object) -> Object {
+        self.entries(object, MAX_DEPTH)
+    }
+
+    fn at(&self, value: &Value, depth: usize) -> Value {
+        match value {
+            Value::Null | Value::Bool(_) | Value::Float(_) => value.clone(),
+            Value::Int(number) => self.number(*number),
+            Value::String(text) => self.text(text).as_ref().into(),
+            Value::Unknown(leaf) => unknown(leaf),
+            Value::Array(_) | Value::Object(_) if depth == 0 => "[too deep to be shown]".into(),
+            Value::Array(items) => Value::Array(items.iter().map(|item| self.at(item, depth - 1)).collect()),
+            Value::Object(object) => Value::Object(self.entries(object, depth - 1)),
+        }
+    }
+
+    fn entries(&self, object: &Object, depth: usize) -> Object {
+        let mut shown = Object::new();
+        for (key, value) in object.iter() {
+            let value = match self.0.keys.kind(key) {
+                Some(_) if !value.is_null() => format!("[REDACTED:{}]", key_label(key)).as_str().into(),
+                _ => self.at(value, depth),
+            };
+            shown.insert(self.text(key).as_ref(), value);
+        }
+        shown
+    }
+
+    /// A card number may come as a number.
+    fn number(&self, number: i64) -> Value {
+        match self.text(&number.to_string()) {
+            Cow::Borrowed(_) => Value::Int(number),
+            Cow::Owned(hidden) => hidden.as_str().into(),
+        }
+    }
+}
+
+/// A key is no secret; but one that was made of a secret is.
+fn key_label(key: &str) -> String {
+    keys::words(key).join("_")
+}
+
+fn unknown(leaf: &UnknownLeaf) -> Value {
+    let size = leaf.content.as_ref().map(|content| format!(", {} bytes", content.len())).unwrap_or_default();
+    format!("<{}{size}>", leaf.type_name).as_str().into()
+}
+
+fn shorten(text: &str) -> (&str, usize) {
+    if text.len() <= MAX_TEXT_BYTES {
+        return (text, 0);
+    }
+    let mut end = MAX_TEXT_BYTES;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    (text.get(..end).unwrap_or_default(), text.len() - end)
+}
+
+fn next_boundary(text: &str, at: usize) -> usize {
+    let mut next = at + 1;
+    while next < text.len() && !text.is_char_boundary(next) {
+        next += 1;
+    }
+    next
+}

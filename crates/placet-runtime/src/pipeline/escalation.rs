@@ -1,0 +1,263 @@
+//! An event that a person has to decide: use the approval that there is, or ask for one.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use placet_policy::reading::normal_form;
+use placet_trust::approvals::display::{Shown, display};
+use placet_trust::approvals::{ApprovalSubject, Terms};
+use placet_trust::{Freshness, Ledger, LedgerError, Refusal};
+use placet_types::ids::{ApprovalId, Digest, RecordId};
+use placet_types::ledger::{
+    ApprovalEntry, ApprovalState, BudgetUnit, Consumption, LedgerOp, Quorum, VoteStrength,
+};
+use placet_types::{DenyCause, Field, Object, ReviewerGroup, Value, Verdict};
+
+use super::{Begun, Case, Pipeline, text_of};
+use crate::digest::digest;
+use crate::refusal;
+
+/// The terms on which people are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalTerms {
+    /// How long a request lives.
+    pub lifetime_seconds: u32,
+    /// How many people must say yes.
+    pub quorum: u32,
+    /// The weakest kind of vote that counts as a yes.
+    pub strength: VoteStrength,
+    /// After how long reviewers are reminded.
+    pub remind_seconds: Option<u32>,
+    /// After how long a further group may answer too, and which.
+    pub escalate: Option<(u32, ReviewerGroup)>,
+    /// After how long an answer is overdue.
+    pub due_seconds: Option<u32>,
+}
+
+impl Default for ApprovalTerms {
+    fn default() -> Self {
+        Self {
+            lifetime_seconds: 3_600,
+            quorum: 1,
+            strength: VoteStrength::Asserted,
+            remind_seconds: None,
+            escalate: None,
+            due_seconds: None,
+        }
+    }
+}
+
+/// Where the approval for a call stands.
+enum Standing {
+    /// Nobody was asked, or what was asked is over.
+    Unasked,
+    Pending(ApprovalId),
+    Approved(ApprovalId, Digest),
+    Denied(ApprovalId),
+}
+
+impl Pipeline {
+    /// Uses an approval of exactly this call, or asks for one. An escalating event never runs otherwise.
+    pub(super) fn escalate(self: &Arc<Self>, ledger: &dyn Ledger, case: Case) -> Begun {
+        let subject = match self.subject(ledger, &case) {
+            Ok(subject) => subject,
+            Err(SubjectError::Ledger(error)) => return self.unavailable(case, &error),
+            Err(SubjectError::Refused(refusal)) => {
+                let decision = super::denied_at_commit(&case.decision, &refusal);
+                return self.commit_refusal(ledger, Case { decision, ..case }, None, Vec::new());
+            }
+        };
+        let key = match ledger.tenant_key(text_of(case.request.event(), Field::TenantId)) {
+            Ok(key) => key,
+            Err(error) => return self.unavailable(case, &error),
+        };
+        let request_key = subject.request_key(key.bytes());
+        match self.standing(ledger, &request_key) {
+            Err(error) => self.unavailable(case, &error),
+            Ok(Standing::Pending(approval)) => self.commit_refusal(ledger, case, Some(approval), Vec::new()),
+            Ok(Standing::Denied(approval)) => {
+                let reason =
+                    format!("a person denied the request `{approval}`; change the call, or ask them");
+                let refusal = Refusal::new(DenyCause::ApprovalDenied, reason);
+                let decision = super::denied_at_commit(&case.decision, &refusal);
+                self.commit_refusal(ledger, Case { decision, ..case }, Some(approval), Vec::new())
+            }
+            Ok(Standing::Approved(approval, digest)) => {
+                let decision = placet_types::Decision { verdict: Verdict::Allow, ..case.decision.clone() };
+                let consume = LedgerOp::Consume(Consumption { approval, digest });
+                self.commit_allow(ledger, Case { decision, ..case }, Some(consume))
+            }
+            Ok(Standing::Unasked) => {
+                let entry = subject.request(self.terms(&case), key.bytes());
+                let id = entry.id.clone();
+                self.commit_refusal(ledger, case, Some(id), vec![LedgerOp::Ask(Box::new(entry))])
+            }
+        }
+    }
+
+    fn standing(&self, ledger: &dyn Ledger, request_key: &Digest) -> Result<Standing, LedgerError> {
+        let at = self.gate.now();
+        let mut standing = Standing::Unasked;
+        ledger.read(Freshness::Now, &mut |state| {
+            let Some(approval) = state.approvals.latest_by_request_key(request_key) else { return };
+            let ApprovalEntry { id, digest, expires_us, .. } = &approval.entry;
+            standing = match approval.state_at(at) {
+                ApprovalState::Pending => Standing::Pending(id.clone()),
+                ApprovalState::Approved => Standing::Approved(id.clone(), *digest),
+                // A no holds as long as the question would have.
+                ApprovalState::Denied if at < *expires_us => Standing::Denied(id.clone()),
+                _ => Standing::Unasked,
+            };
+        })?;
+        Ok(standing)
+    }
+
+    fn terms(&self, case: &Case) -> Terms {
+        let ApprovalTerms { lifetime_seconds, remind_seconds, escalate, due_seconds, .. } =
+            &self.options.approvals;
+        let asked = self.gate.now();
+        Terms {
+            id: ApprovalId(refusal::new_id().0),
+            decision: RecordId(case.decision.decision_id.0.clone()),
+            risk_tier: case.decision.risk_tier,
+            asked_us: asked,
+            expires_us: asked.plus_seconds(*lifetime_seconds),
+            remind_us: remind_seconds.map(|seconds| asked.plus_seconds(seconds)),
+            escalate_us: escalate.as_ref().map(|(seconds, _)| asked.plus_seconds(*seconds)),
+            due_us: due_seconds.map(|seconds| asked.plus_seconds(seconds)),
+        }
+    }
+
+    /// Everything that the approval is bound to.
+    fn subject(&self, ledger: &dyn Ledger, case: &Case) -> Result<ApprovalSubject, SubjectError> {
+        let (event, decision) = (case.request.event(), &case.decision);
+        let text = |field| text_of(event, field).map(Arc::<str>::from);
+        let key = ledger.tenant_key(text_of(event, Field::TenantId))?;
+        let args = key.mac(&case.call);
+        let rules: BTreeSet<Arc<str>> = decision.rules.iter().map(|rule| rule.name.clone()).collect();
+        let max_cost = self.max_cost(case);
+        let displayed = self.displayed(case, &args, &max_cost, key.bytes())?;
+        let terms = &self.options.approvals;
+        let (lineage, authority) = match &case.holder {
+            Some(holder) => (holder.lineage.clone(), Some(holder.entry.authority)),
+            None => (Vec::new(), None),
+        };
+        Ok(ApprovalSubject {
+            tenant: text(Field::TenantId),
+            session: text(Field::SessionId),
+            agent: text(Field::AgentId),
+            lineage,
+            authority,
+            kind: text(Field::EventType).unwrap_or_default(),
+            action: text(Field::Action).unwrap_or_default(),
+            tool: text(Field::ToolName),
+            tool_definition: None,
+            server_identity: None,
+            target: text(Field::Target),
+            args,
+            resources: resources(event.get(Field::Resources)),
+            attributes: attributes(case, |value| key.mac(&Digest(digest(value)))),
+            policy_version: decision.policy_version.clone(),
+            rules,
+            quorums: vec![Quorum { any_of: decision.reviewers().to_vec(), count: terms.quorum.max(1) }],
+            strength: terms.strength,
+            escalates_to: terms.escalate.as_ref().map(|(_, group)| group.clone()),
+            requesters: [text(Field::User), text(Field::AgentId)].into_iter().flatten().collect(),
+            max_cost: max_cost.iter().copied().collect(),
+            displayed,
+        })
+    }
+
+    fn max_cost(&self, case: &Case) -> Vec<(BudgetUnit, u64)> {
+        let estimate = self.gate.estimate_of(case.request.event());
+        [BudgetUnit::Tokens, BudgetUnit::CostMicros, BudgetUnit::ComputeMillis]
+            .into_iter()
+            .map(|unit| (unit, estimate.of(unit)))
+            .filter(|(_, amount)| *amount > 0)
+            .collect()
+    }
+
+    fn displayed(
+        &self,
+        case: &Case,
+        args_digest: &Digest,
+        max_cost: &[(BudgetUnit, u64)],
+        key: &[u8; 32],
+    ) -> Result<Digest, SubjectError> {
+        let (event, decision) = (case.request.event(), &case.decision);
+        let no_args = Object::new();
+        let args = event.get(Field::Args).as_object().unwrap_or(&no_args);
+        if let Some((name, _)) = args.iter().find(|(_, value)| value.has_by_reference()) {
+            let reason = format!(
+                "the argument `{name}` is passed by reference, so nobody can see what would run; pass a plain value"
+            );
+            return Err(SubjectError::Refused(Refusal::new(DenyCause::ApprovalInvalid, reason)));
+        }
+        let shown_args = self.redactor.object(args);
+        let resources: Vec<&str> = event
+            .get(Field::Resources)
+            .as_array()
+            .unwrap_or_default()
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
+        let rules: Vec<&str> = decision.rules.iter().map(|rule| &*rule.name).collect();
+        let shown = Shown {
+            action: text_of(event, Field::Action).unwrap_or_default(),
+            tool: text_of(event, Field::ToolName),
+            target: text_of(event, Field::Target),
+            resources: &resources,
+            agent: text_of(event, Field::AgentId),
+            session: text_of(event, Field::SessionId),
+            tenant: text_of(event, Field::TenantId),
+            risk_tier: decision.risk_tier,
+            reason: &decision.reason,
+            rules: &rules,
+            policy_version: &decision.policy_version,
+            max_cost,
+            args: &shown_args,
+            args_digest,
+        };
+        let displayed = display(&shown, key).map_err(|error| {
+            SubjectError::Refused(Refusal::new(DenyCause::ApprovalInvalid, error.to_string()))
+        })?;
+        Ok(displayed.digest)
+    }
+}
+
+/// Why a call has no subject that a person could approve.
+enum SubjectError {
+    Ledger(LedgerError),
+    Refused(Refusal),
+}
+
+impl From<LedgerError> for SubjectError {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+fn resources(value: &Value) -> BTreeSet<Arc<str>> {
+    value
+        .as_array()
+        .unwrap_or_default()
+        .iter()
+        .map(|resource| match resource.as_str() {
+            Some(path) => Arc::from(&*normal_form(path)),
+            None => Arc::from("(unreadable)"),
+        })
+        .collect()
+}
+
+/// The attributes that the escalating rules read, without what the session has done meanwhile: its spending and the
+/// time move while people think, and the policies are asked again anyway.
+fn attributes(case: &Case, mac: impl Fn(&Value) -> Digest) -> BTreeMap<Arc<str>, Digest> {
+    const MOVING: &[&str] = &["now", "session.tool_history", "session.", "context.budget_used_"];
+    case.decision
+        .inputs
+        .iter()
+        .filter(|seen| !MOVING.iter().any(|moving| seen.field.starts_with(moving)))
+        .map(|seen| (seen.field.clone(), mac(&seen.value)))
+        .collect()
+}

@@ -1,0 +1,161 @@
+//! Who it is: from the credential where there is a registrar, else as asserted.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use placet_trust::budgets::CredentialLimits;
+use placet_trust::credentials::authority::{Authority, Call};
+use placet_trust::credentials::broker::BrokerError;
+use placet_trust::{Freshness, Ledger, LedgerError, Refusal};
+use placet_types::ids::CredentialId;
+use placet_types::ledger::{BudgetUnit, CredentialEntry, LedgerOp};
+use placet_types::{DenyCause, Event, Field, Micros, Object, Value};
+
+use super::{Pipeline, count_of, text_of};
+use crate::registrar::Registrar;
+
+/// The verified holder of a credential.
+#[derive(Debug, Clone)]
+pub(super) struct Holder {
+    pub(super) entry: CredentialEntry,
+    pub(super) authority: Arc<Authority>,
+    /// From the root to the holder.
+    pub(super) lineage: Vec<CredentialId>,
+    /// The same with the limits that each states.
+    pub(super) limits: Vec<CredentialLimits>,
+}
+
+impl Pipeline {
+    /// Verifies the credential and writes what it says into the event. Callers may tighten it, never loosen it.
+    pub(super) fn identify(&self, event: &mut Event) -> Result<Option<Holder>, Refusal> {
+        let Some(registrar) = &self.options.credentials else { return Ok(None) };
+        let holder = holder(registrar, event)?;
+        take_over(event, &holder.entry)?;
+        Ok(Some(holder))
+    }
+
+    /// Whether the credential's own limits cover the call, whatever policies say.
+    pub(super) fn check_authority(&self, event: &Event, holder: Option<&Holder>) -> Result<(), Refusal> {
+        let Some(holder) = holder.filter(|_| text_of(event, Field::EventType) == Some("tool_call")) else {
+            return Ok(());
+        };
+        let (tool, no_args) = (text_of(event, Field::ToolName).unwrap_or_default(), Object::new());
+        let args = event.get(Field::Args).as_object().unwrap_or(&no_args);
+        let history = event.get(Field::ToolHistory).as_array().unwrap_or_default();
+        // All calls of the lineage count: too many rather than too few.
+        let calls = history.iter().filter(|called| called.as_str() == Some(tool)).count() as u64;
+        let call = Call { tool, args, calls, at: moment(event).unwrap_or_else(|| self.gate.now()) };
+        let covered = holder.authority.covers(&call);
+        covered.map_err(|breach| Refusal::new(DenyCause::CredentialValidation, breach.to_string()))
+    }
+
+    /// The operation that shows the lineage to the ledger, where the ledger is its registry.
+    pub(super) fn presentation(&self, ledger: &dyn Ledger, holder: Option<&Holder>) -> Option<LedgerOp> {
+        let registry = self.options.credentials.as_ref()?.ledger();
+        let same = std::ptr::addr_eq(Arc::as_ptr(registry), std::ptr::from_ref(ledger));
+        holder.filter(|_| same).map(|holder| LedgerOp::Present(holder.lineage.clone()))
+    }
+}
+
+fn holder(registrar: &Registrar, event: &Event) -> Result<Holder, Refusal> {
+    let broker = registrar.broker();
+    let token = text_of(event, Field::TokenId).unwrap_or_default();
+    let session = text_of(event, Field::SessionId).unwrap_or_default();
+    let entry = broker.bind(token, session, &claimed(event)?).map_err(refusal)?.entry().clone();
+    let authority = broker.handle(token).map_err(refusal)?.shared_authority();
+    let mut lineage = Vec::new();
+    registrar
+        .ledger()
+        .read(Freshness::Seen, &mut |state| lineage = state.credentials.lineage(&entry.id))
+        .map_err(|error| refusal(error.into()))?;
+    let limits = lineage
+        .iter()
+        .map(|id| {
+            let own = if *id == entry.id { stated(&authority) } else { BTreeMap::new() };
+            CredentialLimits { id: id.clone(), limits: own }
+        })
+        .collect();
+    Ok(Holder { entry, authority, lineage, limits })
+}
+
+/// The budgets of an authority that name a unit.
+fn stated(authority: &Authority) -> BTreeMap<BudgetUnit, u64> {
+    [
+        ("tokens", BudgetUnit::Tokens),
+        ("api_calls", BudgetUnit::ApiCalls),
+        ("cost_micros", BudgetUnit::CostMicros),
+        ("compute_millis", BudgetUnit::ComputeMillis),
+    ]
+    .into_iter()
+    .filter_map(|(name, unit)| authority.budgets.get(name).map(|limit| (unit, *limit)))
+    .collect()
+}
+
+/// A scope that is claimed and not held ends the matter; claiming fewer is a caller's right.
+fn claimed(event: &Event) -> Result<Vec<Arc<str>>, Refusal> {
+    let unreadable =
+        || Refusal::new(DenyCause::CredentialValidation, "the scopes of the session must be a list of texts");
+    let scopes = event.get(Field::SessionScopes).as_array().ok_or_else(unreadable)?;
+    scopes.iter().map(|scope| scope.as_str().map(Arc::from).ok_or_else(unreadable)).collect()
+}
+
+fn refusal(error: BrokerError) -> Refusal {
+    let cause = match &error {
+        BrokerError::Ledger(LedgerError::Tampered { .. }) => DenyCause::StateTampered,
+        BrokerError::Ledger(_) => DenyCause::AuditUnavailable,
+        _ => DenyCause::CredentialValidation,
+    };
+    Refusal::new(cause, error.to_string())
+}
+
+fn take_over(event: &mut Event, entry: &CredentialEntry) -> Result<(), Refusal> {
+    for (field, held) in
+        [(Field::TenantId, &entry.tenant), (Field::AgentId, &entry.agent), (Field::UserRole, &entry.role)]
+    {
+        let stated = text_of(event, field);
+        match (held, stated) {
+            (Some(held), Some(stated)) if &**held != stated => {
+                return refuse(&format!("the credential says another `{}` than `{stated}`", field.path()));
+            }
+            (Some(held), _) => event.set(field, &**held),
+            // A tenant that the credential does not know is somebody else's.
+            (None, Some(stated)) if field == Field::TenantId => {
+                return refuse(&format!("the credential is of no tenant, and not of `{stated}`"));
+            }
+            (None, _) => {}
+        }
+    }
+    let depth = count_of(event, Field::DelegationDepth).unwrap_or(0).max(u64::from(entry.depth));
+    event.set(Field::DelegationDepth, Value::from_i128(i128::from(depth)));
+    // The bearer secret goes no further than here.
+    event.set(Field::TokenId, &*entry.id.0);
+    let parent = entry.parent.as_ref().map_or(Value::Null, |parent| Value::from(&*parent.0));
+    event.set(Field::ParentTokenId, parent);
+    copy_twins(event);
+    Ok(())
+}
+
+fn refuse<T>(reason: &str) -> Result<T, Refusal> {
+    Err(Refusal::new(DenyCause::CredentialValidation, reason))
+}
+
+/// The other vocabulary says the same.
+fn copy_twins(event: &mut Event) {
+    for (one, other) in [
+        (Field::SessionId, Field::SessionSelfId),
+        (Field::UserRole, Field::AgentRole),
+        (Field::SessionScopes, Field::Scopes),
+        (Field::TenantId, Field::Tenant),
+        (Field::DelegationDepth, Field::ParentDepth),
+    ] {
+        let value = event.get(one).clone();
+        event.set(other, value);
+    }
+}
+
+/// The event's own time.
+fn moment(event: &Event) -> Option<Micros> {
+    let now: jiff::Timestamp = event.get(Field::Now).as_str()?.parse().ok()?;
+    Some(Micros(now.as_microsecond()))
+}

@@ -1,0 +1,456 @@
+//! One event, end to end: verify the credential, add the attributes, decide, commit, and only then let it run.
+//!
+//! [`Pipeline::begin`] answers with a refusal or with a [`Permit`]; the enforcement point spends the permit on the very
+//! arguments that were decided, and finishes it with an outcome. Every path goes through here: decorator, toolbox,
+//! adapters, proxies. Nothing runs without a committed record, and what fails on the way is a deny with a cause.
+//!
+//! It asks nobody and shows nothing: channels of approval and telemetry look on from outside, and cannot change an
+//! outcome.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+mod escalation;
+mod facts;
+mod identity;
+mod permit;
+mod recording;
+mod spending;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use placet_content::Redactor;
+use placet_policy::Request;
+use placet_trust::budgets::BudgetRule;
+use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Refusal};
+use placet_types::ids::{ApprovalId, CredentialId, Digest, RecordId};
+use placet_types::ledger::LedgerOp;
+use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, Record, RiskTier, Value, Verdict};
+
+use crate::digest::digest;
+use crate::gate::Gate;
+use crate::refusal;
+use crate::registrar::Registrar;
+
+pub use escalation::ApprovalTerms;
+pub use permit::{Effect, PERMIT_SECONDS, Permit};
+pub use recording::Outcome;
+
+use identity::Holder;
+use permit::Granted;
+use recording::{Extras, decision_record, decision_view, outcome_fact, outcome_view};
+
+/// What the pipeline of one deployment is made of, besides its policies.
+#[derive(Clone, Default)]
+pub struct PipelineOptions {
+    /// Where decisions and outcomes are recorded. Without one nothing is recorded, counted or approved.
+    pub ledger: Option<Arc<dyn Ledger>>,
+    /// Who issues credentials; with a registrar, every event must show one.
+    pub credentials: Option<Arc<Registrar>>,
+    /// The budgets of the deployment.
+    pub budgets: Vec<BudgetRule>,
+    /// Takes secrets and personal data out of what is stored.
+    pub redactor: Option<Redactor>,
+    /// How safe a record must be before its effect begins, unless the tool says otherwise.
+    pub ack: Ack,
+    /// The terms on which people are asked.
+    pub approvals: ApprovalTerms,
+}
+
+/// The policies of a deployment with everything that stands behind them.
+pub struct Pipeline {
+    gate: Gate,
+    options: PipelineOptions,
+    redactor: Redactor,
+    /// Outcomes that could not be recorded. While there are any, nothing new begins.
+    owed: Mutex<Vec<Owed>>,
+}
+
+/// An outcome that could not be recorded.
+struct Owed {
+    record: Record,
+    view: serde_json::Map<String, serde_json::Value>,
+    ack: Ack,
+}
+
+/// The answer to an event.
+pub enum Begun {
+    /// It may not happen.
+    Refused(Refused),
+    /// It may happen, once.
+    Started(Started),
+}
+
+/// An event that may not happen.
+pub struct Refused {
+    /// Why.
+    pub decision: Decision,
+    /// The question that was decided.
+    pub request: Request,
+    /// The request for approval, when people were asked.
+    pub approval: Option<ApprovalId>,
+}
+
+/// An event that may happen.
+pub struct Started {
+    /// Why.
+    pub decision: Decision,
+    /// The question that was decided.
+    pub request: Request,
+    /// The proof, to be spent once.
+    pub permit: Permit,
+}
+
+/// An event whose identity and attributes are settled, ready to be decided.
+pub struct Prepared {
+    event: Event,
+    holder: Option<Holder>,
+    refusal: Option<Refusal>,
+}
+
+impl Prepared {
+    /// The event as policies see it.
+    #[must_use]
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// Whether it is refused whatever policies say, and why.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
+    }
+}
+
+/// One event on its way, with everything known of it.
+struct Case {
+    request: Request,
+    decision: Decision,
+    holder: Option<Holder>,
+    /// The digest of the frozen arguments.
+    call: Digest,
+    ack: Ack,
+    /// Whether a permit is wanted; otherwise only the decision is recorded.
+    wants_permit: bool,
+}
+
+impl Pipeline {
+    /// A pipeline over a gate.
+    #[must_use]
+    pub fn new(gate: Gate, options: PipelineOptions) -> Self {
+        let redactor = options.redactor.clone().unwrap_or_else(Redactor::builtin);
+        Self { gate, options, redactor, owed: Mutex::new(Vec::new()) }
+    }
+
+    /// The policies.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Where it records, if anywhere.
+    #[must_use]
+    pub fn ledger(&self) -> Option<&Arc<dyn Ledger>> {
+        self.options.ledger.as_ref()
+    }
+
+    /// Decides an event whose effect is to follow.
+    pub fn begin(self: &Arc<Self>, event: Event) -> Begun {
+        let prepared = self.prepare(event);
+        let (decision, request) = self.judge(&prepared);
+        self.conclude(prepared, decision, request)
+    }
+
+    /// Decides an event and records the decision; gives no permit, since the caller only asks.
+    pub fn ask(self: &Arc<Self>, event: Event) -> Refused {
+        let prepared = self.prepare(event);
+        let (decision, request) = self.judge(&prepared);
+        self.note(prepared, decision, request)
+    }
+
+    fn judge(&self, prepared: &Prepared) -> (Decision, Request) {
+        match &prepared.refusal {
+            Some(refusal) => {
+                let request = Request::new(prepared.event.clone());
+                (self.denied(refusal), request)
+            }
+            None => self.gate.judge(prepared.event.clone()),
+        }
+    }
+
+    fn denied(&self, refusal: &Refusal) -> Decision {
+        refusal::failure(refusal.cause, refusal.reason.clone(), self.gate.policy_version())
+    }
+
+    /// The first half of [`Pipeline::begin`], for enforcement points whose policies are decided elsewhere: settles
+    /// identity and attributes.
+    #[must_use]
+    pub fn prepare(&self, mut event: Event) -> Prepared {
+        event.complete();
+        self.gate.tell_time(&mut event);
+        let (holder, refusal) = match self.identify(&mut event) {
+            Ok(holder) => (holder, None),
+            Err(refusal) => (None, Some(refusal)),
+        };
+        let refusal = refusal
+            .or_else(|| self.add_facts(&mut event, holder.as_ref()).err())
+            .or_else(|| self.check_authority(&event, holder.as_ref()).err());
+        Prepared { event, holder, refusal }
+    }
+
+    /// The second half of [`Pipeline::begin`]: commits the decision with what it takes, and gives a permit if it is
+    /// an allow. A refusal of the first half stands, whatever the decision.
+    pub fn conclude(self: &Arc<Self>, prepared: Prepared, decision: Decision, request: Request) -> Begun {
+        self.commit_case(self.case(prepared, decision, request, true))
+    }
+
+    /// Records a decision that was only asked for.
+    pub fn note(self: &Arc<Self>, prepared: Prepared, decision: Decision, request: Request) -> Refused {
+        match self.commit_case(self.case(prepared, decision, request, false)) {
+            Begun::Refused(refused) => refused,
+            Begun::Started(Started { decision, request, permit }) => {
+                drop(permit);
+                Refused { decision, request, approval: None }
+            }
+        }
+    }
+
+    fn case(&self, prepared: Prepared, decision: Decision, request: Request, wants_permit: bool) -> Case {
+        let mut decision = match &prepared.refusal {
+            Some(refusal) if decision.verdict == Verdict::Allow => self.denied(refusal),
+            _ => decision,
+        };
+        decision.identity = if prepared.holder.is_some() { Identity::Verified } else { Identity::Asserted };
+        let call = Digest(digest(request.event().get(Field::Args)));
+        let ack = self.gate.ack_of(request.event()).unwrap_or(self.options.ack);
+        Case { request, decision, holder: prepared.holder, call, ack, wants_permit }
+    }
+
+    fn commit_case(self: &Arc<Self>, case: Case) -> Begun {
+        let Some(ledger) = &self.options.ledger else { return self.unrecorded(case) };
+        if let Err(error) = self.pay_debts(ledger.as_ref()) {
+            return self.unavailable(case, &error);
+        }
+        match &case.decision.verdict {
+            Verdict::Allow => self.commit_allow(ledger.as_ref(), case, None),
+            Verdict::Deny { .. } => self.commit_refusal(ledger.as_ref(), case, None, Vec::new()),
+            Verdict::Escalate { .. } => self.escalate(ledger.as_ref(), case),
+        }
+    }
+
+    /// Without a ledger an escalation has nobody to ask.
+    fn unrecorded(self: &Arc<Self>, case: Case) -> Begun {
+        if case.decision.verdict != Verdict::Allow {
+            let Case { decision, request, .. } = case;
+            return Begun::Refused(Refused { decision, request, approval: None });
+        }
+        self.started(case, RecordId::from(""), None)
+    }
+
+    /// Commits an allow with its budgets, and with the approval that it uses, if it needs one.
+    fn commit_allow(self: &Arc<Self>, ledger: &dyn Ledger, case: Case, approval: Option<LedgerOp>) -> Begun {
+        let approved = match &approval {
+            Some(LedgerOp::Consume(consumption)) => Some(consumption.approval.clone()),
+            _ => None,
+        };
+        let reservation = if case.wants_permit { self.reservation(&case) } else { None };
+        let extras = match self.extras(ledger, &case, approved) {
+            Ok(extras) => Extras { permit: case.wants_permit, ..extras },
+            Err(error) => return self.unavailable(case, &error),
+        };
+        let mut record = decision_record(case.request.event(), &case.decision, extras.clone());
+        record.ops.extend(self.presentation(ledger, case.holder.as_ref()));
+        record.ops.extend(approval);
+        record.ops.extend(reservation.clone().map(LedgerOp::Reserve));
+        let view = decision_view(case.request.event(), &case.decision, &self.redactor);
+        let fallback = self.fallback(&case, extras);
+        let proposal = Proposal { record, view: Some(view), personal: Vec::new(), fallback: Some(fallback) };
+        match ledger.commit(proposal, case.ack) {
+            Err(error) => self.unavailable(case, &error),
+            Ok(receipt) => match receipt.refused {
+                Some(refusal) => self.refused_at_commit(case, &refusal),
+                None => {
+                    let record = RecordId(case.decision.decision_id.0.clone());
+                    self.started(case, record, reservation.map(|taken| (taken.id, taken.amounts)))
+                }
+            },
+        }
+    }
+
+    /// What is recorded when a precondition fails: the same event, denied.
+    fn fallback(&self, case: &Case, extras: Extras) -> placet_trust::Fallback {
+        let (event, decision) = (case.request.event().clone(), case.decision.clone());
+        let redactor = self.redactor.clone();
+        Box::new(move |refusal| {
+            let denied = denied_at_commit(&decision, refusal);
+            let record = decision_record(&event, &denied, Extras { permit: false, ..extras });
+            (record, Some(decision_view(&event, &denied, &redactor)))
+        })
+    }
+
+    fn refused_at_commit(&self, case: Case, refusal: &Refusal) -> Begun {
+        let decision = denied_at_commit(&case.decision, refusal);
+        Begun::Refused(Refused { decision, request: case.request, approval: None })
+    }
+
+    /// Commits a deny or an escalation, with the request for approval that goes with it.
+    fn commit_refusal(
+        &self,
+        ledger: &dyn Ledger,
+        case: Case,
+        approval: Option<ApprovalId>,
+        ops: Vec<LedgerOp>,
+    ) -> Begun {
+        let extras = match self.extras(ledger, &case, approval.clone()) {
+            Ok(extras) => extras,
+            Err(error) => return self.unavailable(case, &error),
+        };
+        let mut record = decision_record(case.request.event(), &case.decision, extras.clone());
+        record.ops = ops;
+        let view = decision_view(case.request.event(), &case.decision, &self.redactor);
+        let fallback = (!record.ops.is_empty()).then(|| self.fallback(&case, extras));
+        let proposal = Proposal { record, view: Some(view), personal: Vec::new(), fallback };
+        match ledger.commit(proposal, case.ack) {
+            Err(error) => self.unavailable(case, &error),
+            Ok(receipt) => match receipt.refused {
+                Some(refusal) => self.refused_at_commit(case, &refusal),
+                None => {
+                    let Case { decision, request, .. } = case;
+                    Begun::Refused(Refused { decision, request, approval })
+                }
+            },
+        }
+    }
+
+    fn extras(
+        &self,
+        ledger: &dyn Ledger,
+        case: &Case,
+        approval: Option<ApprovalId>,
+    ) -> Result<Extras, LedgerError> {
+        let tenant = case.request.event().get(Field::TenantId).as_str();
+        let args = ledger.tenant_key(tenant)?.mac(&case.call);
+        let credential = case.holder.as_ref().map(|holder| holder.entry.id.clone());
+        Ok(Extras { args: Some(args), credential, approval, permit: false })
+    }
+
+    /// The record could not be committed, so nothing may happen.
+    fn unavailable(&self, case: Case, error: &LedgerError) -> Begun {
+        let cause = match error {
+            LedgerError::Tampered { .. } => DenyCause::StateTampered,
+            _ => DenyCause::AuditUnavailable,
+        };
+        tracing::error!(target: "placet::pipeline", %error, "a decision was not recorded, and refused");
+        self.refused_at_commit(case, &Refusal::new(cause, error.to_string()))
+    }
+
+    fn started(
+        self: &Arc<Self>,
+        case: Case,
+        record: RecordId,
+        reservation: Option<(placet_types::ReservationId, Vec<placet_types::ledger::Amount>)>,
+    ) -> Begun {
+        let text = |field| case.request.event().get(field).as_str().map(Arc::<str>::from);
+        let permit = Permit::new(Granted {
+            pipeline: self.clone(),
+            record,
+            session: text(Field::SessionId),
+            tenant: text(Field::TenantId),
+            agent: text(Field::AgentId),
+            call: case.call,
+            policy_version: self.gate.policy_version(),
+            credentials: case.holder.map(|holder| holder.lineage).unwrap_or_default(),
+            reservation,
+            ack: case.ack,
+            process: std::process::id(),
+            granted: Instant::now(),
+        });
+        Begun::Started(Started { decision: case.decision, request: case.request, permit })
+    }
+
+    /// Records an outcome with what it cost. One that cannot be recorded is owed: nothing new begins before it is.
+    fn settle(&self, granted: &Granted, outcome: Outcome, elapsed: Duration) -> Result<(), LedgerError> {
+        let Some(ledger) = &self.options.ledger else { return Ok(()) };
+        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX >> 11);
+        let fact = outcome_fact(&granted.record, &outcome, elapsed_us);
+        let mut record = Record::new(RecordId(refusal::new_id().0), fact);
+        record.session = granted.session.clone();
+        record.tenant = granted.tenant.clone();
+        record.agent = granted.agent.clone();
+        record.ops.extend(spending::settlement(granted.reservation.as_ref(), &outcome, elapsed));
+        let view = outcome_view(&outcome, &self.redactor);
+        let owed = Owed { record, view, ack: granted.ack };
+        self.pay(ledger.as_ref(), &owed).inspect_err(|_| self.owed.lock().push(owed))
+    }
+
+    fn pay(&self, ledger: &dyn Ledger, owed: &Owed) -> Result<(), LedgerError> {
+        let Owed { record, view, ack } = owed;
+        let proposal = |record: Record| Proposal {
+            record,
+            view: Some(view.clone()),
+            personal: Vec::new(),
+            fallback: None,
+        };
+        let receipt = ledger.commit(proposal(record.clone()), *ack)?;
+        let Some(refusal) = receipt.refused else { return Ok(()) };
+        // The effect has happened: its outcome is recorded even when its costs can no longer be settled.
+        tracing::error!(target: "placet::pipeline", %refusal, "the cost of an effect was not settled");
+        let mut bare = record.clone();
+        bare.ops = Vec::new();
+        ledger.commit(proposal(bare), *ack).map(|_| ())
+    }
+
+    /// Records the outcomes that are owed; nothing new begins while one remains.
+    fn pay_debts(&self, ledger: &dyn Ledger) -> Result<(), LedgerError> {
+        let mut debts = self.owed.lock();
+        while let Some(owed) = debts.first() {
+            self.pay(ledger, owed)?;
+            debts.remove(0);
+        }
+        Ok(())
+    }
+
+    /// Whether credentials are still live: looked at again when a permit is spent.
+    fn still_live(&self, credentials: &[CredentialId]) -> Result<(), Refusal> {
+        let (Some(registrar), false) = (&self.options.credentials, credentials.is_empty()) else {
+            return Ok(());
+        };
+        let at = self.gate.now();
+        let mut answer =
+            Err(Refusal::new(DenyCause::CredentialValidation, "the credentials could not be read"));
+        let read = registrar.ledger().read(Freshness::Seen, &mut |state| {
+            answer = state.credentials.check_chain(credentials, at).map_err(Refusal::from);
+        });
+        read.map_err(|error| Refusal::new(DenyCause::CredentialValidation, error.to_string()))?;
+        answer
+    }
+}
+
+/// The decision when a precondition failed: hard where no other request would fare better.
+fn denied_at_commit(decision: &Decision, refusal: &Refusal) -> Decision {
+    let soft = matches!(
+        refusal.cause,
+        DenyCause::BudgetExhausted | DenyCause::RateLimited | DenyCause::ApprovalInvalid
+    );
+    Decision {
+        verdict: Verdict::Deny { hard: !soft, cause: refusal.cause },
+        reason: refusal.reason.clone(),
+        risk_tier: if soft { decision.risk_tier } else { RiskTier::SecurityCritical },
+        rules: Vec::new(),
+        ..decision.clone()
+    }
+}
+
+/// The text of a field, where it is one.
+fn text_of(event: &Event, field: Field) -> Option<&str> {
+    event.get(field).as_str()
+}
+
+/// A count of a field, where it is one.
+fn count_of(event: &Event, field: Field) -> Option<u64> {
+    match event.get(field) {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        Value::Float(number) if *number >= 0.0 && number.fract() == 0.0 => format!("{number}").parse().ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,145 @@
+//! Permits: the proof that an allow was recorded, spent once; and the effects that they cover.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use placet_trust::{LedgerError, Refusal};
+use placet_types::ids::{CredentialId, Digest, RecordId, ReservationId};
+use placet_types::ledger::Amount;
+use placet_types::{Ack, DenyCause};
+
+use super::Pipeline;
+use super::recording::Outcome;
+
+/// How long a permit may wait to be spent.
+pub const PERMIT_SECONDS: u64 = 60;
+
+/// Proof that one event was allowed and recorded. Built only by the pipeline, spent once; it can neither be copied nor
+/// written down. Dropping it says that the effect never began.
+#[must_use = "an event that was allowed owes an outcome"]
+pub struct Permit(Option<Granted>);
+
+/// What a permit stands for.
+pub(super) struct Granted {
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) record: RecordId,
+    pub(super) session: Option<Arc<str>>,
+    pub(super) tenant: Option<Arc<str>>,
+    pub(super) agent: Option<Arc<str>>,
+    pub(super) call: Digest,
+    pub(super) policy_version: Arc<str>,
+    pub(super) credentials: Vec<CredentialId>,
+    pub(super) reservation: Option<(ReservationId, Vec<Amount>)>,
+    pub(super) ack: Ack,
+    pub(super) process: u32,
+    pub(super) granted: Instant,
+}
+
+impl Permit {
+    pub(super) fn new(granted: Granted) -> Self {
+        Self(Some(granted))
+    }
+
+    /// The id of the decision.
+    #[must_use]
+    pub fn decision(&self) -> Option<&RecordId> {
+        self.0.as_ref().map(|granted| &granted.record)
+    }
+
+    /// The digest of the frozen arguments that it is for.
+    #[must_use]
+    pub fn call(&self) -> Option<Digest> {
+        self.0.as_ref().map(|granted| granted.call)
+    }
+
+    /// Begins the effect on the call with this digest of frozen arguments.
+    ///
+    /// # Errors
+    /// The permit is for other arguments, another process or other policies, is past its deadline, or its credential
+    /// was revoked since: the effect must not begin.
+    pub fn spend(mut self, call: &Digest) -> Result<Effect, Refusal> {
+        let Some(granted) = self.0.take() else {
+            return Err(Refusal::new(DenyCause::PermitInvalid, "the permit was spent before; ask anew"));
+        };
+        match granted.check(call) {
+            Ok(()) => Ok(Effect { granted: Some(granted), began: Instant::now() }),
+            Err(refusal) => {
+                granted.finish_quietly(Outcome::not_started(), Duration::ZERO);
+                Err(refusal)
+            }
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(granted) = self.0.take() {
+            granted.finish_quietly(Outcome::not_started(), Duration::ZERO);
+        }
+    }
+}
+
+impl Granted {
+    fn check(&self, call: &Digest) -> Result<(), Refusal> {
+        let refuse = |reason: &str| Err(Refusal::new(DenyCause::PermitInvalid, reason));
+        if *call != self.call {
+            return refuse("the arguments are not those that were decided; ask anew with them");
+        }
+        if self.process != std::process::id() {
+            return refuse("the permit belongs to another process; ask anew in this one");
+        }
+        if self.granted.elapsed() > Duration::from_secs(PERMIT_SECONDS) {
+            return refuse(&format!("the permit was given more than {PERMIT_SECONDS} seconds ago; ask anew"));
+        }
+        if *self.pipeline.gate().policy_version() != *self.policy_version {
+            return refuse("the policies changed since; ask anew");
+        }
+        self.pipeline.still_live(&self.credentials)
+    }
+
+    fn finish(&self, outcome: Outcome, elapsed: Duration) -> Result<(), LedgerError> {
+        self.pipeline.settle(self, outcome, elapsed)
+    }
+
+    /// Where nobody waits for an answer; a failure is kept, and refuses new calls until it is made good.
+    fn finish_quietly(&self, outcome: Outcome, elapsed: Duration) {
+        if self.process == std::process::id()
+            && let Err(error) = self.finish(outcome, elapsed)
+        {
+            tracing::error!(target: "placet::pipeline", %error, decision = %self.record, "an outcome was not recorded");
+        }
+    }
+}
+
+/// A guarded act that has begun. It owes an outcome; dropping it says that it was cancelled.
+#[must_use = "an effect owes an outcome"]
+pub struct Effect {
+    granted: Option<Granted>,
+    began: Instant,
+}
+
+impl Effect {
+    /// Records how the effect ended.
+    ///
+    /// # Errors
+    /// The outcome could not be recorded: the result must be withheld. New calls are refused until it is.
+    pub fn finish(mut self, outcome: Outcome) -> Result<(), LedgerError> {
+        let elapsed = self.began.elapsed();
+        self.granted.take().map_or(Ok(()), |granted| granted.finish(outcome, elapsed))
+    }
+
+    /// The id of the decision.
+    #[must_use]
+    pub fn decision(&self) -> Option<&RecordId> {
+        self.granted.as_ref().map(|granted| &granted.record)
+    }
+}
+
+impl Drop for Effect {
+    fn drop(&mut self) {
+        if let Some(granted) = self.granted.take() {
+            granted.finish_quietly(Outcome::cancelled(), self.began.elapsed());
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What a call takes from budgets before it runs, and what it turns out to have cost.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::time::Duration;
+
+use placet_trust::budgets::{Spender, applicable};
+use placet_types::ledger::{Amount, BudgetUnit, LedgerOp, Reservation, Settlement};
+use placet_types::record::OutcomeStatus;
+use placet_types::{Field, ReservationId};
+
+use super::recording::Outcome;
+use super::{Case, Pipeline, count_of, text_of};
+use crate::refusal;
+
+/// A unit, the field that states a limit in it, and how many of the unit one of the field's are.
+const STATED: [(BudgetUnit, Field, u64); 4] = [
+    (BudgetUnit::Tokens, Field::BudgetTotalTokens, 1),
+    (BudgetUnit::ApiCalls, Field::BudgetTotalApiCalls, 1),
+    (BudgetUnit::CostMicros, Field::BudgetTotalCostCents, 10_000),
+    (BudgetUnit::ComputeMillis, Field::BudgetTotalComputeSeconds, 1_000),
+];
+
+impl Pipeline {
+    /// What an allowed call takes, in flight from the start: a permit counts as spent until an outcome says otherwise.
+    pub(super) fn reservation(&self, case: &Case) -> Option<Reservation> {
+        let event = case.request.event();
+        let stated: Vec<(BudgetUnit, u64)> = STATED
+            .iter()
+            .filter_map(|(unit, field, times)| {
+                count_of(event, *field).map(|limit| (*unit, limit.saturating_mul(*times)))
+            })
+            .collect();
+        let spender = Spender {
+            tenant: text_of(event, Field::TenantId),
+            session: text_of(event, Field::SessionId),
+            agent: text_of(event, Field::AgentId),
+            tool: text_of(event, Field::ToolName),
+            lineage: case.holder.as_ref().map_or(&[], |holder| &holder.limits),
+            stated: &stated,
+        };
+        let amounts = applicable(&spender, &self.options.budgets, &self.gate.estimate_of(event));
+        (!amounts.is_empty()).then(|| Reservation {
+            id: ReservationId(refusal::new_id().0),
+            amounts,
+            in_flight: true,
+            expires_us: None,
+        })
+    }
+}
+
+/// The operation that ends a reservation: given back where nothing began, else what was spent.
+pub(super) fn settlement(
+    reservation: Option<&(ReservationId, Vec<Amount>)>,
+    outcome: &Outcome,
+    elapsed: Duration,
+) -> Option<LedgerOp> {
+    let (id, amounts) = reservation?;
+    if outcome.status == OutcomeStatus::NotStarted {
+        return Some(LedgerOp::Release(id.clone()));
+    }
+    let actual = amounts.iter().filter_map(|reserved| {
+        let known = outcome.used.iter().find(|(unit, _)| *unit == reserved.key.unit).map(|(_, used)| *used);
+        let measured = (reserved.key.unit == BudgetUnit::ComputeMillis)
+            .then(|| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
+        let amount = known.or(measured)?;
+        Some(Amount { key: reserved.key.clone(), amount, limit: None })
+    });
+    Some(LedgerOp::Settle(Settlement { id: id.clone(), actual: actual.collect() }))
+}

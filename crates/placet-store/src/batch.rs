@@ -1,0 +1,341 @@
+//! One batch: many proposals, one transaction, one flush.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use placet_audit::leaf::{self, LeafError};
+use placet_audit::seal::Head;
+use placet_audit::view::{self, SaltedValue};
+use placet_audit::{RandomError, tree};
+use placet_trust::{Fallback, LedgerError, Proposal, Receipt, Refusal, State, StateKey};
+use placet_types::record::RecoveryFact;
+use placet_types::{Ack, DenyCause, Digest, Fact, Micros, Record, RecordId};
+use uuid::Uuid;
+
+use crate::backend::{Access, Backend, Batch, Erase, Link, NewEntry};
+use crate::engine::{Engine, Publish, closed};
+
+/// A clock that is behind the log by more than this went back; smaller steps are those of several machines.
+const CLOCK_STEP_US: i64 = 2_000_000;
+
+/// What a caller wants of the writer.
+pub(crate) enum Work {
+    /// Commit a record.
+    Commit(Box<Entry>),
+    /// Take in what others committed.
+    Refresh,
+    /// Sign a checkpoint if there is something new.
+    Sign,
+}
+
+impl Work {
+    fn ack(&self) -> Option<Ack> {
+        match self {
+            Self::Commit(entry) => Some(entry.ack),
+            Self::Sign => Some(Ack::Published),
+            Self::Refresh => None,
+        }
+    }
+}
+
+/// What became of it.
+pub(crate) type Done = Result<Option<Receipt>, LedgerError>;
+
+/// A proposal, made ready outside of any lock.
+pub(crate) struct Entry {
+    parts: Parts,
+    fallback: Option<Fallback>,
+    erase: Vec<Erase>,
+    ack: Ack,
+}
+
+struct Parts {
+    record: Record,
+    view: Option<String>,
+    personal: Vec<(Arc<str>, SaltedValue)>,
+}
+
+impl Entry {
+    pub(crate) fn new(proposal: Proposal, erase: Vec<Erase>, ack: Ack) -> Result<Self, RandomError> {
+        let Proposal { record, view, personal, fallback } = proposal;
+        let mut parts = Parts::new(record, view)?;
+        for field in personal {
+            let value = SaltedValue::new(&field.value)?;
+            parts.record.commitments.insert(field.field.clone(), value.commitment());
+            parts.personal.push((field.field, value));
+        }
+        Ok(Self { parts, fallback, erase, ack })
+    }
+}
+
+impl Parts {
+    fn new(
+        mut record: Record,
+        view: Option<serde_json::Map<String, serde_json::Value>>,
+    ) -> Result<Self, RandomError> {
+        let view = view.map(view::text).transpose()?;
+        record.view = view.as_deref().map(view::digest);
+        record.commitments.clear();
+        Ok(Self { record, view, personal: Vec::new() })
+    }
+}
+
+/// Does all works with one transaction, and answers each in order.
+pub(crate) fn run<B: Backend>(engine: &mut Engine<B>, works: Vec<Work>, publish: &dyn Publish) -> Vec<Done> {
+    let count = works.len();
+    let done = catch_unwind(AssertUnwindSafe(|| try_run(engine, works, publish)));
+    let error = match done {
+        Ok(Ok(done)) => return done,
+        Ok(Err(error)) => error,
+        Err(_) => {
+            engine.unavailable("append", "a fault in the program; this call and those beside it were refused")
+        }
+    };
+    engine.give_up();
+    (0..count).map(|_| Err(error.clone())).collect()
+}
+
+fn try_run<B: Backend>(
+    engine: &mut Engine<B>,
+    works: Vec<Work>,
+    publish: &dyn Publish,
+) -> Result<Vec<Done>, LedgerError> {
+    engine.ensure_open(publish)?;
+    let Some(strongest) = works.iter().filter_map(Work::ack).max() else {
+        refresh(engine, publish)?;
+        return Ok(works.iter().map(|_| Ok(None)).collect());
+    };
+    let access = if strongest == Ack::Written { Access::Written } else { Access::Durable };
+    let stored = engine.begin(access)?;
+    engine.catch_up(stored, publish)?;
+    let done = write(engine, works, strongest == Ack::Published, publish);
+    engine.end();
+    done
+}
+
+fn refresh<B: Backend>(engine: &mut Engine<B>, publish: &dyn Publish) -> Result<(), LedgerError> {
+    let changed = engine.link()?.changed().map_err(|error| engine.failed("read", error))?;
+    let dirty = engine.log.as_ref().is_none_or(|log| log.dirty);
+    if changed || dirty {
+        let stored = engine.begin(Access::Read)?;
+        engine.catch_up(stored, publish)?;
+        engine.end();
+    }
+    Ok(())
+}
+
+fn write<B: Backend>(
+    engine: &mut Engine<B>,
+    works: Vec<Work>,
+    published: bool,
+    publish: &dyn Publish,
+) -> Result<Vec<Done>, LedgerError> {
+    let mut round = Round::new(engine)?;
+    let mut done = Vec::with_capacity(works.len());
+    round.note_clock(engine)?;
+    let mut acks = Vec::with_capacity(works.len());
+    for work in works {
+        acks.push(work.ack());
+        done.push(match work {
+            Work::Commit(entry) => round.take(engine, *entry)?.map(Some),
+            Work::Refresh | Work::Sign => Ok(None),
+        });
+    }
+    let grew = round.head.size() > engine.log.as_ref().map_or(0, |log| log.signed);
+    if round.entries.is_empty() && round.erase.is_empty() && !(published && grew) {
+        return Ok(done);
+    }
+    let spread = round.finish(engine, published && grew, publish)?;
+    if let Err(error) = spread {
+        // Everything is committed, but not in every place that `published` promises.
+        let waited = done.iter_mut().zip(acks).filter(|(_, ack)| *ack == Some(Ack::Published));
+        waited.for_each(|(done, _)| *done = Err(error.clone()));
+    }
+    Ok(done)
+}
+
+/// A batch while it is put together.
+struct Round {
+    head: Head,
+    now: Micros,
+    behind_us: i64,
+    entries: Vec<NewEntry>,
+    records: Vec<Record>,
+    erase: Vec<Erase>,
+    /// Keys whose rows were compared in this transaction, and whether they were as the log has them.
+    compared: BTreeMap<StateKey, bool>,
+    touched: BTreeSet<StateKey>,
+}
+
+/// Why a record was not taken.
+enum Stop {
+    /// A precondition does not hold.
+    Refused(Refusal),
+    /// This record cannot be kept; others can.
+    Rejected(LedgerError),
+    /// The transaction must be given up.
+    Failed(LedgerError),
+}
+
+impl Round {
+    fn new<B: Backend>(engine: &Engine<B>) -> Result<Self, LedgerError> {
+        let Some(log) = &engine.log else { return Err(closed()) };
+        let clock = (engine.settings.clock)();
+        Ok(Self {
+            head: log.committed.head.clone(),
+            now: clock.max(log.time()),
+            behind_us: log.time().0.saturating_sub(clock.0),
+            entries: Vec::new(),
+            records: Vec::new(),
+            erase: Vec::new(),
+            compared: BTreeMap::new(),
+            touched: BTreeSet::new(),
+        })
+    }
+
+    /// Records once that the clock stands before the log.
+    fn note_clock<B: Backend>(&mut self, engine: &mut Engine<B>) -> Result<(), LedgerError> {
+        let behind = self.behind_us > CLOCK_STEP_US;
+        let flagged = engine.log.as_mut().map(|log| std::mem::replace(&mut log.clock_flagged, behind));
+        if !behind || flagged == Some(true) {
+            return Ok(());
+        }
+        let count = u64::try_from(self.behind_us / 1_000_000).unwrap_or_default();
+        let fact = Fact::Recovery(RecoveryFact { code: "clock_went_back".into(), count });
+        let record = Record::new(RecordId(Uuid::now_v7().to_string().into()), fact);
+        let parts = Parts { record, view: None, personal: Vec::new() };
+        self.append(engine, parts).map(|_| ()).map_err(|stop| match stop {
+            Stop::Failed(error) | Stop::Rejected(error) => error,
+            Stop::Refused(refusal) => engine.unavailable("append", refusal),
+        })
+    }
+
+    /// Takes a proposal or its fallback. The inner error is of this proposal alone.
+    fn take<B: Backend>(
+        &mut self,
+        engine: &mut Engine<B>,
+        entry: Entry,
+    ) -> Result<Result<Receipt, LedgerError>, LedgerError> {
+        let Entry { parts, fallback, erase, .. } = entry;
+        let refusal = match self.append(engine, parts) {
+            Ok(receipt) => {
+                self.erase.extend(erase);
+                return Ok(Ok(receipt));
+            }
+            Err(Stop::Failed(error)) => return Err(error),
+            Err(Stop::Rejected(error)) => return Ok(Err(error)),
+            Err(Stop::Refused(refusal)) => refusal,
+        };
+        let Some(fallback) = fallback else {
+            let (seq, leaf) = (self.head.size(), Digest([0; 32]));
+            return Ok(Ok(Receipt { seq, time_us: self.now, leaf, refused: Some(refusal) }));
+        };
+        let (record, view) = fallback(&refusal);
+        let parts = match Parts::new(record, view) {
+            Ok(parts) => parts,
+            Err(error) => return Ok(Err(engine.unavailable("append", error))),
+        };
+        match self.append(engine, parts) {
+            Ok(receipt) => Ok(Ok(Receipt { refused: Some(refusal), ..receipt })),
+            Err(Stop::Failed(error)) => Err(error),
+            Err(Stop::Rejected(error)) => Ok(Err(error)),
+            Err(Stop::Refused(second)) => Ok(Err(
+                engine.unavailable("append", format!("the record of a refusal was refused: {second}"))
+            )),
+        }
+    }
+
+    fn append<B: Backend>(&mut self, engine: &mut Engine<B>, parts: Parts) -> Result<Receipt, Stop> {
+        let Parts { mut record, view, personal } = parts;
+        record.time_us = self.now;
+        let leaf = leaf::encode(&record).map_err(|error| Stop::Rejected(unencodable(engine, &error)))?;
+        let leaf =
+            String::from_utf8(leaf).map_err(|error| Stop::Rejected(engine.unavailable("append", error)))?;
+        let keys = self.compare(engine, &record)?;
+        self.working(engine).map_err(Stop::Failed)?.admit(&record).map_err(Stop::Refused)?;
+        self.touched.extend(keys);
+        let (seq, hash) = (self.head.size(), tree::leaf_hash(leaf.as_bytes()));
+        self.head.push(hash, self.now);
+        self.entries.push(NewEntry { seq, leaf, hash, view, personal });
+        self.records.push(record);
+        Ok(Receipt { seq, time_us: self.now, leaf: hash, refused: None })
+    }
+
+    fn working<'e, B: Backend>(&self, engine: &'e mut Engine<B>) -> Result<&'e mut State, LedgerError> {
+        engine.log.as_mut().map(|log| &mut log.working).ok_or_else(closed)
+    }
+
+    /// Holds the cached rows that a record needs against the log.
+    fn compare<B: Backend>(
+        &mut self,
+        engine: &mut Engine<B>,
+        record: &Record,
+    ) -> Result<Vec<StateKey>, Stop> {
+        if record.ops.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = self.working(engine).map_err(Stop::Failed)?.keys(record);
+        for key in &keys {
+            let row = self.working(engine).map_err(Stop::Failed)?.row(key);
+            let known = self.compared.get(key).copied();
+            let same = match known {
+                Some(same) => same,
+                None => {
+                    let link = engine.link().map_err(Stop::Failed)?;
+                    let stored = link.row(row.kind, &row.id);
+                    let stored = stored.map_err(|error| Stop::Failed(engine.failed("read", error)))?;
+                    let same = stored == row.body;
+                    self.compared.insert(key.clone(), same);
+                    same
+                }
+            };
+            if !same {
+                let (kind, id) = (row.kind, row.id);
+                return Err(Stop::Refused(Refusal::new(
+                    DenyCause::StateTampered,
+                    format!(
+                        "the row of {kind} `{id}` is not what the log says: it was edited; run `placet audit verify`"
+                    ),
+                )));
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Commits, shows the new state, and keeps a checkpoint in its other places. The inner result is of the latter.
+    fn finish<B: Backend>(
+        self,
+        engine: &mut Engine<B>,
+        sign: bool,
+        publish: &dyn Publish,
+    ) -> Result<Result<(), LedgerError>, LedgerError> {
+        let leaves: Vec<Digest> = self.entries.iter().map(|entry| entry.hash).collect();
+        let note = if sign { Some(engine.sign(&self.head, &leaves)?) } else { None };
+        let Some(log) = &engine.log else { return Err(closed()) };
+        let rows = self.touched.iter().map(|key| log.working.row(key)).collect();
+        let head = log.sealed(self.head);
+        let batch = Batch { entries: self.entries, rows, erase: self.erase, note, head };
+        let link = engine.link()?;
+        let written = link.append(&batch).and_then(|()| link.commit());
+        written.map_err(|error| engine.failed("append", error))?;
+        if let Some(log) = &mut engine.log {
+            log.committed(batch.head, leaves.into_iter());
+            log.publish(&self.records, publish);
+        }
+        Ok(match &batch.note {
+            Some((size, note)) => engine.spread(*size, note),
+            None => Ok(()),
+        })
+    }
+}
+
+fn unencodable<B: Backend>(engine: &Engine<B>, error: &LeafError) -> LedgerError {
+    match *error {
+        LeafError::TooLarge { actual_bytes } => {
+            LedgerError::TooLarge { actual_bytes, limit_bytes: leaf::MAX_LEAF_BYTES }
+        }
+        _ => engine.unavailable("append", error),
+    }
+}

@@ -1,0 +1,415 @@
+//! The writer's view of a log: its connection, its head, and the state it adds up to.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::sync::Arc;
+
+use placet_audit::checkpoint::{self, Checkpoint, Earlier};
+use placet_audit::keys::SigningKey;
+use placet_audit::seal::{self, Head, LogKey};
+use placet_audit::{leaf, tree};
+use placet_trust::{LedgerError, State};
+use placet_types::{Digest, Micros, Record};
+
+use crate::backend::{Access, Backend, BackendError, Batch, Link, StoredHead};
+use crate::keys::KeyError;
+use crate::settings::{KeySource, Settings};
+use crate::witness::{Claims, Grown, Witness, WitnessError};
+
+/// The writer's view of a log. One thread at a time uses it.
+pub(crate) struct Engine<B: Backend> {
+    backend: Arc<B>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) link: Option<B::Link>,
+    pub(crate) log: Option<Log>,
+    frozen: Option<LedgerError>,
+}
+
+/// What was read of the log.
+pub(crate) struct Log {
+    /// The head that is known to be committed.
+    pub(crate) committed: StoredHead,
+    /// The state at the committed head, while no batch is being written.
+    pub(crate) working: State,
+    /// A batch failed: `working` is worth nothing.
+    pub(crate) dirty: bool,
+    /// Whether the clock's going back was recorded.
+    pub(crate) clock_flagged: bool,
+    key: LogKey,
+    signing: SigningKey,
+    grown: Grown,
+    /// The size of the last checkpoint.
+    pub(crate) signed: u64,
+    witnesses: Vec<Witness>,
+}
+
+/// A step was taken before [`Engine::ensure_open`].
+pub(crate) fn closed() -> LedgerError {
+    LedgerError::Unavailable { ledger: "ledger".into(), action: "open", cause: "it is closed".to_owned() }
+}
+
+/// Shows new records to readers.
+pub(crate) trait Publish {
+    /// Takes the state at a head, and gives back the one that readers had before.
+    fn show(&self, state: State, head: &Head) -> State;
+
+    /// A copy of the state that readers have.
+    fn copy(&self) -> State;
+}
+
+impl<B: Backend> Engine<B> {
+    pub(crate) fn new(backend: Arc<B>, settings: Arc<Settings>) -> Self {
+        Self { backend, settings, link: None, log: None, frozen: None }
+    }
+
+    pub(crate) fn unavailable(&self, action: &'static str, cause: impl ToString) -> LedgerError {
+        LedgerError::Unavailable { ledger: self.backend.name(), action, cause: cause.to_string() }
+    }
+
+    /// Somebody edited the log: this process uses it no more.
+    pub(crate) fn freeze(&mut self, finding: impl Into<String>) -> LedgerError {
+        let error = LedgerError::Tampered { ledger: self.backend.name(), finding: finding.into() };
+        self.frozen = Some(error.clone());
+        error
+    }
+
+    pub(crate) fn failed(&mut self, action: &'static str, error: BackendError) -> LedgerError {
+        match error {
+            BackendError::Failed(cause) => self.unavailable(action, cause),
+            BackendError::Foreign(finding) => self.freeze(finding),
+        }
+    }
+
+    /// Connects and reads the whole log, if that was not done yet.
+    pub(crate) fn ensure_open(&mut self, publish: &dyn Publish) -> Result<(), LedgerError> {
+        if let Some(error) = &self.frozen {
+            return Err(error.clone());
+        }
+        if self.link.is_none() {
+            let link = self.backend.open();
+            self.link = Some(link.map_err(|error| self.failed("open", error))?);
+        }
+        if self.log.is_none() {
+            let opened = self.open_log();
+            self.end();
+            let log = opened?;
+            publish.show(log.working.clone(), &log.committed.head);
+            self.log = Some(log);
+        }
+        Ok(())
+    }
+
+    /// The connection; only after [`Self::ensure_open`].
+    pub(crate) fn link(&mut self) -> Result<&mut B::Link, LedgerError> {
+        self.link.as_mut().ok_or_else(closed)
+    }
+
+    /// Ends the transaction, if one is open.
+    pub(crate) fn end(&mut self) {
+        if let Some(link) = &mut self.link {
+            link.release();
+        }
+    }
+
+    /// Forgets a connection that failed, and what a batch left behind.
+    pub(crate) fn give_up(&mut self) {
+        self.end();
+        self.link = None;
+        if let Some(log) = &mut self.log {
+            log.dirty = true;
+        }
+    }
+
+    pub(crate) fn begin(&mut self, access: Access) -> Result<Option<StoredHead>, LedgerError> {
+        let action = if access == Access::Read { "read" } else { "append" };
+        self.link()?.begin(access).map_err(|error| self.failed(action, error))
+    }
+
+    fn open_log(&mut self) -> Result<Log, LedgerError> {
+        if let Some(stored) = self.begin(Access::Read)? {
+            return self.replay(&stored);
+        }
+        self.end();
+        match self.begin(Access::Durable)? {
+            Some(stored) => self.replay(&stored),
+            None => self.start(),
+        }
+    }
+
+    /// Begins a log.
+    fn start(&mut self) -> Result<Log, LedgerError> {
+        let mut entries = false;
+        let read = self.link()?.leaves(0, &mut |_, _| {
+            entries = true;
+            false
+        });
+        read.map_err(|error| self.failed("read", error))?;
+        if entries {
+            return Err(self.freeze("its head is gone"));
+        }
+        let keys = self.settings.keys.clone();
+        let key = keys.log_key(true).map_err(|error| self.unavailable("open", error))?;
+        let origin = keys.new_origin();
+        let signing = keys.signing_key(&origin, true).map_err(|error| self.unavailable("open", error))?;
+        let head = Head::empty(origin);
+        let witnesses = self.witnesses(&head.origin);
+        self.claims(&witnesses, &signing)?.left(0).map_err(|finding| self.freeze(finding))?;
+        let stored = StoredHead { seal: seal::seal(&key, &head), head };
+        let batch = Batch {
+            entries: Vec::new(),
+            rows: Vec::new(),
+            erase: Vec::new(),
+            note: None,
+            head: stored.clone(),
+        };
+        let link = self.link()?;
+        let written = link.append(&batch).and_then(|()| link.commit());
+        written.map_err(|error| self.failed("append", error))?;
+        Ok(Log::new(stored, key, signing, witnesses))
+    }
+
+    /// Reads a log from its beginning and holds it against its seal and every checkpoint that is known.
+    fn replay(&mut self, stored: &StoredHead) -> Result<Log, LedgerError> {
+        let keys = self.settings.keys.clone();
+        let key = keys.log_key(false).map_err(|error| self.key_failed(error))?;
+        if !seal::holds(&key, &stored.head, &stored.seal) {
+            let advice = "its head was edited, or the key folder is that of another ledger";
+            return Err(self.freeze(format!("the seal of its head does not hold: {advice}")));
+        }
+        let origin = stored.head.origin.clone();
+        let signing = keys.signing_key(&origin, false).map_err(|error| self.key_failed(error))?;
+        let witnesses = self.witnesses(&origin);
+        let mut claims = self.claims(&witnesses, &signing)?;
+        let note = self.link()?.note().map_err(|error| self.failed("read", error))?;
+        let mut signed = 0;
+        if let Some(note) = note {
+            let checkpoint = checkpoint::verify(&note, std::slice::from_ref(signing.verifier()));
+            let checkpoint =
+                checkpoint.map_err(|error| self.freeze(format!("its last checkpoint: {error}")))?;
+            signed = checkpoint.size;
+            claims.add(checkpoint, "its last checkpoint".to_owned());
+        }
+        let empty = Head::empty(origin);
+        let start = StoredHead { seal: seal::seal(&key, &empty), head: empty };
+        let mut log = Log::new(start, key, signing, witnesses);
+        log.signed = signed;
+        claims.at(&log.committed.head.frontier).map_err(|finding| self.freeze(finding))?;
+        self.follow(&mut log, stored, &mut |record, log| {
+            log.working.replay(&record);
+            claims.at(&log.committed.head.frontier)
+        })?;
+        claims.left(log.committed.head.size()).map_err(|finding| self.freeze(finding))?;
+        log.grown = Grown::from(log.committed.head.frontier.clone());
+        Ok(log)
+    }
+
+    fn key_failed(&mut self, error: KeyError) -> LedgerError {
+        self.unavailable("open", error)
+    }
+
+    fn witnesses(&self, origin: &str) -> Vec<Witness> {
+        let mut witnesses = Vec::new();
+        if let KeySource::Folder(folder) = &self.settings.keys {
+            witnesses.push(Witness {
+                path: folder.checkpoint_path(origin),
+                called: "checkpoint in the key folder",
+            });
+        }
+        if let Some(path) = &self.settings.anchor {
+            witnesses.push(Witness { path: path.clone(), called: "anchor" });
+        }
+        witnesses
+    }
+
+    fn claims(&mut self, witnesses: &[Witness], key: &SigningKey) -> Result<Claims, LedgerError> {
+        let mut claims = Claims::default();
+        for witness in witnesses {
+            if let Some(checkpoint) = self.witnessed(witness, key)? {
+                claims.add(checkpoint, witness.name());
+            }
+        }
+        Ok(claims)
+    }
+
+    fn witnessed(&mut self, witness: &Witness, key: &SigningKey) -> Result<Option<Checkpoint>, LedgerError> {
+        witness.read(key.verifier()).map_err(|error| match error {
+            WitnessError::Unusable(cause) => self.unavailable("open", cause),
+            WitnessError::Foreign(finding) => self.freeze(finding),
+        })
+    }
+
+    /// Reads the entries between what is known and a stored head, and checks that they lead there.
+    fn follow(
+        &mut self,
+        log: &mut Log,
+        stored: &StoredHead,
+        each: &mut dyn FnMut(Record, &mut Log) -> Result<(), String>,
+    ) -> Result<(), LedgerError> {
+        if *stored == log.committed {
+            return Ok(());
+        }
+        let (known, size) = (log.committed.head.size(), stored.head.size());
+        if size < known {
+            let cut = format!("it has {size} entries and had {known}: it was cut, or an older copy put back");
+            return Err(self.freeze(cut));
+        }
+        if stored.head.origin != log.committed.head.origin {
+            return Err(self.freeze("another log stands in its place"));
+        }
+        let mut finding = None;
+        let read = self.link()?.leaves(known, &mut |seq, leaf| {
+            let taken = log.take(seq, size, leaf).and_then(|record| each(record, log));
+            finding = taken.err();
+            finding.is_none()
+        });
+        read.map_err(|error| self.failed("read", error))?;
+        if let Some(finding) = finding {
+            return Err(self.freeze(finding));
+        }
+        let reached = &log.committed.head;
+        if reached.size() != size {
+            let (reached, finding) = (reached.size(), "entries are missing");
+            return Err(self.freeze(format!("{finding}: it states {size} and has {reached}")));
+        }
+        if *reached != stored.head || !seal::holds(&log.key, reached, &stored.seal) {
+            return Err(self.freeze(format!("its entries after {known} do not lead to its sealed head")));
+        }
+        log.committed.seal = stored.seal;
+        Ok(())
+    }
+
+    /// Takes in what other processes committed, within an open transaction.
+    pub(crate) fn catch_up(
+        &mut self,
+        stored: Option<StoredHead>,
+        publish: &dyn Publish,
+    ) -> Result<(), LedgerError> {
+        let Some(stored) = stored else { return Err(self.freeze("its head is gone")) };
+        let Some(mut log) = self.log.take() else { return Err(closed()) };
+        if log.dirty {
+            log.working = publish.copy();
+            log.dirty = false;
+        }
+        let before = (log.committed.clone(), log.grown.since.len());
+        let mut records = Vec::new();
+        let followed = self.follow(&mut log, &stored, &mut |record, log| {
+            log.working.replay(&record);
+            records.push(record);
+            Ok(())
+        });
+        if followed.is_ok() {
+            log.publish(&records, publish);
+        } else {
+            // Entries that lead to no sealed head are shown to nobody.
+            log.committed = before.0;
+            log.grown.since.truncate(before.1);
+            log.dirty = true;
+        }
+        self.log = Some(log);
+        followed
+    }
+
+    /// Signs a checkpoint of a head that is about to be committed, after holding the log against the copies of the
+    /// last one.
+    pub(crate) fn sign(&mut self, head: &Head, new: &[Digest]) -> Result<(u64, String), LedgerError> {
+        let Some(mut log) = self.log.take() else { return Err(closed()) };
+        let signed = self.sign_log(&mut log, head, new);
+        self.log = Some(log);
+        signed
+    }
+
+    fn sign_log(&mut self, log: &mut Log, head: &Head, new: &[Digest]) -> Result<(u64, String), LedgerError> {
+        for witness in log.witnesses.clone() {
+            let Some(copy) = self.witnessed(&witness, &log.signing)? else { continue };
+            let agrees = copy.size < log.grown.base.size() || log.grown.root_at(copy.size) == Some(copy.root);
+            if !agrees {
+                let (size, name) = (copy.size, witness.name());
+                return Err(self.freeze(format!("it does not extend the {size} entries that {name} covers")));
+            }
+        }
+        let (origin, base) = (head.origin.clone(), &log.grown.base);
+        let next = Checkpoint { origin: origin.clone(), size: head.size(), root: head.frontier.root() };
+        let before = Checkpoint { origin, size: base.size(), root: base.root() };
+        let mut leaves = log.grown.since.iter().chain(new).copied();
+        let earlier = Earlier::Grown { checkpoint: &before, frontier: base, leaves: &mut leaves };
+        match checkpoint::sign(&next, earlier, &[&log.signing]) {
+            Ok(note) => Ok((next.size, note)),
+            Err(error) => Err(self.freeze(error.to_string())),
+        }
+    }
+
+    /// Keeps a committed checkpoint in every other place.
+    pub(crate) fn spread(&mut self, size: u64, note: &str) -> Result<(), LedgerError> {
+        let Some(log) = &mut self.log else { return Ok(()) };
+        log.signed = size;
+        if size == log.committed.head.size() {
+            log.grown = Grown::from(log.committed.head.frontier.clone());
+        }
+        let failed = log.witnesses.iter().filter_map(|witness| witness.keep(note).err()).next();
+        match failed {
+            None => Ok(()),
+            Some(WitnessError::Unusable(cause) | WitnessError::Foreign(cause)) => {
+                Err(self.unavailable("append", cause))
+            }
+        }
+    }
+}
+
+impl Log {
+    fn new(committed: StoredHead, key: LogKey, signing: SigningKey, witnesses: Vec<Witness>) -> Self {
+        let grown = Grown::from(committed.head.frontier.clone());
+        Self {
+            committed,
+            working: State::default(),
+            dirty: false,
+            clock_flagged: false,
+            key,
+            signing,
+            grown,
+            signed: 0,
+            witnesses,
+        }
+    }
+
+    /// Takes one more entry into the head.
+    fn take(&mut self, seq: u64, size: u64, bytes: &[u8]) -> Result<Record, String> {
+        let next = self.committed.head.size();
+        if seq != next {
+            return Err(format!("entry {next} is missing: entry {seq} follows"));
+        }
+        if seq >= size {
+            return Err(format!("entry {seq} stands past its head of {size}"));
+        }
+        let record = leaf::decode(bytes).map_err(|error| format!("entry {seq}: {error}"))?;
+        if record.time_us < self.committed.head.time_us {
+            return Err(format!("entry {seq} is older than the one before"));
+        }
+        let hash = tree::leaf_hash(bytes);
+        self.committed.head.push(hash, record.time_us);
+        self.grown.since.push(hash);
+        Ok(record)
+    }
+
+    /// The head with its seal.
+    pub(crate) fn sealed(&self, head: Head) -> StoredHead {
+        StoredHead { seal: seal::seal(&self.key, &head), head }
+    }
+
+    /// A batch was committed.
+    pub(crate) fn committed(&mut self, head: StoredHead, leaves: impl Iterator<Item = Digest>) {
+        self.committed = head;
+        self.grown.since.extend(leaves);
+    }
+
+    /// Shows the working state to readers, and brings the one they had up to it.
+    pub(crate) fn publish(&mut self, records: &[Record], publish: &dyn Publish) {
+        let state = std::mem::take(&mut self.working);
+        self.working = publish.show(state, &self.committed.head);
+        for record in records {
+            self.working.replay(record);
+        }
+    }
+
+    pub(crate) fn time(&self) -> Micros {
+        self.committed.head.time_us
+    }
+}

@@ -1,0 +1,99 @@
+//! The thread behind a ledger: it signs checkpoints, does the housekeeping and looks at what others commit.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use placet_trust::LedgerError;
+
+use crate::backend::Backend;
+use crate::batch::Work;
+use crate::process::{Process, locked};
+
+/// How often checkpoints are signed while there is something new.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// How many entries are left unsigned at most before the next checkpoint is due at once.
+const ENTRIES: u64 = 4_096;
+
+/// A keeper, once it was started.
+#[derive(Default)]
+pub(crate) struct Keeper {
+    state: Arc<Watch>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Watch {
+    wanted: Mutex<Wanted>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Wanted {
+    started: bool,
+    closing: bool,
+    /// The size of the log when a checkpoint was last asked for.
+    asked: u64,
+    due: bool,
+    trouble: Option<LedgerError>,
+}
+
+impl Keeper {
+    /// Starts the thread if there is none; tells it how long the log is.
+    pub(crate) fn notice<B: Backend>(&self, process: &Arc<Process<B>>, size: u64) {
+        let mut wanted = locked(&self.state.wanted);
+        if size.saturating_sub(wanted.asked) >= ENTRIES && !wanted.due {
+            wanted.due = true;
+            self.state.changed.notify_one();
+        }
+        if std::mem::replace(&mut wanted.started, true) {
+            return;
+        }
+        drop(wanted);
+        let (weak, state) = (Arc::downgrade(process), self.state.clone());
+        let named = std::thread::Builder::new().name("placet-keeper".to_owned());
+        match named.spawn(move || state.keep(&weak)) {
+            Ok(thread) => *locked(&self.thread) = Some(thread),
+            // Without a thread, checkpoints are signed at the end only; the next commit tries again.
+            Err(_) => locked(&self.state.wanted).started = false,
+        }
+    }
+
+    /// Why the last checkpoint or housekeeping failed.
+    pub(crate) fn trouble(&self) -> Option<LedgerError> {
+        locked(&self.state.wanted).trouble.clone()
+    }
+
+    /// Ends the thread.
+    pub(crate) fn stop(&self) {
+        locked(&self.state.wanted).closing = true;
+        self.state.changed.notify_all();
+        let thread = locked(&self.thread).take();
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Watch {
+    fn keep<B: Backend>(&self, process: &Weak<Process<B>>) {
+        loop {
+            let wanted = locked(&self.wanted);
+            let idle = |wanted: &mut Wanted| !wanted.closing && !wanted.due;
+            let waited = self.changed.wait_timeout_while(wanted, EVERY, idle);
+            let mut wanted = waited.unwrap_or_else(PoisonError::into_inner).0;
+            wanted.due = false;
+            if wanted.closing {
+                return;
+            }
+            let Some(process) = process.upgrade() else { return };
+            wanted.asked = process.readers.size();
+            drop(wanted);
+            let trouble = process.submit(Work::Refresh).and_then(|_| process.submit(Work::Sign)).err();
+            let trouble = trouble.or_else(|| process.tidy().err());
+            locked(&self.wanted).trouble = trouble;
+        }
+    }
+}

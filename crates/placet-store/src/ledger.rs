@@ -1,0 +1,216 @@
+//! The ledger over any place.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use placet_audit::seal::LogKey;
+use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, State, TenantKey};
+use placet_types::record::ErasureFact;
+use placet_types::{Ack, Fact, Record};
+
+use crate::backend::{Backend, Erase};
+use crate::batch::{Entry, Work};
+use crate::process::Process;
+use crate::settings::Settings;
+
+/// How often a waiting call looks whether another process committed.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A ledger. Nothing is opened before it is first used, and then in each process anew.
+pub struct LogLedger<B: Backend> {
+    backend: Arc<B>,
+    settings: Arc<Settings>,
+    process: ArcSwap<Process<B>>,
+    log_key: OnceLock<LogKey>,
+}
+
+impl<B: Backend> LogLedger<B> {
+    /// The ledger in this place.
+    #[must_use]
+    pub fn new(backend: B, settings: Settings) -> Self {
+        let (backend, settings) = (Arc::new(backend), Arc::new(settings));
+        let process = ArcSwap::from_pointee(Process::new(backend.clone(), settings.clone(), None));
+        Self { backend, settings, process, log_key: OnceLock::new() }
+    }
+
+    /// The place.
+    #[must_use]
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// Opens the ledger now, and checks all of it, instead of on first use.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn open(&self) -> Result<(), LedgerError> {
+        self.process().submit(Work::Refresh).map(|_| ())
+    }
+
+    /// Signs a checkpoint now if anything is new.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn sign(&self) -> Result<(), LedgerError> {
+        self.process().submit(Work::Sign).map(|_| ())
+    }
+
+    /// Why the last checkpoint or housekeeping in the background failed, if it did.
+    #[must_use]
+    pub fn trouble(&self) -> Option<LedgerError> {
+        self.process().keeper.trouble()
+    }
+
+    /// Erases views or personal fields, and records that it did, in one transaction. The records themselves stay.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: nothing was erased.
+    pub fn erase(&self, mut record: Record, erasure: ErasureFact) -> Result<Receipt, LedgerError> {
+        let whole = |seq: &u64| Erase { seq: *seq, fields: erasure.fields.clone() };
+        let erase = erasure.records.iter().map(whole).collect();
+        record.fact = Fact::Erasure(erasure);
+        let proposal = Proposal { record, view: None, personal: Vec::new(), fallback: None };
+        let receipt = self.submit(proposal, erase, Ack::Durable)?;
+        self.process().fold(true);
+        Ok(receipt)
+    }
+
+    /// Makes ready for a fork: waits for the writer, closes what is open, and keeps it so until the guard is dropped
+    /// in the parent. In the child the guard does nothing, and the ledger opens anew.
+    ///
+    /// An SQLite ledger that was open when the process forked without this refuses everything in the child: SQLite
+    /// keeps locks by process, and the child would lose commits.
+    #[must_use]
+    pub fn before_fork(&self) -> ForkGuard<B> {
+        let process = self.process();
+        process.pause();
+        ForkGuard { process: Some(process) }
+    }
+
+    /// Signs the last checkpoint and closes everything. The next use opens it again.
+    pub fn close(&self) {
+        let process = self.process.load_full();
+        if process.id != std::process::id() {
+            std::mem::forget(process);
+            return;
+        }
+        let fresh = Process::new(self.backend.clone(), self.settings.clone(), None);
+        let process = self.process.swap(Arc::new(fresh));
+        process.shut();
+    }
+
+    /// What belongs to this process. A forked child forgets what it inherited: closing it would harm the parent.
+    fn process(&self) -> Arc<Process<B>> {
+        let process = self.process.load_full();
+        if process.id == std::process::id() {
+            return process;
+        }
+        let unusable = (B::INHERITS_LOCKS && process.is_connected()).then(|| self.forked());
+        let fresh = Process::new(self.backend.clone(), self.settings.clone(), unusable);
+        self.process.compare_and_swap(&process, Arc::new(fresh));
+        std::mem::forget(process);
+        self.process.load_full()
+    }
+
+    fn forked(&self) -> LedgerError {
+        LedgerError::Unavailable {
+            ledger: self.backend.name(),
+            action: "open",
+            cause: "it was open when this process was forked, and SQLite would lose commits; \
+                    call `before_fork` first, or start the process anew"
+                .to_owned(),
+        }
+    }
+
+    fn submit(&self, proposal: Proposal, erase: Vec<Erase>, ack: Ack) -> Result<Receipt, LedgerError> {
+        let failed =
+            |cause: String| LedgerError::Unavailable { ledger: self.backend.name(), action: "append", cause };
+        let entry = Entry::new(proposal, erase, ack).map_err(|error| failed(error.to_string()))?;
+        let process = self.process();
+        let receipt = process.submit(Work::Commit(Box::new(entry)))?;
+        let receipt = receipt.ok_or_else(|| failed("it gave no receipt".to_owned()))?;
+        process.keeper.notice(&process, receipt.seq.saturating_add(1));
+        Ok(receipt)
+    }
+}
+
+impl<B: Backend> Process<B> {
+    /// Signs what is not signed yet and stops the thread behind the ledger.
+    fn shut(&self) {
+        self.keeper.stop();
+        if self.is_connected() {
+            // What cannot be signed now is reported as unsigned by whoever verifies the log.
+            let _ = self.submit(Work::Sign);
+            self.fold(true);
+        }
+    }
+}
+
+impl<B: Backend> Ledger for LogLedger<B> {
+    fn commit(&self, proposal: Proposal, ack: Ack) -> Result<Receipt, LedgerError> {
+        self.submit(proposal, Vec::new(), ack)
+    }
+
+    fn read(&self, freshness: Freshness, look: &mut dyn FnMut(&State)) -> Result<(), LedgerError> {
+        let process = self.process();
+        if freshness == Freshness::Now || !process.readers.is_fresh() {
+            process.submit(Work::Refresh)?;
+        }
+        process.readers.look(look);
+        Ok(())
+    }
+
+    fn wait(&self, seen: u64, until: Instant) -> Result<u64, LedgerError> {
+        let process = self.process();
+        loop {
+            process.submit(Work::Refresh)?;
+            let left = until.saturating_duration_since(Instant::now());
+            let size = process.readers.wait(seen, left.min(LOOK_EVERY));
+            if size > seen || left.is_zero() {
+                return Ok(size);
+            }
+        }
+    }
+
+    fn tenant_key(&self, tenant: Option<&str>) -> Result<TenantKey, LedgerError> {
+        if let Some(key) = self.log_key.get() {
+            return Ok(TenantKey::new(key.tenant_key(tenant)));
+        }
+        let key = self.settings.keys.log_key(true).map_err(|error| LedgerError::Unavailable {
+            ledger: self.backend.name(),
+            action: "open",
+            cause: error.to_string(),
+        })?;
+        Ok(TenantKey::new(self.log_key.get_or_init(|| key).tenant_key(tenant)))
+    }
+}
+
+impl<B: Backend> Drop for LogLedger<B> {
+    fn drop(&mut self) {
+        let process = self.process.load_full();
+        if process.id == std::process::id() {
+            process.shut();
+        } else {
+            // One count too many keeps what the parent owns from being closed here.
+            std::mem::forget(process);
+        }
+    }
+}
+
+/// Keeps a ledger closed around a fork.
+pub struct ForkGuard<B: Backend> {
+    process: Option<Arc<Process<B>>>,
+}
+
+impl<B: Backend> Drop for ForkGuard<B> {
+    fn drop(&mut self) {
+        let Some(process) = self.process.take() else { return };
+        if process.id == std::process::id() {
+            process.resume();
+        } else {
+            std::mem::forget(process);
+        }
+    }
+}

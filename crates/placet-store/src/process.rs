@@ -1,0 +1,182 @@
+//! A ledger within one process.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use placet_audit::seal::Head;
+use placet_trust::{LedgerError, State};
+
+use crate::backend::{Backend, Link};
+use crate::batch::{self, Done, Work};
+use crate::engine::{Engine, Publish};
+use crate::keeper::Keeper;
+use crate::queue::Queue;
+use crate::settings::Settings;
+
+/// How old a reading may be.
+pub(crate) const SEEN_FOR: Duration = Duration::from_secs(1);
+
+/// Everything that belongs to one process and must not be used by another.
+pub(crate) struct Process<B: Backend> {
+    pub(crate) id: u32,
+    backend: Arc<B>,
+    queue: Queue<Work, Done>,
+    queue_limit: usize,
+    engine: Mutex<Engine<B>>,
+    pub(crate) readers: Readers,
+    /// Whether a connection may be open.
+    connected: AtomicBool,
+    /// Why this process cannot use the ledger at all.
+    unusable: Option<LedgerError>,
+    pub(crate) keeper: Keeper,
+    /// Held while the keeper has a connection of its own.
+    tidying: Mutex<()>,
+}
+
+/// What readers see.
+pub(crate) struct Readers {
+    state: RwLock<State>,
+    size: Mutex<u64>,
+    news: Condvar,
+    begun: Instant,
+    /// Milliseconds after `begun` at which the log was last compared with the database; 0 is never.
+    fresh_ms: AtomicU64,
+}
+
+impl Publish for Readers {
+    fn show(&self, state: State, head: &Head) -> State {
+        let before = {
+            let mut shown = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *shown, state)
+        };
+        *locked(&self.size) = head.size();
+        self.news.notify_all();
+        before
+    }
+
+    fn copy(&self) -> State {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Readers {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    pub(crate) fn is_fresh(&self) -> bool {
+        let fresh = self.fresh_ms.load(Ordering::Acquire);
+        let age = self.now_ms().saturating_sub(fresh);
+        fresh != 0 && u128::from(age) < SEEN_FOR.as_millis()
+    }
+
+    pub(crate) fn look(&self, look: &mut dyn FnMut(&State)) {
+        look(&self.state.read().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        *locked(&self.size)
+    }
+
+    /// Waits until the log is longer than `seen` or for so long.
+    pub(crate) fn wait(&self, seen: u64, at_most: Duration) -> u64 {
+        let waited = self.news.wait_timeout_while(locked(&self.size), at_most, |size| *size <= seen);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+impl<B: Backend> Process<B> {
+    pub(crate) fn new(backend: Arc<B>, settings: Arc<Settings>, unusable: Option<LedgerError>) -> Self {
+        let readers = Readers {
+            state: RwLock::default(),
+            size: Mutex::new(0),
+            news: Condvar::new(),
+            begun: Instant::now(),
+            fresh_ms: AtomicU64::new(0),
+        };
+        Self {
+            id: std::process::id(),
+            queue: Queue::new(settings.queue_limit),
+            queue_limit: settings.queue_limit,
+            engine: Mutex::new(Engine::new(backend.clone(), settings)),
+            backend,
+            readers,
+            connected: AtomicBool::new(false),
+            unusable,
+            keeper: Keeper::default(),
+            tidying: Mutex::new(()),
+        }
+    }
+
+    /// Whether a child forked now would inherit locks that it does not hold.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn submit(&self, work: Work) -> Done {
+        if let Some(error) = &self.unusable {
+            return Err(error.clone());
+        }
+        let submitted = self.queue.submit(work, &|works| self.write(works));
+        submitted.unwrap_or_else(|full| {
+            let waiting = full.0.min(self.queue_limit);
+            Err(LedgerError::Busy { ledger: self.backend.name(), waiting })
+        })
+    }
+
+    fn write(&self, works: Vec<Work>) -> Vec<Done> {
+        let mut engine = locked(&self.engine);
+        self.connected.store(true, Ordering::Release);
+        let asked_ms = self.readers.now_ms();
+        let done = batch::run(&mut engine, works, &self.readers);
+        match done.iter().any(Result::is_ok) {
+            true => self.readers.fresh_ms.store(asked_ms, Ordering::Release),
+            false => self.readers.fresh_ms.store(0, Ordering::Release),
+        }
+        done
+    }
+
+    /// Does the housekeeping over a connection of its own, so that commits do not wait for it.
+    pub(crate) fn tidy(&self) -> Result<(), LedgerError> {
+        let _one = locked(&self.tidying);
+        if !self.is_connected() {
+            return Ok(());
+        }
+        let tidied = self.backend.open().and_then(|mut link| link.tidy(false));
+        tidied.map_err(|error| LedgerError::Unavailable {
+            ledger: self.backend.name(),
+            action: "append",
+            cause: error.to_string(),
+        })
+    }
+
+    /// Stops writing and closes every connection, until [`Self::resume`].
+    pub(crate) fn pause(&self) {
+        self.queue.pause();
+        let _one = locked(&self.tidying);
+        locked(&self.engine).link = None;
+        self.connected.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn resume(&self) {
+        self.queue.resume();
+    }
+
+    /// Copies side files back, if nobody else needs them.
+    pub(crate) fn fold(&self, thorough: bool) {
+        self.queue.pause();
+        let mut engine = locked(&self.engine);
+        if let Some(link) = &mut engine.link {
+            // Another process that is at work will do it.
+            let _ = link.tidy(thorough);
+        }
+        drop(engine);
+        self.queue.resume();
+    }
+}
+
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,111 @@
+//! How a ledger is set up, apart from where it is kept.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use placet_audit::keys::{NewKeyError, SigningKey};
+use placet_audit::seal::LogKey;
+use placet_types::Micros;
+
+use crate::keys::{KeyError, KeyFolder};
+
+/// Tells the time. The ledger never lets it run backwards within a log.
+pub type Clock = Arc<dyn Fn() -> Micros + Send + Sync>;
+
+/// How many calls may wait for the ledger before the next is refused.
+pub const DEFAULT_QUEUE_LIMIT: usize = 4_096;
+
+/// How a ledger is set up.
+#[derive(Clone)]
+pub struct Settings {
+    pub(crate) keys: KeySource,
+    pub(crate) anchor: Option<PathBuf>,
+    pub(crate) clock: Clock,
+    pub(crate) queue_limit: usize,
+}
+
+/// Where keys come from.
+#[derive(Clone)]
+pub(crate) enum KeySource {
+    Folder(KeyFolder),
+    Given(LogKey, SigningKey),
+}
+
+impl Settings {
+    /// Keys in a folder, which is made on first use.
+    #[must_use]
+    pub fn new(keys: KeyFolder) -> Self {
+        Self {
+            keys: KeySource::Folder(keys),
+            anchor: None,
+            clock: Arc::new(system_time),
+            queue_limit: DEFAULT_QUEUE_LIMIT,
+        }
+    }
+
+    /// Keys that live and die with this value: for a log in memory.
+    ///
+    /// # Errors
+    /// [`NewKeyError`] when the system has no randomness.
+    pub fn with_passing_keys() -> Result<Self, NewKeyError> {
+        let signing = SigningKey::generate(&KeyFolder::new_origin())?;
+        let keys = KeySource::Given(LogKey::generate()?, signing);
+        Ok(Self { keys, ..Self::new(KeyFolder::new("")) })
+    }
+
+    /// Also writes each checkpoint to this file, best on another volume. A log that does not extend it is refused.
+    #[must_use]
+    pub fn anchor(self, path: impl Into<PathBuf>) -> Self {
+        Self { anchor: Some(path.into()), ..self }
+    }
+
+    /// Another clock.
+    #[must_use]
+    pub fn clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// How many calls may wait; more are refused.
+    #[must_use]
+    pub fn queue_limit(self, calls: usize) -> Self {
+        Self { queue_limit: calls.max(1), ..self }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limit = &self.queue_limit;
+        formatter.debug_struct("Settings").field("anchor", &self.anchor).field("queue_limit", limit).finish()
+    }
+}
+
+impl KeySource {
+    pub(crate) fn log_key(&self, make: bool) -> Result<LogKey, KeyError> {
+        match self {
+            Self::Folder(folder) => folder.log_key(make),
+            Self::Given(key, _) => Ok(key.clone()),
+        }
+    }
+
+    pub(crate) fn signing_key(&self, origin: &str, make: bool) -> Result<SigningKey, KeyError> {
+        match self {
+            Self::Folder(folder) => folder.signing_key(origin, make),
+            Self::Given(_, key) => Ok(key.clone()),
+        }
+    }
+
+    pub(crate) fn new_origin(&self) -> String {
+        match self {
+            Self::Folder(_) => KeyFolder::new_origin(),
+            Self::Given(_, key) => key.verifier().name().to_owned(),
+        }
+    }
+}
+
+fn system_time() -> Micros {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,371 @@
+//! A log in an SQLite file, shared by several processes.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use placet_audit::seal::Head;
+use placet_audit::tree::Frontier;
+use placet_types::{Digest, Micros};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+
+use crate::backend::{Access, Backend, BackendError, Batch, Erase, Link, NewEntry, StoredHead};
+
+/// Marks a file as a ledger of Placet: `plct`.
+pub const APPLICATION_ID: i32 = 0x706c_6374;
+
+/// The schema that this release writes.
+pub const SCHEMA_VERSION: i32 = 1;
+
+/// How long a foreign program may hold the database before a commit is refused.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A side file smaller than this is left as it is.
+const SMALL_WAL_BYTES: u64 = 4 << 20;
+
+/// A side file larger than this is copied back while commits wait, since nothing else ever empties it.
+const LARGE_WAL_BYTES: u64 = 64 << 20;
+
+/// Steps from one schema version to the next; the last one leads to [`SCHEMA_VERSION`].
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+
+/// A log in an SQLite file.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    path: PathBuf,
+}
+
+impl Sqlite {
+    /// The log in this file, which is made on first use.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Backend for Sqlite {
+    type Link = SqliteLink;
+
+    const INHERITS_LOCKS: bool = true;
+
+    fn name(&self) -> Arc<str> {
+        self.path.display().to_string().into()
+    }
+
+    fn open(&self) -> Result<SqliteLink, BackendError> {
+        make_file(&self.path)?;
+        let lock_path = beside(&self.path, ".lock");
+        let lock = private().open(&lock_path).map_err(|error| unusable(&lock_path, &error))?;
+        lock.lock().map_err(|error| unusable(&lock_path, &error))?;
+        let opened = connect(&self.path).and_then(|connection| {
+            migrate(&connection, &self.path)?;
+            Ok(connection)
+        });
+        let _ = lock.unlock();
+        let wal = beside(&self.path, "-wal");
+        Ok(SqliteLink { connection: opened?, lock, locked: false, full: None, version: None, wal })
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).mode(0o600);
+    options
+}
+
+/// Makes the file before SQLite does, so that nobody else may read it.
+fn make_file(path: &Path) -> Result<(), BackendError> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match made {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(unusable(path, &error)),
+    }
+}
+
+fn unusable(path: &Path, error: &io::Error) -> BackendError {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    BackendError::Failed(format!(
+        "`{}` cannot be opened for writing ({error}); let this user write to the folder `{}`, or set `ledger` to another path",
+        path.display(),
+        folder.display()
+    ))
+}
+
+fn connect(path: &Path) -> Result<Connection, BackendError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| failed(&error))?;
+    let set = || -> rusqlite::Result<()> {
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.pragma_update(None, "secure_delete", true)?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        // Closing must be quick before a fork; what is in the side file stays there.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        Ok(())
+    };
+    set().map_err(|error| failed(&error))?;
+    Ok(connection)
+}
+
+fn migrate(connection: &Connection, path: &Path) -> Result<(), BackendError> {
+    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let version = number("user_version").map_err(|error| failed(&error))?;
+    let application = number("application_id").map_err(|error| failed(&error))?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(|error| failed(&error))?;
+    let named = format!("`{}`", path.display());
+    if application != APPLICATION_ID && (tables > 0 || application != 0) {
+        let advice = "set `ledger` to a path of its own";
+        return Err(BackendError::Failed(format!("{named} is a database of another program; {advice}")));
+    }
+    let known = usize::try_from(version).unwrap_or(usize::MAX);
+    let Some(steps) = MIGRATIONS.get(known..) else {
+        return Err(BackendError::Failed(format!(
+            "{named} has schema version {version}; this release knows {SCHEMA_VERSION}; use a newer release"
+        )));
+    };
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let script = format!(
+        "PRAGMA application_id = {APPLICATION_ID}; BEGIN IMMEDIATE; {}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+        steps.join(";\n")
+    );
+    connection.execute_batch(&script).map_err(|error| failed(&error))
+}
+
+/// A connection to an SQLite log, and its lock file.
+#[derive(Debug)]
+pub struct SqliteLink {
+    connection: Connection,
+    lock: File,
+    locked: bool,
+    /// How the connection flushes at present.
+    full: Option<bool>,
+    version: Option<i64>,
+    wal: PathBuf,
+}
+
+impl SqliteLink {
+    fn run(&self, sql: &str, params: impl rusqlite::Params) -> Result<usize, BackendError> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(|error| failed(&error))?;
+        statement.execute(params).map_err(|error| failed(&error))
+    }
+
+    fn one<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, BackendError> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(|error| failed(&error))?;
+        statement.query_row(params, read).optional().map_err(|error| failed(&error))
+    }
+
+    fn flush_fully(&mut self, full: bool) -> Result<(), BackendError> {
+        if self.full != Some(full) {
+            self.full = None;
+            let level = if full { "FULL" } else { "NORMAL" };
+            self.connection.pragma_update(None, "synchronous", level).map_err(|error| failed(&error))?;
+            self.full = Some(full);
+        }
+        Ok(())
+    }
+
+    fn head(&self) -> Result<Option<StoredHead>, BackendError> {
+        let sql = "SELECT origin, size, frontier, chain, time_us, seal FROM head WHERE one = 1";
+        self.one(sql, [], |row| Ok(read_head(row)))?.transpose()
+    }
+
+    fn insert(&self, entry: &NewEntry) -> Result<(), BackendError> {
+        let seq = signed(entry.seq)?;
+        self.run("INSERT INTO entry VALUES (?1, ?2, ?3)", params![seq, entry.leaf, entry.hash.0])?;
+        if let Some(view) = &entry.view {
+            self.run("INSERT INTO \"view\" VALUES (?1, ?2)", params![seq, view])?;
+        }
+        for (field, value) in &entry.personal {
+            let sql = "INSERT INTO personal VALUES (?1, ?2, ?3, ?4)";
+            self.run(sql, params![seq, field, value.salt, value.text])?;
+        }
+        Ok(())
+    }
+
+    fn erase(&self, erase: &Erase) -> Result<(), BackendError> {
+        let seq = signed(erase.seq)?;
+        if erase.fields.is_empty() {
+            self.run("DELETE FROM \"view\" WHERE seq = ?1", [seq])?;
+            self.run("DELETE FROM personal WHERE seq = ?1", [seq])?;
+        }
+        for field in &erase.fields {
+            self.run("DELETE FROM personal WHERE seq = ?1 AND field = ?2", params![seq, field])?;
+        }
+        Ok(())
+    }
+
+    fn data_version(&self) -> Result<i64, BackendError> {
+        let version = self.one("PRAGMA data_version", [], |row| row.get(0))?;
+        version.ok_or_else(|| BackendError::Failed("it tells no data version".to_owned()))
+    }
+}
+
+impl Link for SqliteLink {
+    fn begin(&mut self, access: Access) -> Result<Option<StoredHead>, BackendError> {
+        if access == Access::Read {
+            self.run("BEGIN", [])?;
+        } else {
+            self.flush_fully(access == Access::Durable)?;
+            self.lock
+                .lock()
+                .map_err(|error| BackendError::Failed(format!("its lock file fails: {error}")))?;
+            self.locked = true;
+            self.run("BEGIN IMMEDIATE", []).inspect_err(|_| self.release())?;
+        }
+        let head = self.head();
+        if head.is_err() {
+            self.release();
+        }
+        head
+    }
+
+    fn leaves(&mut self, from: u64, each: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<(), BackendError> {
+        let sql = "SELECT seq, leaf FROM entry WHERE seq >= ?1 OR seq < 0 ORDER BY seq";
+        let mut statement = self.connection.prepare_cached(sql).map_err(|error| failed(&error))?;
+        let mut rows = statement.query([signed(from)?]).map_err(|error| failed(&error))?;
+        while let Some(row) = rows.next().map_err(|error| failed(&error))? {
+            let seq: i64 = row.get(0).map_err(|error| failed(&error))?;
+            let leaf = row.get_ref(1).ok().and_then(|value| value.as_bytes().ok());
+            let leaf = leaf.ok_or_else(|| BackendError::Foreign(format!("entry {seq} is no text")))?;
+            let seq = unsigned(seq)?;
+            if !each(seq, leaf) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, kind: &str, id: &str) -> Result<Option<String>, BackendError> {
+        self.one("SELECT body FROM state WHERE kind = ?1 AND id = ?2", [kind, id], |row| row.get(0))
+    }
+
+    fn view(&mut self, seq: u64) -> Result<Option<String>, BackendError> {
+        self.one("SELECT body FROM \"view\" WHERE seq = ?1", [signed(seq)?], |row| row.get(0))
+    }
+
+    fn note(&mut self) -> Result<Option<String>, BackendError> {
+        self.one("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1", [], |row| row.get(0))
+    }
+
+    fn append(&mut self, batch: &Batch) -> Result<(), BackendError> {
+        batch.entries.iter().try_for_each(|entry| self.insert(entry))?;
+        let last = signed(batch.head.head.size().saturating_sub(1))?;
+        for row in &batch.rows {
+            let Some(body) = &row.body else {
+                self.run("DELETE FROM state WHERE kind = ?1 AND id = ?2", [row.kind, &row.id])?;
+                continue;
+            };
+            let sql = "INSERT INTO state VALUES (?1, ?2, ?3, ?4)
+                       ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body, seq = excluded.seq";
+            self.run(sql, params![row.kind, row.id, body, last])?;
+        }
+        batch.erase.iter().try_for_each(|erase| self.erase(erase))?;
+        if let Some((size, note)) = &batch.note {
+            self.run("INSERT OR REPLACE INTO checkpoint VALUES (?1, ?2)", params![signed(*size)?, note])?;
+        }
+        let StoredHead { head, seal } = &batch.head;
+        let sql = "INSERT OR REPLACE INTO head VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)";
+        let frontier = head.frontier.to_bytes();
+        let size = signed(head.size())?;
+        self.run(sql, params![head.origin, size, frontier, head.chain.0, head.time_us.0, seal.0])?;
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), BackendError> {
+        self.run("COMMIT", []).map(|_| ())
+    }
+
+    fn release(&mut self) {
+        if !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        if std::mem::take(&mut self.locked) {
+            let _ = self.lock.unlock();
+        }
+    }
+
+    fn changed(&mut self) -> Result<bool, BackendError> {
+        let version = self.data_version()?;
+        Ok(self.version.replace(version) != Some(version))
+    }
+
+    fn tidy(&mut self, thorough: bool) -> Result<(), BackendError> {
+        let bytes = fs::metadata(&self.wal).map_or(0, |file| file.len());
+        let how = match bytes {
+            _ if thorough => "TRUNCATE",
+            ..SMALL_WAL_BYTES => return Ok(()),
+            ..LARGE_WAL_BYTES => "PASSIVE",
+            _ => "RESTART",
+        };
+        self.flush_fully(true)?;
+        let sql = format!("PRAGMA wal_checkpoint({how})");
+        self.connection.query_row(&sql, [], |_| Ok(())).map_err(|error| failed(&error))
+    }
+}
+
+fn read_head(row: &Row<'_>) -> Result<StoredHead, BackendError> {
+    let damaged =
+        |error: &dyn std::fmt::Display| BackendError::Foreign(format!("its head is damaged: {error}"));
+    let read = || -> rusqlite::Result<_> {
+        let hashes = (row.get::<_, [u8; 32]>(3)?, row.get::<_, [u8; 32]>(5)?);
+        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?, row.get(4)?, hashes))
+    };
+    let (origin, size, frontier, time_us, (chain, seal)) = read().map_err(|error| damaged(&error))?;
+    let frontier = Frontier::from_bytes(&frontier).map_err(|error| damaged(&error))?;
+    if i64::try_from(frontier.size()) != Ok(size) {
+        return Err(damaged(&format!("it states {size} entries, and its tree has {}", frontier.size())));
+    }
+    let head = Head { origin: origin.into(), frontier, chain: Digest(chain), time_us: Micros(time_us) };
+    Ok(StoredHead { head, seal: Digest(seal) })
+}
+
+fn signed(seq: u64) -> Result<i64, BackendError> {
+    i64::try_from(seq).map_err(|_| BackendError::Failed(format!("position {seq} is past what it can hold")))
+}
+
+fn unsigned(seq: i64) -> Result<u64, BackendError> {
+    u64::try_from(seq).map_err(|_| BackendError::Foreign(format!("there is an entry {seq}")))
+}
+
+/// What SQLite said. A broken constraint or file is not an outage: somebody wrote what Placet does not.
+fn failed(error: &rusqlite::Error) -> BackendError {
+    use rusqlite::ErrorCode::{ConstraintViolation, DatabaseCorrupt, NotADatabase};
+    match error.sqlite_error_code() {
+        Some(ConstraintViolation) => {
+            BackendError::Foreign(format!("an entry stands past its head ({error})"))
+        }
+        Some(DatabaseCorrupt | NotADatabase) => {
+            BackendError::Foreign(format!("its file is damaged ({error})"))
+        }
+        _ => BackendError::Failed(error.to_string()),
+    }
+}
