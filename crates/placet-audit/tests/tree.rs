@@ -1,6 +1,8 @@
 //! The tree against the vectors of the certificate-transparency project and `ct-merkle`; the head and its seal.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use placet_audit::seal::{self, Head, LogKey};
 use placet_audit::tree::{Frontier, empty_root, leaf_hash};

@@ -216,7 +216,7 @@ impl Maker {
                 basis: "gdpr-17".into(),
             })
         };
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             self.add((erasure(at + 3, &[]), vec![]), id, None, &[]);
             self.entries[at + 3].view = None;
             self.entries[at + 3].personal = Some(Vec::new());
