@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use placet_trust::approvals::queue::{Host, Proof, Queue, Voter};
 use placet_trust::approvals::{ApprovalSubject, Reviewers, Terms};
-use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, Refusal, State, StateKey};
+use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, Refusal, State, StateKey, TenantKey};
 use placet_types::decision::{ReviewerGroup, RiskTier};
 use placet_types::ledger::{ApprovalEntry, Consumption, Quorum, VoteStrength};
 use placet_types::record::ChangeFact;
@@ -153,6 +153,10 @@ impl Ledger for TestLedger {
             inner = self.changed.wait_timeout(inner, left).unwrap().0;
         }
         Ok(inner.log.len() as u64)
+    }
+
+    fn tenant_key(&self, _tenant: Option<&str>) -> Result<TenantKey, LedgerError> {
+        Ok(TenantKey::new(KEY))
     }
 }
 
