@@ -158,6 +158,10 @@ impl Ledger for TestLedger {
         }
         Ok(inner.log.len() as u64)
     }
+
+    fn tenant_key(&self, _tenant: Option<&str>) -> Result<TenantKey, LedgerError> {
+        Ok(TenantKey::new(KEY))
+    }
 }
 
 impl Inner {
