@@ -55,10 +55,7 @@ fn open(folder: &Path) -> Result<Arc<LogLedger<Sqlite>>, Failure> {
     let fact = Fact::Change(ChangeFact { by: "system".into() });
     let mut record = Record::new(RecordId(id().into()), fact);
     record.ops = vec![LedgerOp::SetBudget(BudgetLimit { key: budget(), limit: 1 << 50 })];
-    ledger.commit(
-        Proposal { record, view: None, personal: Vec::new(), fallback: None },
-        Ack::Durable,
-    )?;
+    ledger.commit(Proposal { record, view: None, personal: Vec::new(), fallback: None }, Ack::Durable)?;
     Ok(Arc::new(ledger))
 }
 
@@ -89,7 +86,7 @@ fn call() -> Proposal {
         credential: Some(id().into()),
         depth: Some(1),
         approval: None,
-        permit: None,
+        permit: true,
     };
     let mut record = Record::new(RecordId(id().into()), Fact::Decision(fact));
     record.session = Some("018f6d3e-7c1a-7b2e-9d4f-0a1b2c3d4e5f".into());

@@ -89,7 +89,9 @@ pub(crate) fn run<B: Backend>(engine: &mut Engine<B>, works: Vec<Work>, publish:
     let error = match done {
         Ok(Ok(done)) => return done,
         Ok(Err(error)) => error,
-        Err(_) => engine.unavailable("append", "a fault in the program; this call and those beside it were refused"),
+        Err(_) => {
+            engine.unavailable("append", "a fault in the program; this call and those beside it were refused")
+        }
     };
     engine.give_up();
     (0..count).map(|_| Err(error.clone())).collect()
@@ -239,9 +241,9 @@ impl Round {
             Ok(receipt) => Ok(Ok(Receipt { refused: Some(refusal), ..receipt })),
             Err(Stop::Failed(error)) => Err(error),
             Err(Stop::Rejected(error)) => Ok(Err(error)),
-            Err(Stop::Refused(second)) => {
-                Ok(Err(engine.unavailable("append", format!("the record of a refusal was refused: {second}"))))
-            }
+            Err(Stop::Refused(second)) => Ok(Err(
+                engine.unavailable("append", format!("the record of a refusal was refused: {second}"))
+            )),
         }
     }
 
@@ -249,7 +251,8 @@ impl Round {
         let Parts { mut record, view, personal } = parts;
         record.time_us = self.now;
         let leaf = leaf::encode(&record).map_err(|error| Stop::Rejected(unencodable(engine, &error)))?;
-        let leaf = String::from_utf8(leaf).map_err(|error| Stop::Rejected(engine.unavailable("append", error)))?;
+        let leaf =
+            String::from_utf8(leaf).map_err(|error| Stop::Rejected(engine.unavailable("append", error)))?;
         let keys = self.compare(engine, &record)?;
         self.working(engine).map_err(Stop::Failed)?.admit(&record).map_err(Stop::Refused)?;
         self.touched.extend(keys);
@@ -265,7 +268,11 @@ impl Round {
     }
 
     /// Holds the cached rows that a record needs against the log.
-    fn compare<B: Backend>(&mut self, engine: &mut Engine<B>, record: &Record) -> Result<Vec<StateKey>, Stop> {
+    fn compare<B: Backend>(
+        &mut self,
+        engine: &mut Engine<B>,
+        record: &Record,
+    ) -> Result<Vec<StateKey>, Stop> {
         if record.ops.is_empty() {
             return Ok(Vec::new());
         }
@@ -288,7 +295,9 @@ impl Round {
                 let (kind, id) = (row.kind, row.id);
                 return Err(Stop::Refused(Refusal::new(
                     DenyCause::StateTampered,
-                    format!("the row of {kind} `{id}` is not what the log says: it was edited; run `placet audit verify`"),
+                    format!(
+                        "the row of {kind} `{id}` is not what the log says: it was edited; run `placet audit verify`"
+                    ),
                 )));
             }
         }
@@ -312,9 +321,10 @@ impl Round {
         let written = link.append(&batch).and_then(|()| link.commit());
         written.map_err(|error| engine.failed("append", error))?;
         if let Some(log) = &mut engine.log {
-            log.committed(batch.head, leaves.into_iter());
+            log.committed(batch.head.clone(), leaves.into_iter());
             log.publish(&self.records, publish);
         }
+        engine.mirror(&batch);
         Ok(match &batch.note {
             Some((size, note)) => engine.spread(*size, note),
             None => Ok(()),

@@ -23,7 +23,9 @@ pub struct KeyFolder {
 #[non_exhaustive]
 pub enum KeyError {
     /// A file or the folder cannot be used.
-    #[error("the key file `{path}` cannot be {action}: {cause}; let this user write to its folder, or name another key folder")]
+    #[error(
+        "the key file `{path}` cannot be {action}: {cause}; let this user write to its folder, or name another key folder"
+    )]
     Unusable {
         /// Which file.
         path: String,
@@ -43,7 +45,9 @@ pub enum KeyError {
         wanted: u32,
     },
     /// It is not there, although a log was made with it.
-    #[error("the key file `{path}` of an existing log is missing; restore it from a copy, or name the right key folder")]
+    #[error(
+        "the key file `{path}` of an existing log is missing; restore it from a copy, or name the right key folder"
+    )]
     Missing {
         /// Which file.
         path: String,

@@ -1,6 +1,8 @@
 //! A log in an SQLite file, shared by several processes.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+mod source;
+
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,6 +17,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::backend::{Access, Backend, BackendError, Batch, Erase, Link, NewEntry, StoredHead};
+
+pub use source::SqliteSource;
 
 /// Marks a file as a ledger of Placet: `plct`.
 pub const APPLICATION_ID: i32 = 0x706c_6374;
@@ -235,7 +239,9 @@ impl Link for SqliteLink {
             self.run("BEGIN", [])?;
         } else {
             self.flush_fully(access == Access::Durable)?;
-            self.lock.lock().map_err(|error| BackendError::Failed(format!("its lock file fails: {error}")))?;
+            self.lock
+                .lock()
+                .map_err(|error| BackendError::Failed(format!("its lock file fails: {error}")))?;
             self.locked = true;
             self.run("BEGIN IMMEDIATE", []).inspect_err(|_| self.release())?;
         }
@@ -331,7 +337,8 @@ impl Link for SqliteLink {
 }
 
 fn read_head(row: &Row<'_>) -> Result<StoredHead, BackendError> {
-    let damaged = |error: &dyn std::fmt::Display| BackendError::Foreign(format!("its head is damaged: {error}"));
+    let damaged =
+        |error: &dyn std::fmt::Display| BackendError::Foreign(format!("its head is damaged: {error}"));
     let read = || -> rusqlite::Result<_> {
         let hashes = (row.get::<_, [u8; 32]>(3)?, row.get::<_, [u8; 32]>(5)?);
         Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?, row.get(4)?, hashes))
@@ -357,8 +364,12 @@ fn unsigned(seq: i64) -> Result<u64, BackendError> {
 fn failed(error: &rusqlite::Error) -> BackendError {
     use rusqlite::ErrorCode::{ConstraintViolation, DatabaseCorrupt, NotADatabase};
     match error.sqlite_error_code() {
-        Some(ConstraintViolation) => BackendError::Foreign(format!("an entry stands past its head ({error})")),
-        Some(DatabaseCorrupt | NotADatabase) => BackendError::Foreign(format!("its file is damaged ({error})")),
+        Some(ConstraintViolation) => {
+            BackendError::Foreign(format!("an entry stands past its head ({error})"))
+        }
+        Some(DatabaseCorrupt | NotADatabase) => {
+            BackendError::Foreign(format!("its file is damaged ({error})"))
+        }
         _ => BackendError::Failed(error.to_string()),
     }
 }
