@@ -124,6 +124,14 @@ pub struct Batch {
     pub head: StoredHead,
 }
 
+impl Batch {
+    /// A batch that writes nothing but a head.
+    #[must_use]
+    pub fn of(head: StoredHead) -> Self {
+        Self { entries: Vec::new(), rows: Vec::new(), erase: Vec::new(), note: None, head }
+    }
+}
+
 /// A new entry.
 #[derive(Debug)]
 pub struct NewEntry {

@@ -321,9 +321,10 @@ impl Round {
         let written = link.append(&batch).and_then(|()| link.commit());
         written.map_err(|error| engine.failed("append", error))?;
         if let Some(log) = &mut engine.log {
-            log.committed(batch.head, leaves.into_iter());
+            log.committed(batch.head.clone(), leaves.into_iter());
             log.publish(&self.records, publish);
         }
+        engine.mirror(&batch);
         Ok(match &batch.note {
             Some((size, note)) => engine.spread(*size, note),
             None => Ok(()),

@@ -12,6 +12,7 @@ use placet_types::{Digest, Micros, Record};
 
 use crate::backend::{Access, Backend, BackendError, Batch, Link, StoredHead};
 use crate::keys::KeyError;
+use crate::mirror::Mirror;
 use crate::settings::{KeySource, Settings};
 use crate::witness::{Claims, Grown, Witness, WitnessError};
 
@@ -22,6 +23,9 @@ pub(crate) struct Engine<B: Backend> {
     pub(crate) link: Option<B::Link>,
     pub(crate) log: Option<Log>,
     frozen: Option<LedgerError>,
+    mirror: Option<Mirror>,
+    /// Why the mirror lags, if it does.
+    pub(crate) mirror_trouble: Option<LedgerError>,
 }
 
 /// What was read of the log.
@@ -58,7 +62,8 @@ pub(crate) trait Publish {
 
 impl<B: Backend> Engine<B> {
     pub(crate) fn new(backend: Arc<B>, settings: Arc<Settings>) -> Self {
-        Self { backend, settings, link: None, log: None, frozen: None }
+        let mirror = settings.mirror.clone().map(Mirror::new);
+        Self { backend, settings, link: None, log: None, frozen: None, mirror, mirror_trouble: None }
     }
 
     pub(crate) fn unavailable(&self, action: &'static str, cause: impl ToString) -> LedgerError {
@@ -93,7 +98,9 @@ impl<B: Backend> Engine<B> {
             self.end();
             let log = opened?;
             publish.show(log.working.clone(), &log.committed.head);
+            let batch = Batch::of(log.committed.clone());
             self.log = Some(log);
+            self.mirror_opened(&batch)?;
         }
         Ok(())
     }
@@ -154,13 +161,7 @@ impl<B: Backend> Engine<B> {
         let witnesses = self.witnesses(&head.origin);
         self.claims(&witnesses, &signing)?.left(0).map_err(|finding| self.freeze(finding))?;
         let stored = StoredHead { seal: seal::seal(&key, &head), head };
-        let batch = Batch {
-            entries: Vec::new(),
-            rows: Vec::new(),
-            erase: Vec::new(),
-            note: None,
-            head: stored.clone(),
-        };
+        let batch = Batch::of(stored.clone());
         let link = self.link()?;
         let written = link.append(&batch).and_then(|()| link.commit());
         written.map_err(|error| self.failed("append", error))?;
@@ -335,6 +336,27 @@ impl<B: Backend> Engine<B> {
             Ok(note) => Ok((next.size, note)),
             Err(error) => Err(self.freeze(error.to_string())),
         }
+    }
+
+    /// Brings the mirror up to the log under the lock of the head.
+    fn mirror_opened(&mut self, batch: &Batch) -> Result<(), LedgerError> {
+        if self.mirror.is_some() {
+            let stored = self.begin(Access::Written)?;
+            // Entries that others have added since are written when they are taken in.
+            let same = stored.as_ref() == Some(&batch.head);
+            if same {
+                self.mirror(batch);
+            }
+            self.end();
+        }
+        Ok(())
+    }
+
+    /// Adds a committed batch to the mirror. The ledger is complete without it: what fails is told and made up for.
+    pub(crate) fn mirror(&mut self, batch: &Batch) {
+        let (Some(mirror), Some(link)) = (&mut self.mirror, &mut self.link) else { return };
+        let failure = mirror.follow(link, batch).err();
+        self.mirror_trouble = failure.map(|failure| self.unavailable("append", failure));
     }
 
     /// Keeps a committed checkpoint in every other place.

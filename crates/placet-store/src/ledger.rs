@@ -55,10 +55,11 @@ impl<B: Backend> LogLedger<B> {
         self.process().submit(Work::Sign).map(|_| ())
     }
 
-    /// Why the last checkpoint or housekeeping in the background failed, if it did.
+    /// Why the last checkpoint, mirror or housekeeping failed, if it did. Commits are complete without them.
     #[must_use]
     pub fn trouble(&self) -> Option<LedgerError> {
-        self.process().keeper.trouble()
+        let process = self.process();
+        process.keeper.trouble().or_else(|| process.mirror_trouble())
     }
 
     /// Erases views or personal fields, and records that it did, in one transaction. The records themselves stay.

@@ -163,6 +163,11 @@ impl<B: Backend> Process<B> {
         })
     }
 
+    /// Why the mirror lags, if it does.
+    pub(crate) fn mirror_trouble(&self) -> Option<LedgerError> {
+        locked(&self.engine).mirror_trouble.clone()
+    }
+
     /// Stops writing and closes every connection, until [`Self::resume`].
     pub(crate) fn pause(&self) {
         self.queue.pause();

@@ -23,6 +23,7 @@ pub(crate) const DEFAULT_QUEUE_LIMIT: usize = 4_096;
 pub struct Settings {
     pub(crate) keys: KeySource,
     pub(crate) anchor: Option<PathBuf>,
+    pub(crate) mirror: Option<PathBuf>,
     pub(crate) clock: Clock,
     pub(crate) queue_limit: usize,
 }
@@ -41,6 +42,7 @@ impl Settings {
         Self {
             keys: KeySource::Folder(keys),
             anchor: None,
+            mirror: None,
             clock: Arc::new(system_time),
             queue_limit: DEFAULT_QUEUE_LIMIT,
         }
@@ -60,6 +62,12 @@ impl Settings {
     #[must_use]
     pub fn anchor(self, path: impl Into<PathBuf>) -> Self {
         Self { anchor: Some(path.into()), ..self }
+    }
+
+    /// Also writes every commit to this JSONL file, in order.
+    #[must_use]
+    pub fn mirror(self, path: impl Into<PathBuf>) -> Self {
+        Self { mirror: Some(path.into()), ..self }
     }
 
     /// Another clock.

@@ -1,6 +1,8 @@
 //! A log in an SQLite file, shared by several processes.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+mod source;
+
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,6 +17,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::backend::{Access, Backend, BackendError, Batch, Erase, Link, NewEntry, StoredHead};
+
+pub use source::SqliteSource;
 
 /// Marks a file as a ledger of Placet: `plct`.
 pub const APPLICATION_ID: i32 = 0x706c_6374;

@@ -1,5 +1,6 @@
 //! Records as the pipeline makes them, and ledgers to put them in.
 // SPDX-License-Identifier: MIT OR Apache-2.0
+#![allow(unreachable_pub, reason = "shared by several test files")]
 #![allow(dead_code, reason = "each test file uses some of it")]
 
 use std::path::Path;
@@ -8,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use placet_store::{KeyFolder, LogLedger, Settings, Sqlite};
 use placet_trust::{Freshness, Ledger, Personal, Proposal, Refusal};
 use placet_types::ledger::{
-    Amount, ApprovalEntry, BudgetKey, BudgetLimit, BudgetScope, BudgetUnit, CredentialEntry, Quorum, Reservation,
-    Revocation, RevocationTarget, VoteStrength,
+    Amount, ApprovalEntry, BudgetKey, BudgetLimit, BudgetScope, BudgetUnit, CredentialEntry, Quorum,
+    Reservation, Revocation, RevocationTarget, VoteStrength,
 };
 use placet_types::record::{ChangeFact, DecisionFact};
 use placet_types::{Digest, Fact, Identity, LedgerOp, Micros, Record, RecordId, RiskTier};
@@ -47,7 +48,7 @@ pub fn decision(verdict: &str, code: &str) -> Record {
         credential: None,
         depth: None,
         approval: None,
-        permit: true,
+        permit: verdict == "allow",
     };
     let mut record = Record::new(RecordId(fresh("record").into()), Fact::Decision(fact));
     record.session = Some("session-1".into());
@@ -124,7 +125,7 @@ pub fn spent(ledger: &dyn Ledger) -> u64 {
     spent
 }
 
-pub fn credential(id: &str) -> CredentialEntry {
+pub fn credential(id: &str, now: Micros) -> CredentialEntry {
     CredentialEntry {
         id: id.into(),
         parent: None,
@@ -134,8 +135,10 @@ pub fn credential(id: &str) -> CredentialEntry {
         role: Some("support".into()),
         scopes: vec!["refund".into()],
         depth: 0,
-        issued_us: Micros(0),
-        expires_us: Micros(i64::MAX >> 11),
+        max_depth: 3,
+        issued_us: now,
+        not_before_us: None,
+        expires_us: Micros(now.0 + 600_000_000),
         authority: Digest([1; 32]),
     }
 }
@@ -149,6 +152,13 @@ pub fn ask(id: &str, digest: Digest) -> LedgerOp {
         id: id.into(),
         digest,
         request_key: digest,
+        displayed: digest,
+        tenant: None,
+        session: Some("session-1".into()),
+        agent: Some("agent-1".into()),
+        action: "payments.refund".into(),
+        tool: Some("refund".into()),
+        risk_tier: RiskTier::TransactionalHigh,
         decision: "record-1".into(),
         rules: vec!["large-refunds".into()],
         policy_version: "6f1c0c6f7a0d4f5e".into(),
@@ -159,5 +169,6 @@ pub fn ask(id: &str, digest: Digest) -> LedgerOp {
         expires_us: Micros(i64::MAX >> 11),
         remind_us: None,
         escalate: None,
+        due_us: None,
     }))
 }

@@ -1,0 +1,166 @@
+//! Reading a ledger's file for `verify`, `list` and `export`: never creating, migrating or writing.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::collections::VecDeque;
+use std::path::Path;
+
+use placet_audit::verify::{
+    EntrySource, SourceError, StoredCheckpoint, StoredEntry, StoredField, StoredHead,
+};
+use placet_types::Digest;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
+
+use super::{APPLICATION_ID, SCHEMA_VERSION, beside};
+
+/// How many entries are read at once.
+const CHUNK: usize = 256;
+
+/// A ledger's file, opened for reading: one moment of it, however long the reading takes.
+pub struct SqliteSource {
+    connection: Connection,
+    chunk: VecDeque<Result<StoredEntry, SourceError>>,
+    /// The position after which the next chunk begins.
+    after: i64,
+    checkpoint_after: i64,
+    ended: bool,
+}
+
+impl SqliteSource {
+    /// Opens a file that exists.
+    ///
+    /// # Errors
+    /// [`SourceError`] when it is not there, cannot be read, or is no ledger of this release or an earlier one.
+    pub fn open(path: &Path) -> Result<Self, SourceError> {
+        let connection = connect(path).map_err(|error| named(path, &error))?;
+        let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+        let application = number("application_id").map_err(|error| named(path, &error))?;
+        let version = number("user_version").map_err(|error| named(path, &error))?;
+        if application != APPLICATION_ID || !(1..=SCHEMA_VERSION).contains(&version) {
+            let found = format!("application id {application}, schema version {version}");
+            let cause = format!("`{}` is no ledger that this release reads ({found})", path.display());
+            return Err(SourceError::Unavailable { cause });
+        }
+        connection.execute_batch("BEGIN").map_err(|error| unavailable(&error))?;
+        let (chunk, after) = (VecDeque::new(), i64::MIN);
+        Ok(Self { connection, chunk, after, checkpoint_after: i64::MIN, ended: false })
+    }
+
+    /// Goes on after this position.
+    pub fn seek(&mut self, after: u64) {
+        self.chunk.clear();
+        self.after = i64::try_from(after).unwrap_or(i64::MAX);
+        self.ended = false;
+    }
+
+    fn fill(&mut self) -> Result<(), SourceError> {
+        let sql = "SELECT e.seq, e.leaf, e.hash, v.body FROM entry e LEFT JOIN \"view\" v ON v.seq = e.seq
+                   WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2";
+        let limit = i64::try_from(CHUNK).unwrap_or(i64::MAX);
+        let mut statement = self.connection.prepare_cached(sql).map_err(|error| unavailable(&error))?;
+        let mut rows = statement.query([self.after, limit]).map_err(|error| unavailable(&error))?;
+        let mut read = 0;
+        let mut chunk = VecDeque::new();
+        while let Some(row) = rows.next().map_err(|error| unavailable(&error))? {
+            let seq: i64 = row.get(0).map_err(|error| unavailable(&error))?;
+            self.after = seq;
+            read += 1;
+            let entry = match read_entry(seq, row) {
+                Some(entry) => self.personal(seq).map(|personal| StoredEntry { personal, ..entry })?,
+                None => {
+                    let (place, cause) =
+                        (format!("entry {seq}"), "its columns are not of their kinds".to_owned());
+                    chunk.push_back(Err(SourceError::Malformed { place, cause }));
+                    continue;
+                }
+            };
+            chunk.push_back(Ok(entry));
+        }
+        self.ended = read < CHUNK;
+        self.chunk = chunk;
+        Ok(())
+    }
+
+    fn personal(&self, seq: i64) -> Result<Option<Vec<StoredField>>, SourceError> {
+        let sql = "SELECT field, salt, value FROM personal WHERE seq = ?1 ORDER BY field";
+        let mut statement = self.connection.prepare_cached(sql).map_err(|error| unavailable(&error))?;
+        let read =
+            |row: &Row<'_>| Ok(StoredField { field: row.get(0)?, salt: row.get(1)?, value: row.get(2)? });
+        let fields = statement.query_map([seq], read).map_err(|error| unavailable(&error))?;
+        fields.collect::<Result<Vec<_>, _>>().map(Some).map_err(|error| unavailable(&error))
+    }
+}
+
+impl EntrySource for SqliteSource {
+    fn next_entry(&mut self) -> Result<Option<StoredEntry>, SourceError> {
+        if self.chunk.is_empty() && !self.ended {
+            self.fill()?;
+        }
+        self.chunk.pop_front().transpose()
+    }
+
+    fn next_checkpoint(&mut self) -> Result<Option<StoredCheckpoint>, SourceError> {
+        let sql = "SELECT size, note FROM checkpoint WHERE size > ?1 ORDER BY size LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql).map_err(|error| unavailable(&error))?;
+        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
+        let found = statement.query_row([self.checkpoint_after], read).optional();
+        let Some((size, note)) = found.map_err(|error| unavailable(&error))? else { return Ok(None) };
+        self.checkpoint_after = size;
+        match u64::try_from(size) {
+            Ok(size) => Ok(Some(StoredCheckpoint { size, note, time_us: None })),
+            Err(_) => {
+                let (place, cause) = (format!("checkpoint {size}"), "its size is negative".to_owned());
+                Err(SourceError::Malformed { place, cause })
+            }
+        }
+    }
+
+    fn head(&mut self) -> Result<Option<StoredHead>, SourceError> {
+        let sql = "SELECT size, chain FROM head WHERE one = 1";
+        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?));
+        let malformed = |cause: String| SourceError::Malformed { place: "the head".to_owned(), cause };
+        match self.connection.query_row(sql, [], read).optional() {
+            Ok(None) => Err(malformed("it is missing".to_owned())),
+            Ok(Some((size, chain))) => {
+                let size = u64::try_from(size).map_err(|_| malformed("its size is negative".to_owned()))?;
+                Ok(Some(StoredHead { size, chain: Digest(chain) }))
+            }
+            Err(error) => Err(malformed(error.to_string())),
+        }
+    }
+}
+
+/// A file whose side files cannot be made, for instance on a medium that cannot be written, is read as it stands.
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    let readable = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+    let wal = std::fs::metadata(beside(path, "-wal")).map_or(0, |file| file.len());
+    if readable.is_ok() || wal > 0 {
+        return readable.map(|()| connection);
+    }
+    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags | OpenFlags::SQLITE_OPEN_URI)
+}
+
+fn read_entry(seq: i64, row: &Row<'_>) -> Option<StoredEntry> {
+    let text = |index: usize| match row.get_ref(index) {
+        Ok(ValueRef::Text(text)) => Some(text.to_vec()),
+        _ => None,
+    };
+    let view = match row.get_ref(3) {
+        Ok(ValueRef::Null) => None,
+        _ => Some(String::from_utf8(text(3)?).ok()?),
+    };
+    let hash = Digest(row.get::<_, [u8; 32]>(2).ok()?);
+    let (seq, leaf) = (u64::try_from(seq).ok()?, text(1)?);
+    Some(StoredEntry { seq, leaf, hash: Some(hash), view, personal: None, fault: None })
+}
+
+fn unavailable(error: &rusqlite::Error) -> SourceError {
+    SourceError::Unavailable { cause: error.to_string() }
+}
+
+fn named(path: &Path, error: &rusqlite::Error) -> SourceError {
+    SourceError::Unavailable { cause: format!("`{}`: {error}", path.display()) }
+}

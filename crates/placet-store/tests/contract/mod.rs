@@ -1,0 +1,241 @@
+//! What every ledger must do, whatever it is kept in.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#![allow(unreachable_pub, reason = "shared by several test files")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use placet_store::backend::Backend;
+use placet_store::{LogLedger, Settings};
+use placet_trust::{Freshness, Ledger, LedgerError};
+use placet_types::ledger::{Consumption, Revocation, RevocationTarget};
+use placet_types::record::ErasureFact;
+use placet_types::{Ack, DenyCause, Digest, LedgerOp, Micros};
+
+use crate::support::*;
+
+/// A place for one log that can be opened many times.
+pub trait Place {
+    type Backend: Backend;
+
+    fn open(&self) -> LogLedger<Self::Backend> {
+        LogLedger::new(self.backend(), self.settings())
+    }
+
+    fn backend(&self) -> Self::Backend;
+
+    fn settings(&self) -> Settings;
+
+    /// Edits a cached row as an operator would.
+    fn edit(&self, kind: &str, id: &str, body: Option<&str>);
+}
+
+fn size(ledger: &dyn Ledger) -> u64 {
+    ledger.wait(u64::MAX, Instant::now()).unwrap()
+}
+
+pub fn commits_are_numbered_and_seen(place: &impl Place) {
+    let ledger = place.open();
+    for seq in 0..5 {
+        let receipt = ledger.commit(personal(call()), Ack::Durable).unwrap();
+        assert_eq!((receipt.seq, receipt.refused), (seq, None));
+    }
+    assert_eq!(size(&ledger), 5);
+}
+
+pub fn a_failed_precondition_commits_the_fallback(place: &impl Place) {
+    let ledger = place.open();
+    ledger.commit(change(vec![limit(1)]), Ack::Durable).unwrap();
+    assert_eq!(ledger.commit(with(vec![reserve(1)]), Ack::Durable).unwrap().refused, None);
+    let refused = ledger.commit(with(vec![reserve(1)]), Ack::Durable).unwrap();
+    assert_eq!(refused.refused.unwrap().cause, DenyCause::BudgetExhausted);
+    assert_eq!((refused.seq, size(&ledger)), (2, 3));
+    let mut without = with(vec![reserve(1)]);
+    without.fallback = None;
+    assert!(ledger.commit(without, Ack::Durable).unwrap().refused.is_some());
+    assert_eq!(size(&ledger), 3, "without a fallback nothing is committed");
+}
+
+pub fn sixty_four_callers_spend_a_budget_of_ten(place: &impl Place) {
+    let ledger = place.open();
+    ledger.commit(change(vec![limit(10)]), Ack::Durable).unwrap();
+    let ran = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..64 {
+            scope.spawn(|| {
+                let receipt = ledger.commit(with(vec![reserve(1)]), Ack::Durable).unwrap();
+                ran.fetch_add(usize::from(receipt.refused.is_none()), Ordering::Relaxed);
+            });
+        }
+    });
+    assert_eq!((ran.into_inner(), spent(&ledger), size(&ledger)), (10, 10, 65));
+}
+
+pub fn a_log_is_read_again(place: &impl Place) {
+    {
+        let ledger = place.open();
+        ledger.commit(change(vec![limit(3)]), Ack::Durable).unwrap();
+        ledger.commit(with(vec![reserve(2)]), Ack::Written).unwrap();
+    }
+    let ledger = place.open();
+    assert_eq!((size(&ledger), spent(&ledger)), (2, 1));
+    assert!(ledger.commit(with(vec![reserve(2)]), Ack::Durable).unwrap().refused.is_some());
+}
+
+pub fn two_writers_share_one_log(place: &impl Place) {
+    let (one, other) = (place.open(), place.open());
+    one.commit(change(vec![limit(10)]), Ack::Durable).unwrap();
+    let ran = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for ledger in [&one, &other] {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..10 {
+                        let receipt = ledger.commit(with(vec![reserve(1)]), Ack::Written).unwrap();
+                        ran.fetch_add(usize::from(receipt.refused.is_none()), Ordering::Relaxed);
+                    }
+                });
+            }
+        }
+    });
+    assert_eq!(ran.into_inner(), 10);
+    assert_eq!((size(&one), size(&other)), (81, 81));
+    assert_eq!((spent(&one), spent(&other)), (10, 10));
+}
+
+pub fn waiting_ends_with_news(place: &impl Place) {
+    let (one, other) = (place.open(), place.open());
+    one.commit(call(), Ack::Durable).unwrap();
+    for committer in [&one, &other] {
+        let seen = size(&one);
+        let far = Instant::now() + Duration::from_secs(20);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| (one.wait(seen, far).unwrap(), Instant::now()));
+            std::thread::sleep(Duration::from_millis(30));
+            committer.commit(call(), Ack::Written).unwrap();
+            let committed = Instant::now();
+            let (size, woke) = waiting.join().unwrap();
+            assert_eq!(size, seen + 1);
+            let late = woke.saturating_duration_since(committed);
+            assert!(late < Duration::from_secs(2), "woke after {late:?}");
+        });
+    }
+    let begun = Instant::now();
+    let seen = size(&one);
+    assert_eq!(one.wait(seen, begun + Duration::from_millis(20)).unwrap(), seen);
+    assert!(begun.elapsed() >= Duration::from_millis(20));
+}
+
+pub fn published_is_covered_by_a_checkpoint(place: &impl Place) {
+    use placet_store::backend::{Access, Link};
+    let ledger = place.open();
+    ledger.commit(call(), Ack::Published).unwrap();
+    let mut link = place.backend().open().unwrap();
+    link.begin(Access::Read).unwrap();
+    let note = link.note().unwrap().unwrap();
+    assert_eq!(note.lines().nth(1), Some("1"));
+}
+
+pub fn time_never_runs_backwards(place: &impl Place) {
+    use std::sync::atomic::AtomicI64;
+    let now = Arc::new(AtomicI64::new(50_000_000));
+    let clock = now.clone();
+    let settings = place.settings().clock(Arc::new(move || Micros(clock.load(Ordering::Relaxed))));
+    let ledger = LogLedger::new(place.backend(), settings);
+    assert_eq!(ledger.commit(call(), Ack::Durable).unwrap().time_us, Micros(50_000_000));
+    now.store(10_000_000, Ordering::Relaxed);
+    let back = ledger.commit(call(), Ack::Durable).unwrap();
+    assert_eq!((back.time_us, back.seq), (Micros(50_000_000), 2), "a recovery record stands before it");
+    assert_eq!(ledger.commit(call(), Ack::Durable).unwrap().seq, 3, "it is recorded once");
+}
+
+pub fn an_edited_row_is_noticed(place: &impl Place) {
+    let ledger = place.open();
+    let taken = |op| {
+        let receipt = ledger.commit(change(vec![op]), Ack::Durable).unwrap();
+        assert_eq!(receipt.refused, None);
+        receipt
+    };
+    let now = taken(limit(10)).time_us;
+    taken(LedgerOp::Issue(credential("c1", now)));
+    taken(LedgerOp::Issue(credential("c2", now)));
+    taken(LedgerOp::Revoke(Revocation {
+        target: RevocationTarget::Credential("c2".into()),
+        by: "admin".into(),
+    }));
+    taken(ask("a1", Digest([5; 32])));
+    let consume = LedgerOp::Consume(Consumption { approval: "a1".into(), digest: Digest([5; 32]) });
+    let present = |id: &str| LedgerOp::Present(vec![id.into()]);
+    let edits = [
+        ("budget", serde_json::to_string(&budget()).unwrap(), Some("{\"limit\":1000000}"), reserve(1)),
+        ("approval", "a1".to_owned(), Some("{\"state\":\"approved\"}"), consume),
+        ("credential", "c1".to_owned(), None, present("c1")),
+        ("credential", "c2".to_owned(), Some("{\"session\":\"session-1\"}"), present("c2")),
+    ];
+    for (kind, id, body, op) in edits {
+        place.edit(kind, &id, body);
+        let before = size(&ledger);
+        let receipt = ledger.commit(with(vec![op]), Ack::Durable).unwrap();
+        let refusal = receipt.refused.unwrap();
+        assert_eq!(refusal.cause, DenyCause::StateTampered, "{refusal}");
+        assert_eq!(size(&ledger), before + 1, "the refusal is on record");
+    }
+    assert!(ledger.commit(call(), Ack::Durable).unwrap().refused.is_none(), "others go on");
+}
+
+pub fn what_is_erased_is_gone_and_on_record(place: &impl Place) {
+    use placet_store::backend::Link;
+    let ledger = place.open();
+    ledger.commit(personal(call()), Ack::Durable).unwrap();
+    let mut link = place.backend().open().unwrap();
+    assert!(link.view(0).unwrap().is_some());
+    let erasure =
+        ErasureFact { records: vec![0], fields: Vec::new(), by: "dpo".into(), basis: "gdpr-17".into() };
+    let record = decision("allow", "allowed");
+    assert_eq!(ledger.erase(record, erasure).unwrap().seq, 1);
+    assert_eq!(link.view(0).unwrap(), None);
+    drop((ledger, link));
+    assert_eq!(size(&place.open()), 2);
+}
+
+pub fn a_record_too_large_is_refused_alone(place: &impl Place) {
+    let ledger = place.open();
+    let mut large = call();
+    large.record.agent = Some("x".repeat(70_000).into());
+    let error = ledger.commit(large, Ack::Durable).unwrap_err();
+    assert!(matches!(error, LedgerError::TooLarge { limit_bytes: 65_535, .. }), "{error}");
+    assert_eq!(ledger.commit(call(), Ack::Durable).unwrap().seq, 0);
+}
+
+pub fn a_fault_in_a_fallback_refuses_and_harms_nothing(place: &impl Place) {
+    let ledger = place.open();
+    ledger.commit(change(vec![limit(0)]), Ack::Durable).unwrap();
+    let mut broken = with(vec![reserve(1)]);
+    broken.fallback = Some(Box::new(|_| panic!("a fallback of the test")));
+    let error = ledger.commit(broken, Ack::Durable).unwrap_err();
+    assert!(matches!(error, LedgerError::Unavailable { .. }), "{error}");
+    assert_eq!(ledger.commit(call(), Ack::Durable).unwrap().seq, 1);
+    ledger.read(Freshness::Seen, &mut |_| {}).unwrap();
+}
+
+pub fn closing_signs_and_the_next_use_opens(place: &impl Place) {
+    use placet_store::backend::Link;
+    let ledger = place.open();
+    ledger.commit(call(), Ack::Durable).unwrap();
+    ledger.close();
+    let note = place.backend().open().unwrap().note().unwrap().unwrap();
+    assert_eq!(note.lines().nth(1), Some("1"));
+    assert_eq!(ledger.commit(call(), Ack::Durable).unwrap().seq, 1);
+}
+
+/// One test for each part of the contract.
+macro_rules! contract {
+    ($place:expr; $($name:ident => $part:ident),+ $(,)?) => {$(
+        #[test]
+        fn $name() {
+            contract::$part(&$place);
+        }
+    )+};
+}
+pub(crate) use contract;

@@ -1,0 +1,51 @@
+//! The contract of a ledger, over memory.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+mod contract;
+mod support;
+
+use contract::{Place, contract};
+use placet_store::{Memory, Settings};
+
+struct InMemory {
+    memory: Memory,
+    settings: Settings,
+}
+
+impl InMemory {
+    fn new() -> Self {
+        Self { memory: Memory::default(), settings: Settings::with_passing_keys().unwrap() }
+    }
+}
+
+impl Place for InMemory {
+    type Backend = Memory;
+
+    fn backend(&self) -> Memory {
+        self.memory.clone()
+    }
+
+    fn settings(&self) -> Settings {
+        self.settings.clone()
+    }
+
+    fn edit(&self, kind: &str, id: &str, body: Option<&str>) {
+        self.memory.edit_row(kind, id, body);
+    }
+}
+
+contract! { InMemory::new();
+    f26_memory_commits_are_numbered_and_seen => commits_are_numbered_and_seen,
+    f26_memory_a_failed_precondition_commits_the_fallback => a_failed_precondition_commits_the_fallback,
+    f26_memory_sixty_four_callers_spend_a_budget_of_ten => sixty_four_callers_spend_a_budget_of_ten,
+    f26_memory_a_log_is_read_again => a_log_is_read_again,
+    f26_memory_two_writers_share_one_log => two_writers_share_one_log,
+    f26_memory_waiting_ends_with_news => waiting_ends_with_news,
+    f26_memory_published_is_covered_by_a_checkpoint => published_is_covered_by_a_checkpoint,
+    f26_memory_time_never_runs_backwards => time_never_runs_backwards,
+    f26_memory_an_edited_row_is_noticed => an_edited_row_is_noticed,
+    f26_memory_what_is_erased_is_gone_and_on_record => what_is_erased_is_gone_and_on_record,
+    f26_memory_a_record_too_large_is_refused_alone => a_record_too_large_is_refused_alone,
+    f26_memory_a_fault_in_a_fallback_refuses_and_harms_nothing => a_fault_in_a_fallback_refuses_and_harms_nothing,
+    f26_memory_closing_signs_and_the_next_use_opens => closing_signs_and_the_next_use_opens,
+}
