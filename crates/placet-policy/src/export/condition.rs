@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
-use super::text::encoded;
-use crate::ir::{Expr, Path, Subject};
+use super::operators::symbol;
+use super::text::{encoded, number};
+use crate::ir::{Expr, Order, Path, Subject};
 
 /// Expressions that must all hold; none holds always.
 pub(super) type Lines = Vec<String>;
@@ -73,6 +74,9 @@ impl Writer {
                 lines.extend(forms(subject, scope).map(|forms| format!("count({}) > 0", forms.normal)));
                 lines
             }
+            (Expr::CountOf(subject, part, order, limit), _) => {
+                self.count_of(subject, part, scope, (*order, *limit), wanted)
+            }
         }
     }
 
@@ -133,6 +137,28 @@ impl Writer {
         let Some(list) = forms(subject, scope) else { return vec!["false".to_owned()] };
         let call = self.at_element(&list, lines);
         vec![format!("is_array({})", list.normal), format!("every i, _ in {} {{ {call} }}", list.normal)]
+    }
+
+    /// The fewest elements that may count must pass a lower limit, the most that may count must keep an upper one.
+    fn count_of(
+        &mut self,
+        subject: &Subject,
+        part: &Expr,
+        scope: Scope,
+        (order, limit): (Order, f64),
+        wanted: bool,
+    ) -> Lines {
+        let Some(list) = forms(subject, scope) else { return vec!["false".to_owned()] };
+        let fewest = order.is_lower_bound() == wanted;
+        let lines = self.lines(part, Scope::Element, fewest);
+        let call = self.at_element(&list, lines);
+        let counted = format!("count([i | some i, _ in {}; {call}])", list.normal);
+        let number = number(limit);
+        let comparison = match fewest {
+            true => format!("{counted} {} {number}", symbol(order, wanted)),
+            false => format!("count({}) - {counted} {} {number}", list.normal, symbol(order, wanted)),
+        };
+        vec![format!("is_array({})", list.normal), comparison]
     }
 
     fn at_element(&mut self, list: &Forms, lines: Lines) -> String {
