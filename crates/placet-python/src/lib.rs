@@ -14,6 +14,7 @@ mod evaluator;
 mod event;
 mod freeze;
 mod gate;
+mod logging;
 mod opa;
 mod restore;
 mod thaw;
@@ -43,6 +44,12 @@ mod _core {
     use crate::opa::Opa;
     #[pymodule_export]
     use crate::restore::restore_decision;
+
+    #[pymodule_init]
+    fn init(_module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        crate::logging::forward();
+        Ok(())
+    }
 
     #[pymodule_export]
     #[allow(non_upper_case_globals, reason = "Python's name for it")]

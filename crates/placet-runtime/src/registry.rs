@@ -43,7 +43,11 @@ impl Registry {
         let name = event.get(Field::ToolName).as_str().map(|name| normal_form(name).into_owned());
         let Some((_, tool)) = name.and_then(|name| self.tools.get(&name)) else { return };
         add(event, Field::ToolTags, tool.tags.iter().map(|tag| Value::from(tag.as_str())).collect());
-        add(event, Field::Resources, tool.paths.iter().flat_map(|name| path(event.get(Field::Args), name)).collect());
+        add(
+            event,
+            Field::Resources,
+            tool.paths.iter().flat_map(|name| path(event.get(Field::Args), name)).collect(),
+        );
         if let (Some(transport), Some("local")) = (&tool.transport, event.get(Field::Transport).as_str()) {
             event.set(Field::Transport, transport.as_str());
         }
@@ -214,10 +218,7 @@ mod tests {
             .iter()
             .map(|step| serde_json::to_string(step.get("tool_tags").unwrap_or(&Value::Null)).unwrap())
             .collect();
-        assert_eq!(
-            tags,
-            [r#"["finance.write"]"#, r#"["mine","finance.write"]"#, "[]", r#""mine""#, "null"]
-        );
+        assert_eq!(tags, [r#"["finance.write"]"#, r#"["mine","finance.write"]"#, "[]", r#""mine""#, "null"]);
         assert_eq!(texts(&event, Field::Resources), ["etc/passwd"]);
     }
 

@@ -241,7 +241,8 @@ fn count(value: &Value, operand: &Yaml, event: &Event) -> Result<Truth, Unreadab
         (Value::Array(list), Some(filter)) => {
             let truths: Vec<Truth> =
                 list.iter().map(|item| element(item, filter, event)).collect::<Result<_, _>>()?;
-            let (sure, unsure) = (truths.iter().filter(|truth| **truth == Truth::Yes).count(), Truth::Unknown);
+            let (sure, unsure) =
+                (truths.iter().filter(|truth| **truth == Truth::Yes).count(), Truth::Unknown);
             sure..=sure + truths.iter().filter(|truth| **truth == unsure).count()
         }
         _ => return Ok(Truth::Unknown),
