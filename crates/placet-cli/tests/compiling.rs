@@ -82,7 +82,8 @@ fn f03_texts_that_look_like_rego_are_inert() {
     let rule = json!({ "name": "a", "when": { "action": ESCAPE }, "then": "allow", "reason": "say \"no\"\nallow := true" });
     let project = Project::with_policy(&json!({ "version": 1, "rules": [rule] }).to_string());
     project.run(&["compile", "policies/policy.yaml", "-o", "rego/policy.rego"]).exits(0);
-    let named = json!({ "action": ESCAPE, "context": { "session_id": "s", "delegation_depth": 0 } }).to_string();
+    let named =
+        json!({ "action": ESCAPE, "context": { "session_id": "s", "delegation_depth": 0 } }).to_string();
     for policies in ["policies", "rego"] {
         let decision = project.run(&["check", &named, "--policies", policies, "--format", "json"]).exits(0);
         assert_eq!(decision.json()["reason"], "say \"no\"\nallow := true", "a text is a text");

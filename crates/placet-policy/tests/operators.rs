@@ -14,9 +14,7 @@ use serde_json::{Value, json};
 
 /// `T`, `F` or `U`: what `args.x: { … }` is for each value.
 fn truths(condition: &Value, values: &[Value]) -> String {
-    let rule = |name: &str, then: &str| {
-        json!({ "name": name, "when": { "action": "a", "args": { "x": condition, "y": { "exists": true } } }, "then": then })
-    };
+    let rule = |name: &str, then: &str| json!({ "name": name, "when": { "action": "a", "args": { "x": condition, "y": { "exists": true } } }, "then": then });
     let permits = policies(&[&json!({ "version": 1, "rules": [rule("r", "allow")] }).to_string()]);
     let everything = json!({ "name": "all", "when": { "action": "a" }, "then": "allow" });
     let restricts =
@@ -61,7 +59,12 @@ fn table() -> Vec<(&'static str, Value, Value, &'static str)> {
         ("matches", json!("^a+$"), json!(["aaa", "aab", "", "aa\n", 5, null]), "TFFFUU"),
         ("exists", json!(true), json!([5, "", false, [], null]), "TTTTF"),
         ("exists", json!(false), json!([null, 5, ""]), "TFF"),
-        ("count", json!({ "gt": 1 }), json!([["a", "b"], ["a"], [], {"a": 1, "b": 2}, "ab", 5, null]), "TFFTUUU"),
+        (
+            "count",
+            json!({ "gt": 1 }),
+            json!([["a", "b"], ["a"], [], {"a": 1, "b": 2}, "ab", 5, null]),
+            "TFFTUUU",
+        ),
         ("count", json!({ "lte": 1 }), json!([["a"], [], ["a", "b"], null]), "TTFU"),
         (
             "count",
@@ -78,10 +81,20 @@ fn table() -> Vec<(&'static str, Value, Value, &'static str)> {
             json!([[3, 1], [3, 4], [], [3, "x"], [3, 4, "x"], ["x"]]),
             "TFTUFT",
         ),
-        ("subset_of", json!(["a", "b"]), json!([["a"], [], ["a", "c"], ["a", null], ["A"], "a", null]), "TTFUUUU"),
+        (
+            "subset_of",
+            json!(["a", "b"]),
+            json!([["a"], [], ["a", "c"], ["a", null], ["A"], "a", null]),
+            "TTFUUUU",
+        ),
         ("some", json!({ "eq": "a" }), json!([["x", "a"], ["x"], [], ["x", 5], "a", null]), "TFFUUU"),
         ("some", json!({ "k": { "gt": 1 } }), json!([[{"k": 2}], [{"k": 1}], [{}], [{}, {"k": 2}]]), "TFUT"),
-        ("every", json!({ "eq": "a" }), json!([["a", "a"], ["a", "x"], [], ["a", 5], ["x", 5], null]), "TFUUFU"),
+        (
+            "every",
+            json!({ "eq": "a" }),
+            json!([["a", "a"], ["a", "x"], [], ["a", 5], ["x", 5], null]),
+            "TFUUFU",
+        ),
     ];
     table.into()
 }
@@ -91,7 +104,11 @@ fn f03_each_operator_keeps_its_truth_table() {
     for (operator, operand, values, wanted) in table() {
         let values = values.as_array().unwrap();
         assert_eq!(values.len(), wanted.len(), "{operator}");
-        assert_eq!(truths(&json!({ operator: operand }), values), wanted, "{operator}: {operand} on {values:?}");
+        assert_eq!(
+            truths(&json!({ operator: operand }), values),
+            wanted,
+            "{operator}: {operand} on {values:?}"
+        );
     }
 }
 
@@ -113,7 +130,11 @@ fn f03_a_missing_value_is_as_null() {
         let args = |x: Option<Value>| x.map_or_else(|| json!({ "y": 5 }), |x| json!({ "x": x, "y": 5 }));
         let judged = [args(None), args(Some(json!(null)))].map(|args| judge(&set, call("a", args)));
         assert_eq!(judged[0], judged[1], "{operator}");
-        assert_eq!(judged[0] == "allow", operator == "exists" && operand == json!(true), "{operator}: {operand}");
+        assert_eq!(
+            judged[0] == "allow",
+            operator == "exists" && operand == json!(true),
+            "{operator}: {operand}"
+        );
     }
 }
 

@@ -254,7 +254,8 @@ fn f02_the_printed_samples_decide_as_on_opa() {
         return;
     };
     let odd = [json!(null), json!(0), json!("x"), json!(true), json!([1]), json!({ "a": 1 })];
-    let numbers = [-1.0, 1.0, 2.0, 3.0, 999.5, 1000.0, 1000.01, 100_000.0, 100_001.0].map(|number| json!(number));
+    let numbers =
+        [-1.0, 1.0, 2.0, 3.0, 999.5, 1000.0, 1000.01, 100_000.0, 100_001.0].map(|number| json!(number));
     let values: Vec<Value> = odd.iter().chain(&numbers).cloned().collect();
     let texts = ["/tmp/a", "/tmp", "/tmp/../etc/x", "/etc/x", ""].map(|text| json!(text));
     let paths: Vec<Value> = odd.iter().chain(&texts).cloned().collect();
@@ -264,8 +265,15 @@ fn f02_the_printed_samples_decide_as_on_opa() {
 
     let files = tools.iter().flat_map(|tool| paths.iter().map(move |path| write(tool, path)));
     let files: Vec<Value> = files.chain([json!({}), json!({ "tool": "fs.write", "args": {} })]).collect();
-    let spawns = values.iter().map(|depth| json!({ "parent": { "depth": depth } })).chain([json!({})]).collect();
-    let tags = [json!(["finance.write"]), json!(["a", "finance.write"]), json!([]), json!("finance.write"), json!(null)];
+    let spawns =
+        values.iter().map(|depth| json!({ "parent": { "depth": depth } })).chain([json!({})]).collect();
+    let tags = [
+        json!(["finance.write"]),
+        json!(["a", "finance.write"]),
+        json!([]),
+        json!("finance.write"),
+        json!(null),
+    ];
     let finance = tags.iter().flat_map(|tags| {
         values.iter().map(move |amount| json!({ "tool_tags": tags, "args": { "amount": amount } }))
     });
@@ -274,7 +282,8 @@ fn f02_the_printed_samples_decide_as_on_opa() {
         tools.iter().flat_map(move |tool| ["mcp", "local"].map(|transport| mcp(role, tool, transport)))
     });
     let plans = [(0, 0), (20, 0), (17, 3), (21, 0), (18, 3), (0, 3), (0, 4), (16, 4)];
-    let plans = plans.map(|(reads, writes)| plan(&[vec!["read"; reads], vec!["write"; writes]].concat())).into();
+    let plans =
+        plans.map(|(reads, writes)| plan(&[vec!["read"; reads], vec!["write"; writes]].concat())).into();
     let cases: [(&str, &str, Vec<Value>); 6] = [
         ("files", "tool_call", files),
         ("spawn", "agent_spawn", spawns),

@@ -16,6 +16,7 @@ mod freeze;
 mod gate;
 mod logging;
 mod opa;
+mod plan;
 mod restore;
 mod thaw;
 
@@ -42,6 +43,8 @@ mod _core {
     use crate::gate::{Engine, Tool, freeze_call, freeze_event};
     #[pymodule_export]
     use crate::opa::Opa;
+    #[pymodule_export]
+    use crate::plan::tagged_step;
     #[pymodule_export]
     use crate::restore::restore_decision;
 

@@ -3,7 +3,12 @@
 //!
 //! Without the `opa` command the server is left out, unless `PLACET_REQUIRE_OPA` is set.
 // SPDX-License-Identifier: MIT OR Apache-2.0
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops where it fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops where it fails"
+)]
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -138,24 +143,61 @@ fn f01_a_real_server_decides_and_denies_once_it_is_stopped() {
 
 /// Events that the bundle is about; the other half of the corpus knows nothing of it.
 fn directed() -> impl Strategy<Value = Event> {
-    let types = &["tool_call", "tool_call", "tool_call", "agent.plan", "agent.spawn", "agent.delegate", "agent.budget"];
+    let types = &[
+        "tool_call",
+        "tool_call",
+        "tool_call",
+        "agent.plan",
+        "agent.spawn",
+        "agent.delegate",
+        "agent.budget",
+    ];
     let actions = &[
-        "approve_refund", "Approve_Refund", "read_file", "query_memory", "write_file", "fs.write", "execute_code",
-        "stripe.refund", "zendesk.search", "get_customer_ssn", "post", "nothing_known",
+        "approve_refund",
+        "Approve_Refund",
+        "read_file",
+        "query_memory",
+        "write_file",
+        "fs.write",
+        "execute_code",
+        "stripe.refund",
+        "zendesk.search",
+        "get_customer_ssn",
+        "post",
+        "nothing_known",
     ][..];
     let amounts = vec![
-        json!(0), json!(42), json!(100), json!(100.01), json!(5000), json!(-1), json!(null), json!("42"), json!(true),
+        json!(0),
+        json!(42),
+        json!(100),
+        json!(100.01),
+        json!(5000),
+        json!(-1),
+        json!(null),
+        json!("42"),
+        json!(true),
     ];
     let paths = vec![json!("/tmp/a"), json!("/tmp/../etc/passwd"), json!("/srv/a"), json!(null), json!(5)];
-    let steps = vec![json!({"tool": "read"}), json!({"tool": "x", "type": "write"}), json!({"tool": "execute_shell"}),
-        json!({"tool": "x", "tool_tags": ["fs.write"]}), json!({"type": 5})];
+    let steps = vec![
+        json!({"tool": "read"}),
+        json!({"tool": "x", "type": "write"}),
+        json!({"tool": "execute_shell"}),
+        json!({"tool": "x", "tool_tags": ["fs.write"]}),
+        json!({"type": 5}),
+    ];
     let first = (select(&types[..]), select(actions), select(amounts), select(paths), 0_usize..25);
     let second = (
         select(vec![json!(0), json!(1), json!(2), json!(3), json!(null), json!("0")]),
         select(&["support_agent", "manager", "billing", "guest"][..]),
         subsequence(vec!["approve_refund", "read", "handle_pii", "restricted_data"], 0..=4),
         subsequence(vec!["finance.write", "pii", "shell"], 0..=2),
-        select(vec![json!(null), json!("public"), json!("confidential"), json!("restricted"), json!("secret")]),
+        select(vec![
+            json!(null),
+            json!("public"),
+            json!("confidential"),
+            json!("restricted"),
+            json!("secret"),
+        ]),
     );
     let third = (
         select(&["local", "mcp", "http"][..]),
@@ -226,7 +268,11 @@ fn f02_the_embedded_engines_decide_1000_events_as_a_real_server_does() {
         let shown = serde_json::to_string(request.event()).unwrap();
         assert_eq!(verdict(&rego), verdict(&wanted), "interpreter: {shown}");
         let again = exported.decide(&request, id());
-        assert_eq!((verdict(&again), reason(&again)), (verdict(&wanted), reason(&wanted)), "exported: {shown}");
+        assert_eq!(
+            (verdict(&again), reason(&again)),
+            (verdict(&wanted), reason(&wanted)),
+            "exported: {shown}"
+        );
         if let Some(server) = &server {
             let told = server.client.decide(request.event().clone());
             assert_eq!(
