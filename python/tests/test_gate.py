@@ -122,7 +122,7 @@ def test_f50_an_edit_counts_within_two_seconds_and_a_broken_one_alerts(tmp_path,
     assert (decide().allow, gate.policy_version) == (True, version)
     (alert,) = caplog.records
     assert (alert.name, alert.levelname) == ("placet.policy", "ERROR")
-    assert "p.yaml:1:" in alert.getMessage()
+    assert "p.yaml:2:1: error[yaml/syntax]" in alert.getMessage()
     assert "p.yaml" in gate.reload_failure
 
 

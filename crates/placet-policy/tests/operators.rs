@@ -56,7 +56,7 @@ fn table() -> Vec<(&'static str, Value, Value, &'static str)> {
         ("starts_with", json!("ab"), json!(["abc", "ab", "xab", "ABc", 5, null]), "TTFUUU"),
         ("ends_with", json!("bc"), json!(["abc", "bc", "bcx", "aBC", 5, null]), "TTFUUU"),
         ("glob", json!("a*c?"), json!(["abcd", "acx", "abc", "ABCD", 5, null]), "TTFUUU"),
-        ("matches", json!("^a+$"), json!(["aaa", "aab", "", "aa\n", 5, null]), "TFFFUU"),
+        ("matches", json!("^a+$"), json!(["aaa", "aab", "", "aa\n", 5, null]), "TFFUUU"),
         ("exists", json!(true), json!([5, "", false, [], null]), "TTTTF"),
         ("exists", json!(false), json!([null, 5, ""]), "TFF"),
         (
