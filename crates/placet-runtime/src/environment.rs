@@ -122,7 +122,8 @@ impl Setting {
             Kind::NewFile(_) => "a path".to_owned(),
             Kind::Ack => "`durable`, `written` or `published`".to_owned(),
             Kind::Budgets => {
-                "a list as under `budgets:`, for instance `[{\"scope\": \"session\", \"api_calls\": 10}]`".to_owned()
+                "a list as under `budgets:`, for instance `[{\"scope\": \"session\", \"api_calls\": 10}]`"
+                    .to_owned()
             }
             Kind::Approvals => "an object as under `approvals:`, for instance `{\"quorum\": 2}`".to_owned(),
         }

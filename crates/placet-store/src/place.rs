@@ -109,6 +109,9 @@ impl PlaceSettings {
             Place::Sqlite(file) => {
                 let keys = KeyFolder::new(self.key_folder(folder, variable)?);
                 let mut settings = Settings::new(keys);
+                if let Some(mirror) = &self.audit_log {
+                    settings = settings.mirror(folder.join(mirror));
+                }
                 if let Some(anchor) = &self.anchor {
                     settings = settings.anchor(folder.join(anchor));
                 }
