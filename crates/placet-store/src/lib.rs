@@ -20,6 +20,7 @@ mod memory;
 mod mirror;
 mod place;
 mod process;
+pub mod query;
 mod queue;
 mod settings;
 mod sqlite;
