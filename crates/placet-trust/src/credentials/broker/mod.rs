@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use placet_types::ledger::{CredentialEntry, Revocation, RevocationTarget};
 use placet_types::{Ack, CredentialId, Digest, LedgerOp, Micros, Record};
 
-pub use bearer::{Bearer, SessionToken};
+pub use bearer::{Bearer, SessionToken, public_id};
 pub use error::BrokerError;
 
 use super::authority::{Authority, Tools, diff, excess, witness};
@@ -147,12 +147,6 @@ impl Handle {
     #[must_use]
     pub fn authority(&self) -> &Authority {
         &self.authority
-    }
-
-    /// What it gives, shared.
-    #[must_use]
-    pub fn shared_authority(&self) -> Arc<Authority> {
-        self.authority.clone()
     }
 
     /// Whether it is live.
