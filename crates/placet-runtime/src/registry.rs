@@ -111,6 +111,7 @@ mod tests {
             target: Some("bank".to_owned()),
             paths: vec!["receipt".to_owned()],
             classification: Some("confidential".to_owned()),
+            ..Tool::default()
         };
         Registry::new(&BTreeMap::from([("pay".to_owned(), pay)])).unwrap()
     }

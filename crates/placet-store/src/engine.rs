@@ -34,7 +34,7 @@ pub(crate) struct Log {
     pub(crate) dirty: bool,
     /// Whether the clock's going back was recorded.
     pub(crate) clock_flagged: bool,
-    key: LogKey,
+    pub(crate) key: LogKey,
     signing: SigningKey,
     grown: Grown,
     /// The size of the last checkpoint.

@@ -1,11 +1,10 @@
 //! The ledger over any place.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use placet_audit::seal::LogKey;
 use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, State, TenantKey};
 use placet_types::record::ErasureFact;
 use placet_types::{Ack, Fact, Record};
@@ -23,7 +22,6 @@ pub struct LogLedger<B: Backend> {
     backend: Arc<B>,
     settings: Arc<Settings>,
     process: ArcSwap<Process<B>>,
-    log_key: OnceLock<LogKey>,
 }
 
 impl<B: Backend> LogLedger<B> {
@@ -32,7 +30,7 @@ impl<B: Backend> LogLedger<B> {
     pub fn new(backend: B, settings: Settings) -> Self {
         let (backend, settings) = (Arc::new(backend), Arc::new(settings));
         let process = ArcSwap::from_pointee(Process::new(backend.clone(), settings.clone(), None));
-        Self { backend, settings, process, log_key: OnceLock::new() }
+        Self { backend, settings, process }
     }
 
     /// The place.
@@ -162,6 +160,19 @@ impl<B: Backend> Ledger for LogLedger<B> {
         Ok(())
     }
 
+    fn tenant_key(&self, tenant: Option<&str>) -> Result<TenantKey, LedgerError> {
+        let process = self.process();
+        if let Some(key) = process.tenant_key(tenant) {
+            return Ok(key);
+        }
+        process.submit(Work::Refresh)?;
+        process.tenant_key(tenant).ok_or_else(|| LedgerError::Unavailable {
+            ledger: self.backend.name(),
+            action: "open",
+            cause: "its key was not read".to_owned(),
+        })
+    }
+
     fn wait(&self, seen: u64, until: Instant) -> Result<u64, LedgerError> {
         let process = self.process();
         loop {
@@ -172,18 +183,6 @@ impl<B: Backend> Ledger for LogLedger<B> {
                 return Ok(size);
             }
         }
-    }
-
-    fn tenant_key(&self, tenant: Option<&str>) -> Result<TenantKey, LedgerError> {
-        if let Some(key) = self.log_key.get() {
-            return Ok(TenantKey::new(key.tenant_key(tenant)));
-        }
-        let key = self.settings.keys.log_key(true).map_err(|error| LedgerError::Unavailable {
-            ledger: self.backend.name(),
-            action: "open",
-            cause: error.to_string(),
-        })?;
-        Ok(TenantKey::new(self.log_key.get_or_init(|| key).tenant_key(tenant)))
     }
 }
 

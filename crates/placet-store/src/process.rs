@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use placet_audit::seal::Head;
-use placet_trust::{LedgerError, State};
+use placet_audit::seal::{Head, LogKey};
+use placet_trust::{LedgerError, State, TenantKey};
 
 use crate::backend::{Backend, Link};
 use crate::batch::{self, Done, Work};
@@ -31,6 +31,8 @@ pub(crate) struct Process<B: Backend> {
     /// Why this process cannot use the ledger at all.
     unusable: Option<LedgerError>,
     pub(crate) keeper: Keeper,
+    /// The log's key, once it was opened.
+    key: OnceLock<LogKey>,
     /// Held while the keeper has a connection of its own.
     tidying: Mutex<()>,
 }
@@ -106,6 +108,7 @@ impl<B: Backend> Process<B> {
             connected: AtomicBool::new(false),
             unusable,
             keeper: Keeper::default(),
+            key: OnceLock::new(),
             tidying: Mutex::new(()),
         }
     }
@@ -126,11 +129,19 @@ impl<B: Backend> Process<B> {
         })
     }
 
+    /// The key of a tenant, once the log was opened.
+    pub(crate) fn tenant_key(&self, tenant: Option<&str>) -> Option<TenantKey> {
+        self.key.get().map(|key| TenantKey::new(key.tenant_key(tenant)))
+    }
+
     fn write(&self, works: Vec<Work>) -> Vec<Done> {
         let mut engine = locked(&self.engine);
         self.connected.store(true, Ordering::Release);
         let asked_ms = self.readers.now_ms();
         let done = batch::run(&mut engine, works, &self.readers);
+        if let (None, Some(log)) = (self.key.get(), &engine.log) {
+            let _ = self.key.set(log.key.clone());
+        }
         match done.iter().any(Result::is_ok) {
             true => self.readers.fresh_ms.store(asked_ms, Ordering::Release),
             false => self.readers.fresh_ms.store(0, Ordering::Release),

@@ -16,7 +16,7 @@ use crate::keys::{KeyError, KeyFolder};
 pub type Clock = Arc<dyn Fn() -> Micros + Send + Sync>;
 
 /// How many calls may wait for the ledger before the next is refused.
-pub const DEFAULT_QUEUE_LIMIT: usize = 4_096;
+pub(crate) const DEFAULT_QUEUE_LIMIT: usize = 4_096;
 
 /// How a ledger is set up.
 #[derive(Clone)]

@@ -73,6 +73,7 @@ pub(crate) fn decision(verdict: &str, tool: Option<&str>) -> DecisionFact {
         args: None,
         credential: None,
         depth: None,
+        permit: verdict == "allow",
         approval: None,
     }
 }

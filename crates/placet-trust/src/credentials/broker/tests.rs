@@ -62,6 +62,10 @@ impl Ledger for Tiny {
         Ok(Receipt { seq: log.len() as u64, time_us, leaf: Digest([0; 32]), refused })
     }
 
+    fn tenant_key(&self, _tenant: Option<&str>) -> Result<crate::TenantKey, LedgerError> {
+        Ok(crate::TenantKey::new([7; 32]))
+    }
+
     fn read(&self, _fresh: Freshness, look: &mut dyn FnMut(&State)) -> Result<(), LedgerError> {
         self.up()?;
         look(&self.inner.lock().unwrap().0);

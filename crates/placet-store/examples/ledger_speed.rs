@@ -1,0 +1,161 @@
+//! How fast the ledger is on this disk: `cargo run --release --example ledger_speed -p placet-store [FOLDER]`.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::error::Error;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use placet_store::{KeyFolder, LogLedger, Settings, Sqlite};
+use placet_trust::{Ledger, Proposal};
+use placet_types::ledger::{Amount, BudgetKey, BudgetLimit, BudgetScope, BudgetUnit, Reservation};
+use placet_types::record::{ChangeFact, DecisionFact};
+use placet_types::{Ack, Digest, Fact, Identity, LedgerOp, Record, RecordId, RiskTier};
+use serde_json::json;
+use uuid::Uuid;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+const CALLERS: usize = 64;
+const SECONDS: u64 = 3;
+
+fn main() -> Result<(), Failure> {
+    let parent = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
+    let folder = Path::new(&parent).join(format!("ledger-speed-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let measured = measure(&folder);
+    std::fs::remove_dir_all(&folder)?;
+    measured
+}
+
+fn measure(folder: &Path) -> Result<(), Failure> {
+    let flush = flushes(folder)?;
+    show("flush: fdatasync after appending 600 B", &flush);
+    let ledger = open(folder)?;
+    let durable = one_caller(&ledger, Ack::Durable)?;
+    show("durable, one caller", &durable);
+    let again = flushes(folder)?;
+    show("flush, again", &again);
+    let ratio = |at: f64| percentile(&durable, at).as_secs_f64() / percentile(&again, at).as_secs_f64();
+    println!("durable p50 is {:.2} of the flush time, p99 {:.2}", ratio(0.5), ratio(0.99));
+    show("written, one caller", &one_caller(&ledger, Ack::Written)?);
+    for callers in [8, CALLERS] {
+        let (count, all) = many_callers(&ledger, callers)?;
+        show(&format!("durable, {callers} callers"), &all);
+        println!("durable, {callers} callers: {:.0} a second", count);
+    }
+    Ok(())
+}
+
+fn open(folder: &Path) -> Result<Arc<LogLedger<Sqlite>>, Failure> {
+    let settings = Settings::new(KeyFolder::new(folder.join("keys")));
+    let ledger = LogLedger::new(Sqlite::new(folder.join("placet_audit.db")), settings);
+    let fact = Fact::Change(ChangeFact { by: "system".into() });
+    let mut record = Record::new(RecordId(id().into()), fact);
+    record.ops = vec![LedgerOp::SetBudget(BudgetLimit { key: budget(), limit: 1 << 50 })];
+    ledger.commit(Proposal { record, view: None, personal: Vec::new(), fallback: None }, Ack::Durable)?;
+    Ok(Arc::new(ledger))
+}
+
+fn id() -> String {
+    Uuid::now_v7().to_string()
+}
+
+fn budget() -> BudgetKey {
+    let owner = "018f6d3e-7c1a-7b2e-9d4f-0a1b2c3d4e5f".into();
+    BudgetKey { scope: BudgetScope::Session, owner, unit: BudgetUnit::ApiCalls, window: None }
+}
+
+/// A call with a realistic view that draws on a budget.
+fn call() -> Proposal {
+    let fact = DecisionFact {
+        event_type: "tool_call".into(),
+        action: "payments.refund".into(),
+        tool: Some("refund".into()),
+        verdict: "allow".into(),
+        hard: false,
+        code: "allowed".into(),
+        risk_tier: RiskTier::TransactionalLow,
+        rules: vec!["small-refunds".into()],
+        reviewers: Vec::new(),
+        policy_version: "6f1c0c6f7a0d4f5e6f1c0c6f7a0d4f5e".into(),
+        identity: Identity::Verified,
+        args: Some(Digest([7; 32])),
+        credential: Some(id().into()),
+        depth: Some(1),
+        approval: None,
+        permit: true,
+    };
+    let mut record = Record::new(RecordId(id().into()), Fact::Decision(fact));
+    record.session = Some("018f6d3e-7c1a-7b2e-9d4f-0a1b2c3d4e5f".into());
+    record.agent = Some("support-agent".into());
+    record.ops = vec![LedgerOp::Reserve(Reservation {
+        id: id().into(),
+        amounts: vec![Amount { key: budget(), amount: 1, limit: None }],
+        in_flight: true,
+        expires_us: None,
+    })];
+    let view = json!({
+        "args": {"amount": 120, "currency": "EUR", "order": "A-1001", "note": "customer asked twice"},
+        "target": "payments", "reason": "refunds up to 500 are allowed",
+        "context": {"session_id": "018f6d3e", "user_role": "support", "session_scopes": ["refund", "read"]},
+    });
+    Proposal { record, view: view.as_object().cloned(), personal: Vec::new(), fallback: None }
+}
+
+fn flushes(folder: &Path) -> Result<Vec<Duration>, Failure> {
+    let path = folder.join("flush");
+    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+    let mut times = Vec::new();
+    for _ in 0..1_000 {
+        let begun = Instant::now();
+        file.write_all(&[b'x'; 600])?;
+        file.sync_data()?;
+        times.push(begun.elapsed());
+    }
+    Ok(times)
+}
+
+fn one_caller(ledger: &LogLedger<Sqlite>, ack: Ack) -> Result<Vec<Duration>, Failure> {
+    let mut times = Vec::new();
+    let end = Instant::now() + Duration::from_secs(SECONDS);
+    while Instant::now() < end {
+        let proposal = call();
+        let begun = Instant::now();
+        let receipt = ledger.commit(proposal, ack)?;
+        times.push(begun.elapsed());
+        if let Some(refusal) = receipt.refused {
+            return Err(refusal.reason.to_string().into());
+        }
+    }
+    Ok(times)
+}
+
+fn many_callers(ledger: &Arc<LogLedger<Sqlite>>, callers: usize) -> Result<(f64, Vec<Duration>), Failure> {
+    let begun = Instant::now();
+    let threads: Vec<_> = (0..callers)
+        .map(|_| {
+            let ledger = ledger.clone();
+            std::thread::spawn(move || one_caller(&ledger, Ack::Durable))
+        })
+        .collect();
+    let mut all = Vec::new();
+    for thread in threads {
+        all.extend(thread.join().map_err(|_| "a caller panicked")??);
+    }
+    Ok((all.len() as f64 / begun.elapsed().as_secs_f64(), all))
+}
+
+fn percentile(times: &[Duration], at: f64) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort();
+    let index = (sorted.len() as f64 * at) as usize;
+    sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
+}
+
+fn show(what: &str, times: &[Duration]) {
+    let [half, most] = [0.5, 0.99].map(|at| percentile(times, at));
+    println!("{what}: p50 {half:.1?}, p99 {most:.1?}, {} times", times.len());
+}
