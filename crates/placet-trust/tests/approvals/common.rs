@@ -152,10 +152,6 @@ impl Ledger for TestLedger {
         Ok(Receipt { seq, time_us: record.time_us, leaf: Digest([0; 32]), refused })
     }
 
-    fn tenant_key(&self, _tenant: Option<&str>) -> Result<TenantKey, LedgerError> {
-        Ok(TenantKey::new([7; 32]))
-    }
-
     fn read(&self, _freshness: Freshness, look: &mut dyn FnMut(&State)) -> Result<(), LedgerError> {
         look(&self.inner.lock().unwrap().state);
         Ok(())
