@@ -100,13 +100,27 @@ fn core() -> Vec<(Tier, SourceFile)> {
     sources
 }
 
+/// Where the rules begin that every exported file carries, so that each works alone.
+const SHARED: &str = "# How the statements of every exported file become one decision.";
+
 /// Writes the core bundle and one policy file as `placet compile` and `placet init --opa` export them.
+///
+/// The shared rules stay in the first file only: peers evaluate each copy, and one is enough here.
 fn write_export(file: &Path, folder: &Path) -> Result<(), Failure> {
     let mut sources = core();
     let name = file.file_name().ok_or("no file name")?.to_string_lossy();
     sources.push((Tier::Project, SourceFile::new(name, std::fs::read_to_string(file)?)));
+    let mut first: Option<String> = None;
     for (name, text) in export::bundle(&sources, GlobalMode::Guard)? {
-        std::fs::write(folder.join(name), text)?;
+        let (own, shared) =
+            text.split_once(SHARED).ok_or_else(|| format!("`{name}` lacks the shared rules"))?;
+        let kept = match first.as_deref() {
+            None => text.as_str(),
+            Some(held) if held == shared => own,
+            Some(_) => return Err(format!("`{name}` has shared rules of its own").into()),
+        };
+        std::fs::write(folder.join(&name), kept)?;
+        first.get_or_insert_with(|| shared.to_owned());
     }
     Ok(())
 }
