@@ -60,6 +60,69 @@ def test_several_paths_and_a_configuration(tmp_path, context):
         placet.PolicyGate(config=tmp_path / "placet.yaml")
 
 
+def test_variables_override_the_configuration_and_keywords_override_variables(tmp_path, monkeypatch, context):
+    for action in ("one", "two", "three"):
+        rule = f"version: 1\nrules:\n  - {{ name: r, when: {{ action: {action} }}, then: allow }}\n"
+        (tmp_path / f"{action}.yaml").write_text(rule)
+    (tmp_path / "placet.yaml").write_text("policies: one.yaml\nlibrary: [tool_allowlist]\n")
+
+    def allowed(**options):
+        gate = placet.PolicyGate(**options)
+        actions = ("one", "two", "three")
+        return [action for action in actions if gate.decide_tool_call(call(action), context).allow]
+
+    config = tmp_path / "placet.yaml"
+    assert allowed(config=config) == []
+    monkeypatch.setenv("PLACET_LIBRARY", "")
+    assert allowed(config=config) == ["one"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PLACET_POLICIES", "two.yaml")
+    assert allowed(config=config) == ["two"]
+    assert allowed() == ["two"]
+    assert allowed(policies="three.yaml") == ["three"]
+    assert allowed(policies="three.yaml", config=config) == ["one", "three"]
+    monkeypatch.setenv("PLACET_GLOBAL_POLICIES", "one.yaml")
+    monkeypatch.setenv("PLACET_GLOBAL_MODE", "grant")
+    assert allowed() == []
+    assert allowed(global_policies="two.yaml") == ["two"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("PLACET_LIFECYCLE", "off", "`PLACET_LIFECYCLE` is `off`; it accepts `true` or `false`"),
+        ("PLACET_POLICIES", "nowhere", "`PLACET_POLICIES` is `nowhere`: there is no `.*nowhere`"),
+        ("PLACET_LIBARY", "read_only", "`PLACET_LIBARY` is no setting; did you mean `PLACET_LIBRARY`"),
+    ],
+)
+def test_promise_1_a_bad_variable_opens_no_gate(open_gate, monkeypatch, name, value, words):
+    monkeypatch.setenv("PLACET_OPA", "x")
+    open_gate()
+    monkeypatch.setenv(name, value)
+    with pytest.raises(placet.ConfigError, match=words) as caught:
+        open_gate()
+    assert caught.value.code == "config_invalid"
+
+
+def test_a_whole_document_is_decided_as_the_command_does(open_gate):
+    gate = open_gate(
+        "version: 1\nrules:\n"
+        "  - { name: early, match: { type: pay }, conditions: { time_before: '09:00' }, approval: auto }\n",
+        clock=lambda: datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC),
+    )
+    context = '"context": {"session_id": "s", "delegation_depth": 0}'
+    assert gate.decide_document(f'{{"action": "pay", {context}}}').verdict == "deny"
+    early = f'{{"action": "pay", "now": "2026-11-21T08:00:00Z", {context}}}'
+    assert [gate.decide_document(form).verdict for form in (early, early.encode())] == ["allow", "allow"]
+    for broken in ("", "[]", "{", '{"acton": "pay"}', '{"action": "a", "action": "pay"}', "\ud800", b"\xff"):
+        decision = gate.decide_document(broken)
+        assert (decision.verdict, decision.code, decision.hard) == ("deny", "invalid_request", True), broken
+    with pytest.raises(TypeError, match="must be JSON as str or bytes, got dict"):
+        gate.decide_document({})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="needs a gate with `policies`"):
+        placet.PolicyGate(placet.OPAClient()).decide_document("{}")
+
+
 def test_global_policies_restrict_and_do_not_grant(tmp_path, context):
     (tmp_path / "global.yaml").write_text(
         "version: 1\nrules:\n"

@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod config;
 pub mod digest;
+pub mod environment;
 pub mod files;
 pub mod gate;
 pub mod opa;
