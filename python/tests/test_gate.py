@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import datetime
 import itertools
+import logging
 import pickle
 import time
 
@@ -145,22 +146,68 @@ def test_relative_paths_hold_when_the_process_goes_elsewhere(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     gate = placet.PolicyGate(policies="policies")
     monkeypatch.chdir("/")
-    time.sleep(1.1)
+    time.sleep(1.1)  # the next look at the files finds them where they were
     assert gate.decide_tool_call(call(amount=5), context).allow
     assert gate.reload_failure is None
 
 
-def test_a_broken_edit_is_reported_and_the_good_policy_stays(tmp_path, context):
+def within_two_seconds(holds):
+    """Asks again until it holds: files are looked at once a second."""
+    deadline = time.monotonic() + 2
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_f50_an_edit_counts_within_two_seconds_and_a_broken_one_alerts(tmp_path, context, caplog):
+    caplog.set_level("INFO", logger="placet")
     path = tmp_path / "p.yaml"
     path.write_text(POLICY)
     gate = placet.PolicyGate(policies=path)
+
+    def decide():
+        return gate.decide_tool_call(call(amount=150), context)
+
+    before = decide()
+    assert (before.verdict, before.rule_matched) == ("deny", "soft_limit")
+    path.write_text(POLICY.replace("gt: 100}", "gt: 200}"))
+    within_two_seconds(lambda: decide().allow)
     version = gate.policy_version
-    assert gate.decide_tool_call(call(amount=5), context).policy_version == version
+    assert version != before.policy_version
+    assert decide().policy_version == version
+    (told,) = caplog.records
+    assert (told.name, told.levelname) == ("placet.policy", "INFO")
+    assert version in told.getMessage()
+
+    caplog.clear()
     path.write_text("version: [")
-    time.sleep(1.1)
-    assert gate.decide_tool_call(call(amount=5), context).allow
+    within_two_seconds(lambda: decide().allow and gate.reload_failure)
+    assert (decide().allow, gate.policy_version) == (True, version)
+    (alert,) = caplog.records
+    assert (alert.name, alert.levelname) == ("placet.policy", "ERROR")
+    assert "p.yaml:2:1: error[yaml/syntax]" in alert.getMessage()
     assert "p.yaml" in gate.reload_failure
-    assert gate.policy_version == version
+
+
+def test_f50_who_listens_to_the_alert_may_ask_the_gate(tmp_path, context):
+    path = tmp_path / "p.yaml"
+    path.write_text(POLICY)
+    gate = placet.PolicyGate(policies=path)
+    heard = []
+
+    class Ask(logging.Handler):
+        def emit(self, record):
+            heard.append((gate.reload_failure, gate.decide_tool_call(call(amount=5), context).verdict))
+
+    handler = Ask()
+    logging.getLogger("placet.policy").addHandler(handler)
+    try:
+        path.write_text("version: [")
+        within_two_seconds(lambda: gate.decide_tool_call(call(amount=5), context).allow and heard)
+    finally:
+        logging.getLogger("placet.policy").removeHandler(handler)
+    ((failure, verdict),) = heard
+    assert ("p.yaml" in failure, verdict) == (True, "allow")
 
 
 def test_things_that_do_not_exist_yet_say_so(open_gate):

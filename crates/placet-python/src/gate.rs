@@ -279,6 +279,14 @@ impl Tool {
 }
 
 impl Tool {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn tags(&self) -> &[Value] {
+        self.template.get(Field::ToolTags).as_array().unwrap_or_default()
+    }
+
     fn bind<'py>(&self, args: &Bound<'py, PyTuple>, kwargs: &Bound<'py, PyDict>) -> PyResult<Call<'py>> {
         let py = args.py();
         let (before, defaults) = (self.bound.0.bind(py), self.bound.1.bind(py));

@@ -97,7 +97,8 @@ impl Event {
         self.complete_parent();
     }
 
-    /// A step names its tool as `tool_name` or `tool`; policies may read either.
+    /// A step names its tool as `tool_name` or `tool`; policies may read either. Its tags are an empty list when
+    /// absent, as those of a call are.
     #[allow(clippy::indexing_slicing, reason = "a Field is smaller than FIELDS by construction")]
     fn complete_steps(&mut self) {
         let Value::Array(steps) = &mut self.slots[Field::Steps as usize] else { return };
@@ -108,6 +109,9 @@ impl Event {
                 if let (Some(held), None | Some(Value::Null)) = (held, step.get(other)) {
                     step.insert(other, held);
                 }
+            }
+            if step.get("tool_tags").is_none_or(Value::is_null) {
+                step.insert("tool_tags", Value::Array(Vec::new()));
             }
         }
     }
@@ -216,6 +220,16 @@ mod tests {
         assert_eq!(spawn.get(Field::ParentDepth), &Value::Int(2));
         assert_eq!(spawn.get(Field::Action).as_str(), Some("agent.spawn"));
         assert!(spawn.get(Field::ToolName).is_null());
+    }
+
+    #[test]
+    fn a_step_has_its_tool_under_both_names_and_a_list_of_tags() {
+        let plan = event(r#"{"event_type":"agent.plan","steps":[{"tool":"a"},{"tool_tags":"x"},5]}"#);
+        let steps = plan.get(Field::Steps).as_array().expect("a list");
+        assert_eq!(steps[0].get("tool_name").and_then(Value::as_str), Some("a"));
+        assert_eq!(steps[0].get("tool_tags"), Some(&Value::Array(Vec::new())));
+        assert_eq!(steps[1].get("tool_tags").and_then(Value::as_str), Some("x"), "what is there stays");
+        assert_eq!(steps[2], Value::Int(5));
     }
 
     #[test]
