@@ -16,6 +16,9 @@ pub use placet_types::{
     ParseRiskTierError, ReviewerGroup, RiskTier, RuleRef, Tier, TraceStep, UnknownLeaf, Value, Verdict, json,
 };
 
+/// The version of Placet.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// The JSON Schemas of events, decisions and policy files, made from the types and tables that read them.
 pub mod schema {
     pub use placet_policy::schema::policy;
