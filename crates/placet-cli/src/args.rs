@@ -5,8 +5,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    audit, check, compile, completions, diff, eval, explain, init, lint, sanitize, schema, simulate, test,
-    validate, version,
+    approvals, audit, check, compile, completions, diff, eval, explain, init, lint, sanitize, schema,
+    simulate, test, validate, version,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -63,6 +63,7 @@ pub(crate) enum Command {
     Simulate(simulate::SimulateArgs),
     Diff(diff::DiffArgs),
     Audit(audit::AuditArgs),
+    Approvals(approvals::ApprovalsArgs),
     Eval(eval::EvalArgs),
     Sanitize(sanitize::SanitizeArgs),
     Schema(schema::SchemaArgs),

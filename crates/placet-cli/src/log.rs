@@ -5,12 +5,14 @@ use std::env;
 use std::fs::{self, File};
 use std::io::{BufReader, Error};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use placet::Config;
 use placet::audit::keys::VerifierKey;
 use placet::audit::mirror::MirrorSource;
 use placet::audit::verify::{EntrySource, SourceError};
+use placet::trust::Ledger;
 use placet_store::{KeyFolder, Place, PlaceSettings, SqliteSource};
 
 use crate::failure::Failure;
@@ -71,7 +73,22 @@ pub(crate) fn place_settings(config: &Config) -> PlaceSettings {
         audit_log: config.audit_log.clone(),
         keys: config.keys.clone(),
         anchor: config.anchor.clone(),
+        ..PlaceSettings::default()
     }
+}
+
+/// The deployment's ledger, for what is written to it. It must exist.
+pub(crate) fn ledger(args: &LedgerArgs, config: &Config) -> Result<Arc<dyn Ledger>, Failure> {
+    let log = args.log()?;
+    if log.is_mirror() {
+        return Err(Failure::Usage("a mirror cannot be written to; name the ledger".to_owned()));
+    }
+    let reviewers = Arc::new(config.approvals.reviewers()?);
+    let settings = PlaceSettings { reviewers, ..place_settings(config) };
+    let variable = |name: &str| env::var_os(name).map(PathBuf::from);
+    let ledger = settings.ledger(Path::new(""), variable);
+    let ledger = ledger.map_err(|error| Failure::Ledger(error.to_string()))?;
+    ledger.ok_or_else(|| Failure::Ledger("`ledger` is off; there is nothing to answer".to_owned()))
 }
 
 /// The folder of the ledger's keys.

@@ -43,7 +43,11 @@ pub fn project(policy: &str) -> Project {
 
 pub fn deploy(project: &Project) -> Deployment {
     let config = Config::read(&project.path("placet.yaml")).expect("a configuration");
-    let settings = PlaceSettings { keys: config.keys.clone(), ..PlaceSettings::default() };
+    let settings = PlaceSettings {
+        keys: config.keys.clone(),
+        reviewers: Arc::new(config.approvals.reviewers().expect("reviewers")),
+        ..PlaceSettings::default()
+    };
     let ledger = settings.ledger(project.folder.path(), |_| None).expect("a ledger").expect("it is on");
     let options = PipelineOptions::of_config(&config, Some(ledger.clone())).expect("options");
     let gate = Gate::open(GateOptions { config, reload: false, ..GateOptions::default() }).expect("a gate");
