@@ -5,7 +5,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    approvals, audit, check, compile, completions, diff, eval, explain, init, lint, sanitize, schema,
+    approvals, audit, check, compile, completions, diff, eval, explain, init, lint, replay, sanitize, schema,
     simulate, test, validate, version,
 };
 
@@ -64,6 +64,7 @@ pub(crate) enum Command {
     Diff(diff::DiffArgs),
     Audit(audit::AuditArgs),
     Approvals(approvals::ApprovalsArgs),
+    Replay(replay::ReplayArgs),
     Eval(eval::EvalArgs),
     Sanitize(sanitize::SanitizeArgs),
     Schema(schema::SchemaArgs),
