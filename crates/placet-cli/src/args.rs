@@ -62,7 +62,7 @@ pub(crate) enum Command {
     Explain(explain::ExplainArgs),
     Simulate(simulate::SimulateArgs),
     Diff(diff::DiffArgs),
-    Audit(audit::AuditArgs),
+    Audit(Box<audit::AuditArgs>),
     Approvals(approvals::ApprovalsArgs),
     Replay(replay::ReplayArgs),
     Eval(eval::EvalArgs),
