@@ -15,7 +15,7 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-const EXIT_CODES: &str = "Exit codes: 0 ok or allow, 1 a negative answer (deny, findings, failed test, invalid policy), 2 an error, 3 escalate.";
+const EXIT_CODES: &str = "Exit codes: 0 ok or allow, 1 a negative answer (deny, findings, failed test, invalid policy), 2 an error, 3 escalate or pending.";
 
 /// Decides what AI agents may do, before they do it.
 #[derive(Debug, Parser)]
