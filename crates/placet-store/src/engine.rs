@@ -16,6 +16,9 @@ use crate::mirror::Mirror;
 use crate::settings::{KeySource, Settings};
 use crate::witness::{Claims, Grown, Witness, WitnessError};
 
+/// How many leaf hashes are kept in a process that only reads, and so signs nothing that would let them go.
+const MOST_SINCE: usize = 1 << 16;
+
 /// The writer's view of a log. One thread at a time uses it.
 pub(crate) struct Engine<B: Backend> {
     backend: Arc<B>,
@@ -299,6 +302,9 @@ impl<B: Backend> Engine<B> {
         });
         if followed.is_ok() {
             log.publish(&records, publish);
+            if log.grown.since.len() > MOST_SINCE {
+                log.grown = Grown::from(log.committed.head.frontier.clone());
+            }
         } else {
             // Entries that lead to no sealed head are shown to nobody.
             log.committed = before.0;

@@ -1,5 +1,11 @@
 //! The contract of a ledger, over a real PostgreSQL: `PLACET_TEST_POSTGRES`, or a server of our own.
 // SPDX-License-Identifier: MIT OR Apache-2.0
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests: helpers outside test functions"
+)]
 #![cfg(feature = "postgres")]
 
 mod contract;
@@ -134,8 +140,10 @@ fn f27_verify_reads_it_and_finds_edits() {
     drop(ledger);
     let origin: String = place.shell().query_one("SELECT origin FROM head", &[]).unwrap().get(0);
     let key = placet_store::KeyFolder::new(place.keys.path().join("keys")).verifier(&origin).unwrap();
-    let verified =
-        || verify(&mut PostgresSource::open(&place.backend()).unwrap(), &[key.clone()], None).unwrap();
+    let verified = || {
+        verify(&mut PostgresSource::open(&place.backend()).unwrap(), std::slice::from_ref(&key), None)
+            .unwrap()
+    };
     let report = verified();
     assert!(report.ok, "{report:?}");
     assert_eq!((report.entries, report.signed), (300, 300));

@@ -1,5 +1,11 @@
 //! Several processes on one log, and processes that are killed.
 // SPDX-License-Identifier: MIT OR Apache-2.0
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests: helpers outside test functions"
+)]
 
 mod support;
 
