@@ -215,7 +215,7 @@ class Run:
             self.find("missing", seq, 0)  # the view or a personal field, and no erasure names it
 
     def report(self):
-        places = [(f["from"], f["to"]) for f in self.found if f["code"] not in ("time", "outcome")]
+        places = [(f["from"], f["to"]) for f in self.found if f["code"] not in ("time", "outcome", "missing")]
         ones, wide = ([p for p in places if (p[1] == p[0] + 1) == one] for one in (True, False))
         first = min(ones or wide or [(f["from"], f["to"]) for f in self.found], default=None)
         if ones and wide and min(wide)[0] <= first[0]:

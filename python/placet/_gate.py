@@ -82,6 +82,16 @@ class PolicyGate:
         """As `evaluate_plan`, without an event loop."""
         return self.decide(_plan(steps, context))
 
+    def decide_document(self, document: str | bytes) -> PolicyDecision:
+        """Decides a whole event document given as JSON, as `placet check` does.
+
+        For tests, replays and recorded events: the document may carry any field, its `now` included, and
+        whoever wrote it is believed. Only a gate with policies of its own can do so.
+        """
+        if self._engine is None:
+            raise ValueError("`decide_document` needs a gate with `policies`; another evaluator decides here")
+        return self._engine.decide_document(document)
+
     def sanitize_response(self, text: str) -> SanitizedResponse:
         """Looks for prompt injection in a text and takes it out."""
         return _core.sanitize_tool_output(text)

@@ -90,11 +90,15 @@ class GovernedToolbox:
 
     async def evaluate_plan(self, steps: Sequence[Mapping[str, Any]]) -> PolicyDecision:
         """Decides a plan; returns the decision when it is allowed, else raises `GovernanceError`."""
-        return _plan_or_raise(await self._gate.evaluate_plan(steps, self._context))
+        return _plan_or_raise(await self._gate.evaluate_plan(self._tagged(steps), self._context))
 
     def decide_plan(self, steps: Sequence[Mapping[str, Any]]) -> PolicyDecision:
         """As `evaluate_plan`, without an event loop."""
-        return _plan_or_raise(self._gate.decide_plan(steps, self._context))
+        return _plan_or_raise(self._gate.decide_plan(self._tagged(steps), self._context))
+
+    def _tagged(self, steps: Sequence[Mapping[str, Any]]) -> list[Any]:
+        tools = [entry.tool for entry in self._tools.values()]
+        return [_core.tagged_step(step, tools) for step in steps]
 
     def _entry(self, name: str) -> _Entry:
         try:

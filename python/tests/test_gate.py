@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import datetime
 import itertools
+import logging
 import pickle
 import time
 
@@ -60,6 +61,69 @@ def test_several_paths_and_a_configuration(tmp_path, context):
         placet.PolicyGate(config=tmp_path / "placet.yaml")
 
 
+def test_variables_override_the_configuration_and_keywords_override_variables(tmp_path, monkeypatch, context):
+    for action in ("one", "two", "three"):
+        rule = f"version: 1\nrules:\n  - {{ name: r, when: {{ action: {action} }}, then: allow }}\n"
+        (tmp_path / f"{action}.yaml").write_text(rule)
+    (tmp_path / "placet.yaml").write_text("policies: one.yaml\nlibrary: [tool_allowlist]\n")
+
+    def allowed(**options):
+        gate = placet.PolicyGate(**options)
+        actions = ("one", "two", "three")
+        return [action for action in actions if gate.decide_tool_call(call(action), context).allow]
+
+    config = tmp_path / "placet.yaml"
+    assert allowed(config=config) == []
+    monkeypatch.setenv("PLACET_LIBRARY", "")
+    assert allowed(config=config) == ["one"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PLACET_POLICIES", "two.yaml")
+    assert allowed(config=config) == ["two"]
+    assert allowed() == ["two"]
+    assert allowed(policies="three.yaml") == ["three"]
+    assert allowed(policies="three.yaml", config=config) == ["one", "three"]
+    monkeypatch.setenv("PLACET_GLOBAL_POLICIES", "one.yaml")
+    monkeypatch.setenv("PLACET_GLOBAL_MODE", "grant")
+    assert allowed() == []
+    assert allowed(global_policies="two.yaml") == ["two"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("PLACET_LIFECYCLE", "off", "`PLACET_LIFECYCLE` is `off`; it accepts `true` or `false`"),
+        ("PLACET_POLICIES", "nowhere", "`PLACET_POLICIES` is `nowhere`: there is no `.*nowhere`"),
+        ("PLACET_LIBARY", "read_only", "`PLACET_LIBARY` is no setting; did you mean `PLACET_LIBRARY`"),
+    ],
+)
+def test_promise_1_a_bad_variable_opens_no_gate(open_gate, monkeypatch, name, value, words):
+    monkeypatch.setenv("PLACET_OPA", "x")
+    open_gate()
+    monkeypatch.setenv(name, value)
+    with pytest.raises(placet.ConfigError, match=words) as caught:
+        open_gate()
+    assert caught.value.code == "config_invalid"
+
+
+def test_a_whole_document_is_decided_as_the_command_does(open_gate):
+    gate = open_gate(
+        "version: 1\nrules:\n"
+        "  - { name: early, match: { type: pay }, conditions: { time_before: '09:00' }, approval: auto }\n",
+        clock=lambda: datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC),
+    )
+    context = '"context": {"session_id": "s", "delegation_depth": 0}'
+    assert gate.decide_document(f'{{"action": "pay", {context}}}').verdict == "deny"
+    early = f'{{"action": "pay", "now": "2026-11-21T08:00:00Z", {context}}}'
+    assert [gate.decide_document(form).verdict for form in (early, early.encode())] == ["allow", "allow"]
+    for broken in ("", "[]", "{", '{"acton": "pay"}', '{"action": "a", "action": "pay"}', "\ud800", b"\xff"):
+        decision = gate.decide_document(broken)
+        assert (decision.verdict, decision.code, decision.hard) == ("deny", "invalid_request", True), broken
+    with pytest.raises(TypeError, match="must be JSON as str or bytes, got dict"):
+        gate.decide_document({})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="needs a gate with `policies`"):
+        placet.PolicyGate(placet.OPAClient()).decide_document("{}")
+
+
 def test_global_policies_restrict_and_do_not_grant(tmp_path, context):
     (tmp_path / "global.yaml").write_text(
         "version: 1\nrules:\n"
@@ -82,22 +146,68 @@ def test_relative_paths_hold_when_the_process_goes_elsewhere(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     gate = placet.PolicyGate(policies="policies")
     monkeypatch.chdir("/")
-    time.sleep(1.1)
+    time.sleep(1.1)  # the next look at the files finds them where they were
     assert gate.decide_tool_call(call(amount=5), context).allow
     assert gate.reload_failure is None
 
 
-def test_a_broken_edit_is_reported_and_the_good_policy_stays(tmp_path, context):
+def within_two_seconds(holds):
+    """Asks again until it holds: files are looked at once a second."""
+    deadline = time.monotonic() + 2
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_f50_an_edit_counts_within_two_seconds_and_a_broken_one_alerts(tmp_path, context, caplog):
+    caplog.set_level("INFO", logger="placet")
     path = tmp_path / "p.yaml"
     path.write_text(POLICY)
     gate = placet.PolicyGate(policies=path)
+
+    def decide():
+        return gate.decide_tool_call(call(amount=150), context)
+
+    before = decide()
+    assert (before.verdict, before.rule_matched) == ("deny", "soft_limit")
+    path.write_text(POLICY.replace("gt: 100}", "gt: 200}"))
+    within_two_seconds(lambda: decide().allow)
     version = gate.policy_version
-    assert gate.decide_tool_call(call(amount=5), context).policy_version == version
+    assert version != before.policy_version
+    assert decide().policy_version == version
+    (told,) = caplog.records
+    assert (told.name, told.levelname) == ("placet.policy", "INFO")
+    assert version in told.getMessage()
+
+    caplog.clear()
     path.write_text("version: [")
-    time.sleep(1.1)
-    assert gate.decide_tool_call(call(amount=5), context).allow
+    within_two_seconds(lambda: decide().allow and gate.reload_failure)
+    assert (decide().allow, gate.policy_version) == (True, version)
+    (alert,) = caplog.records
+    assert (alert.name, alert.levelname) == ("placet.policy", "ERROR")
+    assert "p.yaml:2:1: error[yaml/syntax]" in alert.getMessage()
     assert "p.yaml" in gate.reload_failure
-    assert gate.policy_version == version
+
+
+def test_f50_who_listens_to_the_alert_may_ask_the_gate(tmp_path, context):
+    path = tmp_path / "p.yaml"
+    path.write_text(POLICY)
+    gate = placet.PolicyGate(policies=path)
+    heard = []
+
+    class Ask(logging.Handler):
+        def emit(self, record):
+            heard.append((gate.reload_failure, gate.decide_tool_call(call(amount=5), context).verdict))
+
+    handler = Ask()
+    logging.getLogger("placet.policy").addHandler(handler)
+    try:
+        path.write_text("version: [")
+        within_two_seconds(lambda: gate.decide_tool_call(call(amount=5), context).allow and heard)
+    finally:
+        logging.getLogger("placet.policy").removeHandler(handler)
+    ((failure, verdict),) = heard
+    assert ("p.yaml" in failure, verdict) == (True, "allow")
 
 
 def test_things_that_do_not_exist_yet_say_so(open_gate):

@@ -55,6 +55,74 @@ def test_f52_an_escalation_names_its_reviewers(governed):
     assert (decision.reviewers, decision.approval, decision.is_allowed) == (("buyers",), "approve", False)
 
 
+# F51: the tutorial, and the approvals of the other one
+
+
+TUTORIAL = """
+version: 1
+rules:
+  - name: allow_small_refund
+    when:
+      action: approve_refund
+      role: support_agent
+      scope: approve_refund
+      args: { amount: { lte: 100 } }
+    then: allow
+  - name: block_large_refund
+    when: { action: approve_refund, args: { amount: { gt: 100 } } }
+    then: deny
+    reason: "Refunds over $100 require manager approval"
+"""
+
+
+def test_f51_the_tutorial_prints_its_line_and_raises_on_the_large_refund(open_gate, capsys):
+    context = placet.SessionContext(
+        session_id="s1", user_role="support_agent", session_scopes=["approve_refund"]
+    )
+
+    @placet.governed(gate=open_gate(TUTORIAL), context=context)
+    async def approve_refund(customer_id: str, amount: float) -> str:
+        print(f"Refunded ${amount:.2f} to {customer_id}")
+        return "done"
+
+    async def main():
+        assert await approve_refund("cust_001", 42.0) == "done"
+        with pytest.raises(placet.GovernanceError) as caught:
+            await approve_refund("cust_001", 5000.0)
+        return caught.value
+
+    error = asyncio.run(main())
+    assert capsys.readouterr().out == "Refunded $42.00 to cust_001\n"
+    assert str(error) == (
+        "Tool 'approve_refund' denied by policy: Refunds over $100 require manager approval"
+    )
+    assert (error.decision.rule_matched, error.decision.deny) == ("block_large_refund", False)
+
+
+@pytest.mark.parametrize(
+    ("approval", "runs", "verdict"),
+    [
+        pytest.param("auto", 1, "allow", id="aegis_09_auto"),
+        pytest.param("approve", 0, "escalate", id="aegis_10_approve"),
+        pytest.param("block", 0, "deny", id="aegis_11_block"),
+    ],
+)
+def test_aegis_09_10_11_only_auto_reaches_the_body(open_gate, context, approval, runs, verdict):
+    policy = f"""
+        version: "1"
+        rules: [{{ name: r, match: {{ type: act }}, approval: {approval} }}]
+    """
+    gate = open_gate(policy)
+    ran = []
+    act = placet.governed(gate=gate, context=context, action="act")(lambda x: ran.append(x))
+    if runs:
+        act(5)
+    else:
+        decision = refusal(act, 5).decision
+        assert (decision.verdict, decision.matched_rule, decision.is_allowed) == (verdict, "r", False)
+    assert len(ran) == runs
+
+
 # F51: binding
 
 
@@ -304,7 +372,7 @@ def test_promise_5_the_body_receives_a_copy_at_any_depth(governed):
     assert (rest, more) == ((["a"],), {"more": ["a"]})
 
 
-def test_promise_5_kite_r11_mutation_while_an_evaluator_thinks_changes_nothing(context):
+def test_kite_r11_promise_5_mutation_while_an_evaluator_thinks_changes_nothing(context):
     class Slow:
         async def health(self):
             return True

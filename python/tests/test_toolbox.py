@@ -127,6 +127,39 @@ def test_f53_plans_are_decided_before_they_run(box):
         assert str(error).startswith("Plan denied by policy: ")
 
 
+def test_f80_steps_carry_the_tags_of_their_tools(open_gate, context):
+    gate = open_gate(
+        """
+        version: 1
+        rules:
+          - name: few_writes
+            when:
+              event_type: agent.plan
+              steps: { count: { where: { tool_tags: { contains: db.write } }, gt: 1 } }
+            then: hitl
+            reason: more than one step writes
+        """
+    )
+    box = placet.GovernedToolbox(gate, context).register("put", lambda row: row, tags=["db.write"])
+    box.register("get", lambda row: row, tags=["db.read"])
+    put, get = {"tool": "put", "type": "read"}, {"tool_name": "get"}
+    assert box.decide_plan([put, get, get]).allow
+    for second in (
+        put,
+        {"tool_name": " Put"},
+        {"tool": "get", "tool_tags": ["db.write"]},
+        {"tool_tags": "x"},
+    ):
+        plan = [put, {"tool": "get"} | second]
+        for error in (
+            refusal(box.decide_plan, plan),
+            refusal(lambda p=plan: asyncio.run(box.evaluate_plan(p))),
+        ):
+            assert error.decision.requires_hitl
+            assert "more than one step writes" in error.decision.reason
+    assert put == {"tool": "put", "type": "read"}
+
+
 # schemas
 
 

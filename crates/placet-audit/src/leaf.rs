@@ -94,7 +94,7 @@ pub fn decode(leaf: &[u8]) -> Result<Record, LeafError> {
 fn misread(leaf: &[u8], error: &serde_json::Error) -> LeafError {
     let stated = serde_json::from_slice::<Value>(leaf).ok().and_then(|value| value.get("v").cloned());
     match stated {
-        Some(version) if version != Value::from(RECORD_FORMAT) => {
+        Some(version) if version.as_u64() != Some(u64::from(RECORD_FORMAT)) => {
             LeafError::Format { found: version.to_string() }
         }
         _ => LeafError::Shape { cause: error.to_string() },

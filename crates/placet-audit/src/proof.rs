@@ -227,7 +227,7 @@ fn range_root<S: HashSource + ?Sized>(source: &S, from: u64, to: u64) -> Result<
     if count <= 1 {
         return source.leaf(from);
     }
-    if count.is_power_of_two() && from % count == 0 {
+    if count.is_power_of_two() && from.is_multiple_of(count) {
         let level = count.trailing_zeros();
         if let Some(root) = source.subtree(level, from >> level)? {
             return Ok(root);

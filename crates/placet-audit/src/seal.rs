@@ -70,7 +70,7 @@ impl LogKey {
 
     /// The key under which a tenant's digests of arguments are kept; `None` is the deployment without tenants.
     #[must_use]
-    pub fn tenant_key(&self, tenant: Option<&str>) -> TenantKey {
+    pub fn tenant_key(&self, tenant: Option<&str>) -> [u8; 32] {
         let mut mac = keyed(&self.0);
         mac.update(TENANT_DOMAIN);
         match tenant {
@@ -80,33 +80,7 @@ impl LogKey {
                 mac.update(name.as_bytes());
             }
         }
-        TenantKey(mac.finalize().into_bytes().into())
-    }
-}
-
-/// The key of one tenant: equal digests of different tenants cannot be matched without it.
-#[derive(Clone)]
-pub struct TenantKey([u8; 32]);
-
-impl fmt::Debug for TenantKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("TenantKey(***)")
-    }
-}
-
-impl TenantKey {
-    /// The secret, for whoever digests under it.
-    #[must_use]
-    pub fn bytes(&self) -> [u8; 32] {
-        self.0
-    }
-
-    /// HMAC-SHA-256 of a digest under this key.
-    #[must_use]
-    pub fn mac(&self, digest: &Digest) -> Digest {
-        let mut mac = keyed(&self.0);
-        mac.update(&digest.0);
-        Digest(mac.finalize().into_bytes().into())
+        mac.finalize().into_bytes().into()
     }
 }
 

@@ -1,6 +1,8 @@
 //! The canonical form against RFC 8785's own examples and `serde_jcs`.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 use placet_audit::canonical;
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,6 +1,8 @@
 //! Leaves: one record, one text.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 use placet_audit::leaf::{self, LeafError, MAX_LEAF_BYTES};
 use placet_types::record::{OutcomeFact, OutcomeStatus, RecoveryFact};
 use placet_types::{Digest, Fact, Micros, Record};

@@ -1,6 +1,8 @@
 //! Keys, notes, checkpoints and proofs: against the vectors of Go's `note` package and `ct-merkle`.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use ct_merkle::{ConsistencyProof, InclusionProof, RootHash};
 use placet_audit::checkpoint::{self, Checkpoint, CheckpointError, Earlier};

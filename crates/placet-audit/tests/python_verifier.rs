@@ -1,13 +1,15 @@
 //! `verify/placet_verify.py` against SQLite ledgers and mirrors that this crate wrote: the same answers.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod support;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use placet_audit::verify::{Report, Truncation, verify};
+use placet_audit::verify::{Code, Report, Truncation, verify};
 use support::edits::{Answer, Dice, KINDS, first_difference, mutate};
 use support::{Log, key, keys, lines, log};
 
@@ -150,7 +152,10 @@ fn what_this_crate_finds_the_python_verifier_finds() {
             outside.as_ref().map_or(0, |mark| mark.size),
             &format!("mutation {number}"),
         );
-        assert_eq!(said.ok, report(edited, from).ok, "mutation {number}: {said:?}");
+        let report = report(edited, from);
+        let left_out = |code: Code| matches!(code, Code::Approval | Code::Budget);
+        let ok = report.findings.iter().all(|finding| left_out(finding.code));
+        assert_eq!(said.ok, ok, "mutation {number}: {said:?}\n{report:?}");
     }
     assert!(edits.len() > 200);
 }

@@ -1,6 +1,8 @@
 //! Tampering shows: random edits of a log, judged by what promise 8 of the design says. Fixed seed.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod support;
 
 use std::io::Cursor;
@@ -10,7 +12,7 @@ use placet_audit::verify::{Code, Report, Truncation, verify};
 use support::edits::{Answer, Dice, KINDS, first_difference, mutate, rewrite};
 use support::{Log, keys, lines, log};
 
-const MUTATIONS: u64 = 1_500;
+const MUTATIONS: u64 = 1_300;
 
 fn report(log: &Log, from: Option<&str>) -> Report {
     verify(&mut log.source(), &keys(), from).unwrap()
@@ -35,7 +37,7 @@ fn an_untouched_log_is_clean() {
 
 #[test]
 fn no_mutation_of_a_signed_record_goes_undetected() {
-    let clean = log(4);
+    let clean = log(3);
     let mut dice = Dice(1);
     let mut found = 0;
     for number in 0..MUTATIONS {
@@ -69,7 +71,7 @@ fn whoever_holds_the_key_is_found_out_by_a_checkpoint_from_elsewhere() {
         edited.refit();
         edited.sign_again(&support::key());
         let (first, said) = (at as u64, report(&edited, None));
-        assert!(!said.findings.iter().any(|finding| !finding.code.is_reference()), "{said:?}");
+        assert!(!said.findings.iter().any(|finding| !finding.code.may_follow()), "{said:?}");
         let said = report(&edited, Some(&outside.note));
         if first < outside.size {
             let bad = said.first_bad.unwrap();

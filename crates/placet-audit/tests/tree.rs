@@ -1,6 +1,8 @@
 //! The tree against the vectors of the certificate-transparency project and `ct-merkle`; the head and its seal.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use placet_audit::seal::{self, Head, LogKey};
 use placet_audit::tree::{Frontier, empty_root, leaf_hash};
@@ -73,7 +75,7 @@ fn a_seal_covers_every_part_of_the_head() {
     let again = LogKey::parse(&key.reveal()).unwrap();
     assert!(seal::holds(&again, &head, &sealed));
     assert!(LogKey::parse("c2hvcnQ=").is_err());
-    assert_ne!(key.tenant_key(None).mac(&chain::START), key.tenant_key(Some("")).mac(&chain::START));
+    assert_ne!(key.tenant_key(None), key.tenant_key(Some("")));
 }
 
 #[test]

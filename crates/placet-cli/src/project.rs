@@ -1,6 +1,8 @@
 //! Finding the policies a command works on.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -49,9 +51,24 @@ impl ProjectArgs {
         project
     }
 
-    /// The options of a gate over the project.
+    /// The options of a gate over the project, in the environment of this process.
     pub(crate) fn options(&self) -> Result<GateOptions, Failure> {
+        self.options_in(env::vars_os())
+    }
+
+    /// The options of a gate over the project whose configuration file was named as one side of a comparison: its
+    /// policies are its own, whatever the environment says.
+    fn options_of_side(&self) -> Result<GateOptions, Failure> {
+        let paths = ["PLACET_POLICIES", "PLACET_GLOBAL_POLICIES"];
+        self.options_in(env::vars_os().filter(|(name, _)| paths.iter().all(|path| name != path)))
+    }
+
+    fn options_in(
+        &self,
+        variables: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<GateOptions, Failure> {
         let mut config = self.read_config()?;
+        config.override_from(variables, Path::new(""))?;
         if !self.policies.is_empty() {
             config.policies = Paths::Many(self.policies.clone());
         } else if config.policies.to_vec().is_empty() {
@@ -83,11 +100,19 @@ impl ProjectArgs {
 impl DecideArgs {
     /// The options of a gate over the project, with its clock.
     pub(crate) fn options(&self) -> Result<GateOptions, Failure> {
-        let clock: Arc<dyn Clock> = match self.now {
+        Ok(GateOptions { clock: self.clock(), ..self.project.options()? })
+    }
+
+    /// As [`DecideArgs::options`], for one side of a comparison that is a project of its own.
+    pub(crate) fn options_of_side(&self) -> Result<GateOptions, Failure> {
+        Ok(GateOptions { clock: self.clock(), ..self.project.options_of_side()? })
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        match self.now {
             Some(now) => Arc::new(FixedClock(now)),
             None => Arc::new(SystemClock::default()),
-        };
-        Ok(GateOptions { clock, ..self.project.options()? })
+        }
     }
 
     /// A gate over the project.

@@ -379,3 +379,66 @@ fn configuration_is_found_and_policies_may_be_named_instead() {
     project.write("placet.yaml", "polices: rules\n");
     project.run(&["check", &event("read_note", "{}")]).exits(2).complains(&["placet.yaml", "polices"]);
 }
+
+/// The project of the tests below, with variables.
+fn check_with(project: &Project, action: &str, variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut command = project.command(&["check", &event(action, "{}")]);
+    let output = command.envs(variables.iter().copied()).output().expect("it runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn variables_override_the_configuration_and_flags_override_variables() {
+    let other = NOTES.replace("read_note", "see_note");
+    let project = Project::new(&[
+        ("placet.yaml", "policies: rules\nlibrary: [tool_allowlist]\n"),
+        ("rules/policy.yaml", NOTES),
+        ("other/policy.yaml", &other),
+        ("more/policy.yaml", &NOTES.replace("read_note", "hear_note")),
+    ]);
+    let code = |action: &str, variables: &[(&str, &str)]| check_with(&project, action, variables).0;
+    let open = ("PLACET_LIBRARY", "");
+    assert_eq!(code("read_note", &[]), Some(1));
+    assert_eq!(code("read_note", &[open]), Some(0));
+    let paths = std::env::join_paths(["other", "more"]).expect("paths");
+    let paths = ("PLACET_POLICIES", paths.to_str().expect("text"));
+    assert_eq!(
+        ["read_note", "see_note", "hear_note"].map(|action| code(action, &[open, paths])),
+        [Some(1), Some(0), Some(0)]
+    );
+    let mut flag = project.command(&["check", &event("read_note", "{}"), "--policies", "rules"]);
+    let flag = flag.envs([open, paths]).output().expect("it runs");
+    assert_eq!(flag.status.code(), Some(0));
+    let global = ("PLACET_GLOBAL_POLICIES", "other");
+    assert_eq!(code("read_note", &[open, global]), Some(0));
+    assert_eq!(code("read_note", &[open, global, ("PLACET_GLOBAL_MODE", "grant")]), Some(1));
+}
+
+#[test]
+fn a_bad_variable_stops_a_command_before_it_decides() {
+    let project = Project::with_policy(NOTES);
+    for (name, value, words) in [
+        ("PLACET_LIFECYCLE", "off", &["`PLACET_LIFECYCLE` is `off`", "`true` or `false`"][..]),
+        ("PLACET_LIBRARY", "read_onyl", &["`PLACET_LIBRARY` is `read_onyl`", "read_only"]),
+        ("PLACET_POLICIES", "nowhere", &["`PLACET_POLICIES` is `nowhere`", "there is no `nowhere`"]),
+        ("PLACET_LIBARY", "read_only", &["`PLACET_LIBARY` is no setting", "`PLACET_LIBRARY`"]),
+    ] {
+        let (code, said) = check_with(&project, "read_note", &[(name, value)]);
+        assert_eq!(code, Some(2), "{name}: {said}");
+        words.iter().for_each(|word| assert!(said.contains(word), "{word}: {said}"));
+    }
+    assert_eq!(check_with(&project, "read_note", &[("PLACET_OPA", "x"), ("PLACET_PORT", "x")]).0, Some(0));
+}
+
+#[test]
+fn the_sides_of_a_comparison_keep_their_own_policies() {
+    let project = Project::new(&[
+        ("old/placet.yaml", "policies: rules\n"),
+        ("old/rules/policy.yaml", NOTES),
+        ("new/placet.yaml", "policies: rules\n"),
+        ("new/rules/policy.yaml", &NOTES.replace("read_note", "see_note")),
+    ]);
+    let mut diff = project.command(&["diff", "old", "new", "--fail"]);
+    let diff = diff.env("PLACET_POLICIES", "old/rules").output().expect("it runs");
+    assert_eq!(diff.status.code(), Some(1), "{}", String::from_utf8_lossy(&diff.stderr));
+}

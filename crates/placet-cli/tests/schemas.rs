@@ -90,6 +90,10 @@ fn aegis_90_what_the_loader_refuses_the_schema_refuses() {
         rule(json!({"args.a": [1]})),
         rule(json!({"args": {"a": {"gt": true}}})),
         rule(json!({"args": {"a": {"count": {"gt": 1, "lt": 2}}}})),
+        rule(json!({"args": {"a": {"count": {"where": {"k": 1}}}}})),
+        rule(json!({"args": {"a": {"count": {"gt": 1, "where": {}}}}})),
+        rule(json!({"args": {"a": {"count": {"gt": 1, "where": [1]}}}})),
+        rule(json!({"args": {"a": {"count": {"gt": 1, "were": {"k": 1}}}}})),
         rule(json!({"args": {"a": {"eq": {"field": "nothing"}}}})),
         rule(json!({"args": {"a": {"gt": 9_007_199_254_740_994_u64}}})),
         rule(json!({"any": []})),
@@ -133,6 +137,8 @@ fn operators() -> BoxedStrategy<Value> {
             .prop_map(|(op, value)| json!({ op: value })),
         any::<bool>().prop_map(|flag| json!({ "exists": flag })),
         (select(vec!["gt", "lte", "eq"]), 0..9i64).prop_map(|(op, limit)| json!({ "count": { op: limit } })),
+        (select(vec!["gt", "lte", "where"]), name(), scalar())
+            .prop_map(|(op, key, value)| json!({ "count": { op: 1, "where": { key: value } } })),
     ];
     leaf.prop_recursive(2, 6, 2, |inner| {
         (
@@ -313,5 +319,6 @@ fn decisions_and_events_meet_their_schemas() {
         let errors: Vec<String> = shape.iter_errors(&complete).map(|error| error.to_string()).collect();
         assert_eq!(errors, [""; 0], "{complete}");
     }
+    assert!(shape.is_valid(&json!({"action": "x", "session_id": "s"})));
     assert!(!shape.is_valid(&json!({"acton": "x"})));
 }

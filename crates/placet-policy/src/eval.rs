@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use placet_types::{Event, Field, Value};
 
-use crate::ir::{Contained, Expr, Literal, Members, Op, Operand, Path, Subject, Test, Text, Truth};
+use crate::ir::{Contained, Expr, Literal, Members, Op, Operand, Order, Path, Subject, Test, Text, Truth};
 use crate::reading;
 
 /// One event with the normal forms computed so far.
@@ -92,7 +92,24 @@ impl<'e> Evaluation<'e> {
                     items.iter().map(|item| self.truth_at(part, Some(item))).min().unwrap_or(Truth::Unknown)
                 }
             },
+            Expr::CountOf(subject, part, order, limit) => match self.elements(subject, element) {
+                None => Truth::Unknown,
+                Some(items) => self.count_of(items, part, *order, *limit),
+            },
         }
+    }
+
+    /// Elements of unknown truth may count or not: the comparison holds when it does either way.
+    #[allow(clippy::cast_precision_loss, reason = "no list in memory has 2^53 elements")]
+    fn count_of(&self, items: &'e [Value], part: &Expr, order: Order, limit: f64) -> Truth {
+        let (mut fewest, mut most) = (0_usize, 0_usize);
+        for item in items {
+            let truth = self.truth_at(part, Some(item));
+            fewest += usize::from(truth == Truth::True);
+            most += usize::from(truth != Truth::False);
+        }
+        let holds = |count: usize| (count as f64).partial_cmp(&limit).is_some_and(|found| order.holds(found));
+        Truth::of_readings(holds(fewest), holds(most))
     }
 
     fn least(&self, parts: &[Expr], element: Option<&'e Value>) -> Truth {

@@ -156,6 +156,12 @@ impl Order {
         }
     }
 
+    /// Whether a greater number meets the comparison wherever a smaller one does.
+    #[must_use]
+    pub fn is_lower_bound(self) -> bool {
+        matches!(self, Self::Gt | Self::Gte)
+    }
+
     /// The operator as written in policies.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -242,6 +248,8 @@ pub enum Expr {
     Some(Subject, Box<Expr>),
     /// The minimum over the elements of a list; unknown when it is empty or missing.
     Every(Subject, Box<Expr>),
+    /// How many elements of a list meet a condition; unknown where those of unknown truth would decide.
+    CountOf(Subject, Box<Expr>, Order, f64),
 }
 
 impl Expr {
@@ -259,7 +267,7 @@ impl Expr {
         match self {
             Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.collect_paths(paths)),
             Self::Not(part) => part.collect_paths(paths),
-            Self::Some(subject, part) | Self::Every(subject, part) => {
+            Self::Some(subject, part) | Self::Every(subject, part) | Self::CountOf(subject, part, ..) => {
                 subject.collect_path(paths);
                 part.collect_paths(paths);
             }

@@ -87,6 +87,24 @@ fn refuse_wrong_types(event: &mut Event) {
             event.set(field, Value::unknown("wrong_type", content));
         }
     }
+    refuse_wrong_tags(event);
+}
+
+/// The same for the tags of steps: a text would hide the tags of the step's tool.
+fn refuse_wrong_tags(event: &mut Event) {
+    let is_wrong = |step: &Value| {
+        step.get("tool_tags").is_some_and(|tags| !matches!(tags, Value::Array(_) | Value::Unknown(_)))
+    };
+    let Some(steps) = event.get(Field::Steps).as_array().filter(|steps| steps.iter().any(is_wrong)) else {
+        return;
+    };
+    let mut steps = steps.to_vec();
+    for step in &mut steps {
+        let (true, Value::Object(step)) = (is_wrong(step), step) else { continue };
+        let content = serde_json::to_vec(&step.get("tool_tags")).unwrap_or_default();
+        step.insert("tool_tags", Value::unknown("wrong_type", content));
+    }
+    event.set(Field::Steps, Value::Array(steps));
 }
 
 /// The resources, or a value that is no list when there are too many to look at.
@@ -237,6 +255,17 @@ mod tests {
             request.event().get(Field::SessionScopes),
             &Value::unknown("wrong_type", b"\"repay\"".to_vec())
         );
+    }
+
+    #[test]
+    fn tags_of_a_step_that_are_no_list_are_unknown() {
+        let text = r#"{"event_type":"agent.plan","steps":[{"tool_tags":"x"},{"tool_tags":["x"]},{"tool_tags":null},5]}"#;
+        let request = Request::new(Event::from_json(text.as_bytes()).expect(text));
+        let steps = request.event().get(Field::Steps).as_array().expect("a list");
+        let tags: Vec<Option<&Value>> = steps.iter().map(|step| step.get("tool_tags")).collect();
+        let wrong = Value::unknown("wrong_type", b"\"x\"".to_vec());
+        let (listed, empty) = (Value::Array(vec!["x".into()]), Value::Array(Vec::new()));
+        assert_eq!(tags, [Some(&wrong), Some(&listed), Some(&empty), None]);
     }
 
     #[test]

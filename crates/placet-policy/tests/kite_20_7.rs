@@ -16,7 +16,7 @@ fn unit(rules: &Value) -> String {
 }
 
 #[test]
-fn kite_20_7_and_r8_a_reason_with_a_newline_is_a_reason() {
+fn kite_r8_and_20_7_a_reason_with_a_newline_is_a_reason() {
     let reason = "fine\nallow if { true }";
     let set = policies(&[&unit(
         &json!([{ "name": "a", "when": { "action": "pay", "role": "admin" }, "then": "allow", "reason": reason }]),
@@ -64,7 +64,7 @@ fn kite_20_7_quotes_in_a_reason_and_dashes_in_a_name_are_plain_text() {
 }
 
 #[test]
-fn kite_20_7_and_r9_an_allow_that_says_nothing_does_not_load() {
+fn kite_r9_and_20_7_an_allow_that_says_nothing_does_not_load() {
     let rule = |when: &str| format!("version: 1\nrules:\n  - name: a\n    when: {when}\n    then: allow\n");
     for (when, wanted) in [
         ("{}", "p.yaml:4:5 policy/allow-everything"),

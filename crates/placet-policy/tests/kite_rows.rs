@@ -281,6 +281,30 @@ fn f77_f78_f79_f80_the_twins_decide_as_the_samples() {
 }
 
 #[test]
+fn f80_the_twin_counts_write_steps_by_what_is_known_of_their_tools() {
+    let set = policies(&[everything(), &module("plan_limits")]);
+    let plan = |reads: usize, writes: usize, write: Value| {
+        let steps = [vec![json!({ "tool": "a", "type": "read" }); reads], vec![write; writes]].concat();
+        decide(&set, json!({ "event_type": "agent.plan", "steps": steps }))
+    };
+    for write in [
+        json!({ "tool": "a", "type": "write" }),
+        json!({ "tool": "a", "type": "read", "tool_tags": ["finance.write"] }),
+        json!({ "tool": "a", "tool_tags": ["write"] }),
+    ] {
+        assert_eq!(verdict(&plan(17, 3, write.clone())), "allow", "{write}");
+        let many = plan(0, 4, write.clone());
+        assert_eq!(
+            (verdict(&many).as_str(), rules(&many)),
+            ("escalate", vec!["plan_writes_much"]),
+            "{write}"
+        );
+        let both = plan(17, 4, write);
+        assert_eq!((verdict(&both).as_str(), rules(&both)), ("deny", vec!["plan_too_long"]));
+    }
+}
+
+#[test]
 fn f74_the_twin_lists_mcp_tools_by_role() {
     let set = policies(&[everything(), &module("mcp_allowlist")]);
     let mcp = |role: &str, tool: &str, transport: &str| json!({ "tool": tool, "transport": transport, "session": { "agent_role": role } });
@@ -302,7 +326,7 @@ fn kite_20_1_a_wanted_approval_stops_an_allow() {
 }
 
 #[test]
-fn kite_20_2_and_r2_an_event_without_a_label_is_not_allowed_for_that() {
+fn kite_r2_and_20_2_an_event_without_a_label_is_not_allowed_for_that() {
     let set = only_lifecycle();
     let wire = json!({ "event_type": "tool_call", "action": "wire_all_money", "args": { "amount": 1e9 } });
     let decision = decide(&set, wire);
@@ -320,7 +344,7 @@ fn kite_20_3_budgets_and_labels_hold_for_plain_tool_calls() {
 }
 
 #[test]
-fn kite_20_10_and_r25_odd_amounts_neither_slip_past_a_deny_nor_meet_an_allow() {
+fn kite_r25_and_20_10_odd_amounts_neither_slip_past_a_deny_nor_meet_an_allow() {
     let deny = policies(&["version: 1\nrules:\n\
         - { name: pay, when: { action: pay }, then: allow }\n\
         - { name: large, when: { action: pay, args.amount: { gt: 100 } }, then: deny }\n"]);

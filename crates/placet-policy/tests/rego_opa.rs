@@ -235,6 +235,89 @@ fn tokens() -> Value {
     serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
 }
 
+/// What OPA says of many inputs in one run: the decisions, in order.
+fn decisions_of_opa(opa: &Path, file: &Path, question: &str, inputs: &[Value]) -> Value {
+    let query = format!("[d | c := input.cases[_]; d := {question} with input as c]");
+    ask_opa(opa, &[file.to_owned()], true, &query, &json!({ "cases": inputs }))
+}
+
+fn plan(steps: &[&str]) -> Value {
+    let steps: Vec<Value> = steps.iter().map(|kind| json!({ "type": kind })).collect();
+    json!({ "plan": { "steps": steps } })
+}
+
+/// The samples as printed, in process and on OPA: each value of each field that a sample reads, odd ones too.
+#[test]
+fn f02_the_printed_samples_decide_as_on_opa() {
+    let Some(opa) = opa() else {
+        eprintln!("skipped: no `opa` in PLACET_OPA, the path or Go's binary folder");
+        return;
+    };
+    let odd = [json!(null), json!(0), json!("x"), json!(true), json!([1]), json!({ "a": 1 })];
+    let numbers =
+        [-1.0, 1.0, 2.0, 3.0, 999.5, 1000.0, 1000.01, 100_000.0, 100_001.0].map(|number| json!(number));
+    let values: Vec<Value> = odd.iter().chain(&numbers).cloned().collect();
+    let texts = ["/tmp/a", "/tmp", "/tmp/../etc/x", "/etc/x", ""].map(|text| json!(text));
+    let paths: Vec<Value> = odd.iter().chain(&texts).cloned().collect();
+    let tools = ["fs.write", "stripe.refund", "zendesk.search", "warehouse.read_query", "x"];
+    let write = |tool: &str, path: &Value| json!({ "tool": tool, "args": { "path": path } });
+    let mcp = |role: &str, tool: &str, transport: &str| json!({ "transport": transport, "tool": tool, "session": { "agent_role": role } });
+
+    let files = tools.iter().flat_map(|tool| paths.iter().map(move |path| write(tool, path)));
+    let files: Vec<Value> = files.chain([json!({}), json!({ "tool": "fs.write", "args": {} })]).collect();
+    let spawns =
+        values.iter().map(|depth| json!({ "parent": { "depth": depth } })).chain([json!({})]).collect();
+    let tags = [
+        json!(["finance.write"]),
+        json!(["a", "finance.write"]),
+        json!([]),
+        json!("finance.write"),
+        json!(null),
+    ];
+    let finance = tags.iter().flat_map(|tags| {
+        values.iter().map(move |amount| json!({ "tool_tags": tags, "args": { "amount": amount } }))
+    });
+    let budgets = values.iter().map(|spent| json!({ "session": { "tokens_spent": spent } })).collect();
+    let mcps = ["billing", "support", "analyst", "nobody"].iter().flat_map(|role| {
+        tools.iter().flat_map(move |tool| ["mcp", "local"].map(|transport| mcp(role, tool, transport)))
+    });
+    let plans = [(0, 0), (20, 0), (17, 3), (21, 0), (18, 3), (0, 3), (0, 4), (16, 4)];
+    let plans =
+        plans.map(|(reads, writes)| plan(&[vec!["read"; reads], vec!["write"; writes]].concat())).into();
+    let cases: [(&str, &str, Vec<Value>); 6] = [
+        ("files", "tool_call", files),
+        ("spawn", "agent_spawn", spawns),
+        ("finance", "tool_call", finance.collect()),
+        ("budget", "agent_resource", budgets),
+        ("mcp", "tool_call", mcps.collect()),
+        ("plans", "agent_plan", plans),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for (name, package, inputs) in cases {
+        let printed = paths_of(name);
+        let question = format!("data.kitelogik.{package}.decision");
+        // OPA wants the import that the samples leave out.
+        let with_import = folder.path().join(format!("{name}.rego"));
+        let text = std::fs::read_to_string(&printed[0]).unwrap();
+        let imported = text.replacen('\n', "\nimport future.keywords.in\n", 1);
+        std::fs::write(&with_import, imported).unwrap();
+        let wanted = decisions_of_opa(&opa, &with_import, &question, &inputs);
+        assert_eq!(wanted.as_array().map(Vec::len), Some(inputs.len()), "{name}");
+        for (input, wanted) in inputs.iter().zip(wanted.as_array().unwrap()) {
+            let mut found = Vec::new();
+            differences(name, Some(wanted), Some(&ask_placet(&printed, &question, input)), &mut found);
+            assert!(found.is_empty(), "{input}: {found:?}");
+            seen.insert(wanted.to_string());
+        }
+    }
+    assert!(seen.len() > 15, "{seen:?}");
+}
+
+fn paths_of(sample: &str) -> Vec<PathBuf> {
+    paths(&[&format!("samples/{sample}.rego")])
+}
+
 /// The functions that `docs/rego.md` lists as missing are those that OPA has and Placet refuses.
 #[test]
 fn the_documented_gaps_are_the_gaps() {

@@ -1,6 +1,7 @@
 //! The embedded engine, and the tools that it governs.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::env;
 use std::path::{Path, PathBuf, absolute};
 
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use parking_lot::Mutex;
 use placet::{Config, DenyCause, Event, Field, Gate, GateOptions, Value, refusal};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::bind::{Call, Signature};
 use crate::context::{Context, texts};
@@ -37,10 +38,23 @@ impl Engine {
         config: Option<PathBuf>,
         clock: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        let config = match config {
+        let mut config = match config {
             Some(path) => Config::read(&rooted(&path)?).map_err(|error| error::config(py, &error))?,
             None => Config::default(),
         };
+        let file = config.clone();
+        // Without a current folder only absolute paths can be meant. Threads of the interpreter that set variables
+        // hold its lock, as we do.
+        let folder = env::current_dir().unwrap_or_default();
+        let overridden = config.override_from(env::vars_os(), &folder);
+        overridden.map_err(|error| error::config(py, &error))?;
+        // What the program says itself stands above the environment.
+        if !policies.is_empty() {
+            config.policies = file.policies;
+        }
+        if let (Some(global), false) = (&mut config.global, global_policies.is_empty()) {
+            global.policies = file.global.map(|global| global.policies).unwrap_or_default();
+        }
         let options = GateOptions {
             policies: policies.iter().map(|path| rooted(path)).collect::<PyResult<_>>()?,
             global_policies: global_policies.iter().map(|path| rooted(path)).collect::<PyResult<_>>()?,
@@ -55,6 +69,34 @@ impl Engine {
     /// Decides a frozen event.
     fn decide(&self, py: Python<'_>, event: &FrozenEvent) -> PolicyDecision {
         self.judge(py, event.event())
+    }
+
+    /// Decides a whole event given as JSON text; one that carries its own `now` happens then.
+    #[pyo3(signature = (document, /))]
+    fn decide_document(&self, py: Python<'_>, document: &Bound<'_, PyAny>) -> PyResult<PolicyDecision> {
+        let read = if let Ok(bytes) = document.cast::<PyBytes>() {
+            Event::from_json(bytes.as_bytes()).map_err(|error| error.to_string())
+        } else if let Ok(text) = document.cast::<PyString>() {
+            match text.to_cow() {
+                Ok(text) => Event::from_json(text.as_bytes()).map_err(|error| error.to_string()),
+                Err(_) => Err("the text holds lone surrogates; send Unicode text".to_owned()),
+            }
+        } else {
+            let found = document.get_type().name()?;
+            return Err(PyTypeError::new_err(format!(
+                "`document` must be JSON as str or bytes, got {found}"
+            )));
+        };
+        Ok(match read {
+            Ok(event) if event.get(Field::Now).is_null() => self.judge(py, event),
+            Ok(event) => {
+                let (decision, request) = self.gate.judge(event);
+                PolicyDecision::of_request(decision, request)
+            }
+            Err(reason) => {
+                PolicyDecision::new(self.gate.refuse(&format!("the document is no event: {reason}")))
+            }
+        })
     }
 
     #[getter]
@@ -237,6 +279,14 @@ impl Tool {
 }
 
 impl Tool {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn tags(&self) -> &[Value] {
+        self.template.get(Field::ToolTags).as_array().unwrap_or_default()
+    }
+
     fn bind<'py>(&self, args: &Bound<'py, PyTuple>, kwargs: &Bound<'py, PyDict>) -> PyResult<Call<'py>> {
         let py = args.py();
         let (before, defaults) = (self.bound.0.bind(py), self.bound.1.bind(py));

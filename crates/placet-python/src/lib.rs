@@ -14,7 +14,9 @@ mod evaluator;
 mod event;
 mod freeze;
 mod gate;
+mod logging;
 mod opa;
+mod plan;
 mod restore;
 mod thaw;
 
@@ -42,7 +44,15 @@ mod _core {
     #[pymodule_export]
     use crate::opa::Opa;
     #[pymodule_export]
+    use crate::plan::tagged_step;
+    #[pymodule_export]
     use crate::restore::restore_decision;
+
+    #[pymodule_init]
+    fn init(_module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        crate::logging::forward();
+        Ok(())
+    }
 
     #[pymodule_export]
     #[allow(non_upper_case_globals, reason = "Python's name for it")]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use placet_content::RedactionError;
 use placet_trust::budgets::{BudgetRule, Estimate};
 use placet_types::Ack;
 use placet_types::ledger::VoteStrength;
@@ -173,6 +174,31 @@ pub enum ConfigError {
         /// What is wrong, with line and column.
         message: String,
     },
+    /// An environment variable holds what its setting does not accept.
+    #[error(
+        "the environment variable `{variable}` is `{value}`{wrong}; it accepts {accepts}; correct or unset it"
+    )]
+    Variable {
+        /// Its name.
+        variable: String,
+        /// What it holds.
+        value: String,
+        /// What is wrong, after a colon; empty when that is plain.
+        wrong: String,
+        /// What would be accepted.
+        accepts: String,
+    },
+    /// An environment variable is likely meant as a setting and is none.
+    #[error("the environment variable `{variable}` is no setting; did you mean `{near}`? rename or unset it")]
+    UnknownVariable {
+        /// Its name.
+        variable: String,
+        /// The nearest variable of a setting.
+        near: String,
+    },
+    /// Patterns of redaction are refused.
+    #[error(transparent)]
+    Redaction(#[from] RedactionError),
     /// Two tools have one name.
     #[error(
         "the tools `{one}` and `{other}` differ only in case, spaces, invisible or look-alike characters; rename one"

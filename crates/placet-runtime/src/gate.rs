@@ -21,8 +21,8 @@ use crate::files::{self, FileError};
 use crate::refusal::new_id;
 use crate::registry::Registry;
 
-/// How often files are looked at, at most.
-const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
+/// How often files are looked at, at most, unless the options say otherwise.
+pub const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a gate is made of.
 pub struct GateOptions {
@@ -38,6 +38,8 @@ pub struct GateOptions {
     pub deny_warnings: bool,
     /// Whether changed files are loaded while the gate is in use.
     pub reload: bool,
+    /// How often files are looked at, at most.
+    pub reload_interval: Duration,
     /// The clock of events.
     pub clock: Arc<dyn Clock>,
 }
@@ -51,6 +53,7 @@ impl Default for GateOptions {
             texts: Vec::new(),
             deny_warnings: false,
             reload: true,
+            reload_interval: RELOAD_INTERVAL,
             clock: Arc::new(SystemClock::default()),
         }
     }
@@ -136,7 +139,7 @@ impl Gate {
         let reload = Reload { fingerprint: fingerprint(&sources), failure: None, findings };
         Ok(Self {
             current: ArcSwap::from_pointee(Loaded { set, confirmed: Mutex::new(Instant::now()) }),
-            due: Interval::new(RELOAD_INTERVAL),
+            due: Interval::new(options.reload_interval),
             reloading: Mutex::new(reload),
             registry,
             options,
@@ -231,37 +234,55 @@ impl Gate {
         self.reloading.lock().failure.clone()
     }
 
-    /// Looks at the files at most once a second, on the calling thread. A broken set never replaces a good one.
+    /// Looks at the files at most once per interval, on the calling thread. A broken set never replaces a good one.
     fn reload_if_due(&self) {
         if !self.options.reload || !self.due.is_due() {
             return;
         }
-        let Some(mut state) = self.reloading.try_lock() else { return };
+        // Told without the lock: who listens may ask this gate.
+        match self.look_at_files() {
+            Some(Ok(version)) => tracing::info!(target: "placet::policy", %version, "policies reloaded"),
+            Some(Err(reason)) => {
+                tracing::error!(target: "placet::policy", %reason, "the policies were not reloaded; the last good ones stay in force");
+            }
+            None => {}
+        }
+    }
+
+    /// What is new: the version now in force, or why it is not.
+    fn look_at_files(&self) -> Option<Result<Arc<str>, Arc<str>>> {
+        let mut state = self.reloading.try_lock()?;
         match self.reload(&mut state) {
-            Ok(()) => state.failure = None,
+            Ok(version) => {
+                state.failure = None;
+                version.map(Ok)
+            }
             Err(error) => {
                 let message = error.to_string();
-                if state.failure.as_deref() != Some(&*message) {
-                    tracing::error!(target: "placet::policy", %message, "the policies were not reloaded; the last good ones stay in force");
-                    state.failure = Some(message.into());
+                if state.failure.as_deref() == Some(&*message) {
+                    return None;
                 }
+                let message: Arc<str> = message.into();
+                state.failure = Some(message.clone());
+                Some(Err(message))
             }
         }
     }
 
-    fn reload(&self, state: &mut Reload) -> Result<(), GateError> {
+    /// The new version, when the files have changed.
+    fn reload(&self, state: &mut Reload) -> Result<Option<Arc<str>>, GateError> {
         let sources = read_sources(&self.options)?;
         let fingerprint = fingerprint(&sources);
         if fingerprint == state.fingerprint {
             *self.current.load().confirmed.lock() = Instant::now();
-            return Ok(());
+            return Ok(None);
         }
         let (set, findings) =
             PolicySet::load(&sources, &self.options.load_options()).map_err(GateError::Policy)?;
-        tracing::info!(target: "placet::policy", version = %set.version(), "policies reloaded");
+        let version = set.version().clone();
         self.current.store(Arc::new(Loaded { set, confirmed: Mutex::new(Instant::now()) }));
         *state = Reload { fingerprint, failure: None, findings };
-        Ok(())
+        Ok(Some(version))
     }
 }
 

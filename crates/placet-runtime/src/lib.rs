@@ -7,11 +7,13 @@
 pub mod clock;
 pub mod config;
 pub mod digest;
+pub mod environment;
 pub mod files;
 pub mod gate;
 pub mod opa;
 pub mod pipeline;
 pub mod refusal;
+pub mod registrar;
 mod registry;
 pub mod tiers;
 
@@ -21,3 +23,4 @@ pub use files::FileError;
 pub use gate::{Gate, GateError, GateOptions, read_sources};
 pub use opa::{OpaClient, OpaError, OpaOptions};
 pub use pipeline::{Begun, Effect, Outcome, Permit, Pipeline, PipelineOptions, Prepared, Refused, Started};
+pub use registrar::Registrar;

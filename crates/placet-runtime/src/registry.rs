@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use placet_policy::reading::normal_form;
-use placet_types::{Event, Field, Value};
+use placet_types::{Event, Field, Object, Value};
 
 use crate::config::{ConfigError, Tool};
 
@@ -48,9 +48,14 @@ impl Registry {
         }
         // The name may stand in the other vocabulary.
         event.complete();
+        self.complete_steps(event);
         let Some(tool) = self.tool(event) else { return };
         add(event, Field::ToolTags, tool.tags.iter().map(|tag| Value::from(tag.as_str())).collect());
-        add(event, Field::Resources, tool.paths.iter().flat_map(|name| path(event, name)).collect());
+        add(
+            event,
+            Field::Resources,
+            tool.paths.iter().flat_map(|name| path(event.get(Field::Args), name)).collect(),
+        );
         if let (Some(transport), Some("local")) = (&tool.transport, event.get(Field::Transport).as_str()) {
             event.set(Field::Transport, transport.as_str());
         }
@@ -61,24 +66,58 @@ impl Registry {
             raise(event, floor);
         }
     }
+
+    /// The steps of a plan carry the tags and the declared paths of their tools.
+    fn complete_steps(&self, event: &mut Event) {
+        let Value::Array(steps) = event.get(Field::Steps) else { return };
+        let mut steps = steps.clone();
+        let mut paths = Vec::new();
+        for step in &mut steps {
+            // Two names may stand in one step: it gets what is known of both.
+            for key in ["tool_name", "tool"] {
+                let name = step.get(key).and_then(Value::as_str).map(|name| normal_form(name).into_owned());
+                let Some((_, tool)) = name.and_then(|name| self.tools.get(&name)) else { continue };
+                if let Some(args) = step.get("args") {
+                    paths.extend(tool.paths.iter().flat_map(|name| path(args, name)));
+                }
+                if let Value::Object(step) = step {
+                    tag(step, &tool.tags);
+                }
+            }
+        }
+        event.set(Field::Steps, Value::Array(steps));
+        add(event, Field::Resources, paths);
+    }
+}
+
+/// Adds tags to a step. What is no list stays, unknown to every rule.
+fn tag(step: &mut Object, tags: &[String]) {
+    let Some(Value::Array(held)) = step.get("tool_tags") else { return };
+    let held = with(held, tags.iter().map(|tag| Value::from(tag.as_str())).collect());
+    step.insert("tool_tags", Value::Array(held));
 }
 
 /// Adds to a list what it does not hold yet. What is no list stays, unknown to every rule.
 fn add(event: &mut Event, field: Field, values: Vec<Value>) {
     let Value::Array(held) = event.get(field) else { return };
-    let mut all = held.clone();
+    let all = with(held, values);
+    event.set(field, Value::Array(all));
+}
+
+fn with(held: &[Value], values: Vec<Value>) -> Vec<Value> {
+    let mut all = held.to_vec();
     for value in values {
         if !all.contains(&value) {
             all.push(value);
         }
     }
-    event.set(field, Value::Array(all));
+    all
 }
 
 /// The value of an argument that holds a path or several. Another type is a resource too: the guards then cannot
 /// tell, and deny.
-fn path(event: &Event, name: &str) -> Vec<Value> {
-    match event.get(Field::Args).get(name) {
+fn path(args: &Value, name: &str) -> Vec<Value> {
+    match args.get(name) {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::Array(items)) => items.clone(),
         Some(value) => vec![value.clone()],
@@ -111,6 +150,7 @@ mod tests {
             target: Some("bank".to_owned()),
             paths: vec!["receipt".to_owned()],
             classification: Some("confidential".to_owned()),
+            ..Tool::default()
         };
         Registry::new(&BTreeMap::from([("pay".to_owned(), pay)])).unwrap()
     }
@@ -172,6 +212,23 @@ mod tests {
         assert_eq!(texts(&event, Field::Resources), ["a", "b"]);
         let event = completed(r#"{"action":"pay","args":{"receipt":5}}"#);
         assert_eq!(event.get(Field::Resources).as_array(), Some(&[Value::Int(5)][..]));
+    }
+
+    #[test]
+    fn steps_carry_the_tags_and_paths_of_their_tools() {
+        let event = completed(
+            r#"{"event_type":"agent.plan","steps":[
+                {"tool":"P\u200bay","tool_tags":[],"args":{"receipt":"etc/passwd"}},
+                {"tool":"read","tool_name":"pay","tool_tags":["mine","finance.write"]},
+                {"tool":"read"}, {"tool":"pay","tool_tags":"mine"}, 5]}"#,
+        );
+        let steps = event.get(Field::Steps).as_array().unwrap();
+        let tags: Vec<String> = steps
+            .iter()
+            .map(|step| serde_json::to_string(step.get("tool_tags").unwrap_or(&Value::Null)).unwrap())
+            .collect();
+        assert_eq!(tags, [r#"["finance.write"]"#, r#"["mine","finance.write"]"#, "[]", r#""mine""#, "null"]);
+        assert_eq!(texts(&event, Field::Resources), ["etc/passwd"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::path::Path;
 use placet_policy::core_bundle::{self, CoreLimits};
 use placet_policy::expect::{CaseResult, Suite};
 use placet_policy::{LoadOptions, PolicySet, Request, Severity, SourceFile, library};
-use placet_runtime::Config;
+use placet_runtime::{Config, environment::SETTINGS};
 use placet_types::{Event, Field, Tier};
 
 struct Block {
@@ -108,7 +108,45 @@ fn the_examples_of_the_policy_guide_hold() {
 #[test]
 fn the_examples_of_the_event_guide_hold() {
     let counts = check("events.md");
-    assert_eq!((counts["json event"], counts["json refused"]), (3, 2));
+    assert_eq!((counts["json event"], counts["json refused"]), (3, 3));
+}
+
+#[test]
+fn the_configuration_page_lists_every_setting_with_its_variable_and_what_it_accepts() {
+    let text = page("configuration.md");
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |"))
+        .map(|row| row.split(" | ").collect())
+        .collect();
+    let wanted: Vec<Vec<String>> = SETTINGS
+        .iter()
+        .map(|setting| vec![format!("{}`", setting.key), format!("`{}`", setting.variable())])
+        .collect();
+    let listed: Vec<Vec<&str>> = rows.iter().map(|row| row[..2].to_vec()).collect();
+    assert_eq!(listed, wanted);
+    for (row, setting) in rows.iter().zip(SETTINGS) {
+        let accepts = setting.accepts();
+        // The page links to the modules and leaves the largest number out.
+        let short = accepts.split(" from 0").next().unwrap().split(": pii").next().unwrap();
+        let start = if setting.key == "library" { "modules" } else { short };
+        assert!(row[2].starts_with(start), "{}: {} is not {accepts}", setting.key, row[2]);
+    }
+}
+
+#[test]
+fn the_configuration_page_says_what_a_bad_variable_is_told() {
+    let (text, mut promised) = (page("configuration.md"), 0);
+    let file = blocks(&text).into_iter().find(|block| block.kind == "yaml config").unwrap();
+    Config::parse(&file.text, "configuration.md", Path::new("")).unwrap();
+    for line in text.lines().filter_map(|line| line.strip_prefix("error: ")) {
+        let name = line.split('`').nth(1).unwrap();
+        let variable = (name.into(), "off".into());
+        let error = Config::default().override_from([variable], Path::new("")).expect_err(line);
+        assert_eq!(error.to_string(), line);
+        promised += 1;
+    }
+    assert_eq!(promised, 2);
 }
 
 /// The first cell of each row of the tables of a page.

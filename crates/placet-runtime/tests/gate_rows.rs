@@ -1,11 +1,13 @@
-//! Rows F06 and F07 of the first ancestor as far as the gate goes: what is denied, and what never opens.
+//! Rows F06, F07, F38 and F50 of the first ancestor as far as the gate goes: what is denied, what never opens, what a
+//! changed file does.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use placet_policy::SourceFile;
 use placet_runtime::{Config, FixedClock, Gate, GateError, GateOptions};
@@ -144,6 +146,98 @@ fn f38_one_line_of_configuration_switches_a_module_on() {
     let error =
         Gate::open(GateOptions { config, ..GateOptions::default() }).map(|_| ()).expect_err("unknown");
     assert!(error.to_string().contains("`read_onyl`") && error.to_string().contains("read_only"), "{error}");
+}
+
+/// What was reported, as `level target text`.
+#[derive(Clone, Default)]
+struct Reports(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Reports {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
+        tracing::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Text(String);
+        impl tracing::field::Visit for Text {
+            fn record_debug(&mut self, _: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0 += &format!(" {value:?}");
+            }
+        }
+        let mut text = Text(format!("{} {}", event.metadata().level(), event.metadata().target()));
+        event.record(&mut text);
+        self.0.lock().unwrap().push(text.0);
+    }
+
+    fn enter(&self, _: &tracing::Id) {}
+
+    fn exit(&self, _: &tracing::Id) {}
+}
+
+fn watching(path: PathBuf, reload_interval: Duration) -> Gate {
+    let clock = Arc::new(FixedClock("2026-11-21T12:00:00Z".parse().unwrap()));
+    Gate::open(GateOptions { policies: vec![path], clock, reload_interval, ..GateOptions::default() })
+        .unwrap()
+}
+
+#[test]
+fn f50_an_edit_counts_for_the_next_call_and_a_broken_one_keeps_the_old_set_and_alerts() {
+    let home = folder(&[("refunds.yaml", REFUNDS)]);
+    let path = home.path().join("refunds.yaml");
+    let gate = watching(home.path().to_owned(), Duration::ZERO);
+    let reports = Reports::default();
+    let _guard = tracing::subscriber::set_default(reports.clone());
+    let told = || std::mem::take(&mut *reports.0.lock().unwrap());
+
+    let before = gate.decide(refund("150"));
+    assert_eq!((before.verdict.word(), told()), ("deny", vec![]));
+    fs::write(&path, REFUNDS.replace("100", "200")).unwrap();
+    let edited = gate.decide(refund("150"));
+    assert_eq!(edited.verdict, Verdict::Allow);
+    assert_ne!(edited.policy_version, before.policy_version);
+    let [report] = &told()[..] else { panic!("one report") };
+    assert!(report.starts_with("INFO placet::policy"), "{report}");
+    assert!(report.contains(&*edited.policy_version), "{report}");
+
+    fs::write(&path, "version: 1\nrules:\n  - name: a\n    wen: {}\n    then: allow\n").unwrap();
+    for _ in 0..2 {
+        let kept = gate.decide(refund("150"));
+        assert_eq!((kept.verdict, kept.policy_version), (Verdict::Allow, edited.policy_version.clone()));
+    }
+    let [alert] = &told()[..] else { panic!("one alert for one failure") };
+    assert!(alert.starts_with("ERROR placet::policy"), "{alert}");
+    assert!(alert.contains("refunds.yaml:4:5") && alert.contains("`wen`"), "{alert}");
+    assert!(gate.reload_failure().unwrap().contains("refunds.yaml:4:5"));
+
+    fs::remove_file(&path).unwrap();
+    assert_eq!(
+        gate.decide(refund("150")).verdict,
+        Verdict::Allow,
+        "a removed file loosens and tightens nothing"
+    );
+    assert!(told()[0].starts_with("ERROR placet::policy"));
+    fs::write(&path, REFUNDS).unwrap();
+    let repaired = gate.decide(refund("150"));
+    assert_eq!((repaired.verdict.word(), repaired.policy_version), ("deny", before.policy_version));
+    assert_eq!(gate.reload_failure(), None);
+}
+
+#[test]
+fn f50_files_are_looked_at_once_per_interval() {
+    let home = folder(&[("refunds.yaml", REFUNDS)]);
+    let gate = watching(home.path().to_owned(), Duration::from_secs(3600));
+    assert_eq!(gate.decide(refund("150")).verdict.word(), "deny");
+    fs::write(home.path().join("refunds.yaml"), REFUNDS.replace("100", "200")).unwrap();
+    assert_eq!(gate.decide(refund("150")).verdict.word(), "deny");
+    assert_eq!(GateOptions::default().reload_interval, Duration::from_secs(1));
 }
 
 #[test]

@@ -7,6 +7,11 @@
 //! This crate decides nothing and knows no policy; it does not migrate or repair a log that fails its checks.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")
+)]
+
 pub mod backend;
 mod batch;
 mod engine;
@@ -15,6 +20,7 @@ mod keys;
 mod ledger;
 mod memory;
 mod mirror;
+mod place;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;
@@ -26,6 +32,7 @@ mod witness;
 pub use keys::{KeyError, KeyFolder};
 pub use ledger::{ForkGuard, LogLedger};
 pub use memory::{Memory, MemoryLink};
+pub use place::{DEFAULT_FILE, Place, PlaceError, PlaceSettings};
 #[cfg(feature = "postgres")]
 pub use postgres::{Postgres, PostgresLink, PostgresSource};
 pub use settings::{Clock, Settings};

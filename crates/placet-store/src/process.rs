@@ -131,7 +131,7 @@ impl<B: Backend> Process<B> {
 
     /// The key of a tenant, once the log was opened.
     pub(crate) fn tenant_key(&self, tenant: Option<&str>) -> Option<TenantKey> {
-        self.key.get().map(|key| TenantKey::new(key.tenant_key(tenant).bytes()))
+        self.key.get().map(|key| TenantKey::new(key.tenant_key(tenant)))
     }
 
     fn write(&self, works: Vec<Work>) -> Vec<Done> {

@@ -291,7 +291,14 @@ fn operator(depth: u32) -> BoxedStrategy<(String, Json)> {
     if depth == 0 {
         return plain.boxed();
     }
-    prop_oneof![6 => plain, 1 => named(&["some", "every"], element(depth - 1))].boxed()
+    let filtered = (select(&["gt", "gte", "lt", "lte"][..]), 0_u32..4, element(depth - 1))
+        .prop_map(|(name, limit, filter)| ("count".to_owned(), json!({name: limit, "where": filter})));
+    prop_oneof![
+        12 => plain,
+        2 => named(&["some", "every"], element(depth - 1)),
+        1 => filtered,
+    ]
+    .boxed()
 }
 
 /// A condition on one element of a list.

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use hmac::{Hmac, KeyInit, Mac};
 use placet_types::{Ack, Digest, Micros, Record};
-use sha2::Sha256;
 
+use crate::approvals::mac;
 use crate::state::{Refusal, State};
 
 /// The one place where state is written, and from which it is read.
@@ -65,12 +64,7 @@ impl TenantKey {
     /// HMAC-SHA-256 of a digest under this key.
     #[must_use]
     pub fn mac(&self, digest: &Digest) -> Digest {
-        // HMAC pads a short key with zeros to the block; doing so here leaves no length to fail on.
-        let mut block = [0; 64];
-        block.iter_mut().zip(&self.0).for_each(|(to, from)| *to = *from);
-        let mut mac = <Hmac<Sha256> as KeyInit>::new(&block.into());
-        mac.update(&digest.0);
-        Digest(mac.finalize().into_bytes().into())
+        mac(&self.0, &digest.0)
     }
 }
 

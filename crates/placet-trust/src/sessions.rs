@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use placet_types::record::DecisionFact;
-use placet_types::{CredentialId, LedgerOp, Record};
+use placet_types::{CredentialId, Record};
 
 /// How many allowed calls of a session are remembered, at least.
 pub const HISTORY_LIMIT: usize = 1_024;
@@ -36,14 +36,9 @@ impl SessionKey {
         Self(owner(tenant, session))
     }
 
-    /// The session of a record: of the lineage that it presents, else of the credential that it names, else the
-    /// stated one.
-    fn of(record: &Record, decision: &DecisionFact) -> Option<Self> {
-        let presented = record.ops.iter().find_map(|op| match op {
-            LedgerOp::Present(chain) => chain.first(),
-            _ => None,
-        });
-        match (presented.or(decision.credential.as_ref()), &record.session) {
+    /// The session of a record: of the lineage when there is one, else the stated one.
+    fn of(record: &Record, root: Option<&CredentialId>) -> Option<Self> {
+        match (root, &record.session) {
             (Some(root), _) => Some(Self::lineage(root)),
             (None, Some(session)) => Some(Self::stated(record.tenant.as_deref(), session)),
             (None, None) => None,
@@ -161,8 +156,9 @@ struct Session {
 }
 
 impl Sessions {
-    pub(crate) fn saw(&mut self, record: &Record, decision: &DecisionFact) {
-        let Some(key) = SessionKey::of(record, decision) else { return };
+    /// Takes note of a decision; `root` is the root of the lineage of its credential.
+    pub(crate) fn saw(&mut self, record: &Record, decision: &DecisionFact, root: Option<&CredentialId>) {
+        let Some(key) = SessionKey::of(record, root) else { return };
         let called = decision
             .tool
             .as_ref()

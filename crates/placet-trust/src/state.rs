@@ -6,6 +6,7 @@ mod things;
 use std::sync::Arc;
 
 use placet_types::ledger::{BudgetKey, BudgetScope, BudgetUnit, RevocationTarget};
+use placet_types::record::DecisionFact;
 use placet_types::{ApprovalId, CredentialId, DenyCause, Fact, LedgerOp, Micros, Record, ReservationId};
 
 use crate::approvals::Approvals;
@@ -93,8 +94,20 @@ impl State {
             self.apply(op, record);
         }
         if let Fact::Decision(decision) = &record.fact {
-            self.sessions.saw(record, decision);
+            let root = self.root(record, decision);
+            self.sessions.saw(record, decision, root.as_ref());
         }
+    }
+
+    /// The root of the lineage of the credential that a record presents, or that its decision names. The registry
+    /// says which; a chain in a record may begin further down.
+    fn root(&self, record: &Record, decision: &DecisionFact) -> Option<CredentialId> {
+        let presented = record.ops.iter().find_map(|op| match op {
+            LedgerOp::Present(chain) => chain.last(),
+            _ => None,
+        });
+        let holder = presented.or(decision.credential.as_ref())?;
+        self.credentials.lineage(holder).into_iter().next().or_else(|| Some(holder.clone()))
     }
 
     /// What policies may know of a session. Cheap: its history is shared, not copied.

@@ -1,11 +1,13 @@
 //! One record, several operations: all or none, and each thing once.
 // SPDX-License-Identifier: MIT OR Apache-2.0
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot be set up fails")]
 
 mod common;
 
 use common::*;
 use placet_trust::State;
-use placet_types::DenyCause;
+use placet_types::ledger::{Revocation, RevocationTarget};
+use placet_types::{DenyCause, LedgerOp};
 
 /// Two operations of one record on one budget would each be checked against the state before both.
 #[test]
@@ -42,4 +44,24 @@ fn f11_a_record_is_admitted_whole_or_not_at_all() {
     let ops = vec![permit("a", vec![of(&one, 1)]), permit("b", vec![of(&calls("third"), 1)])];
     state.admit(&record(1, allow(), ops)).unwrap();
     assert_eq!(state.budgets.in_flight().count(), 2);
+}
+
+/// A child issued in one record with the revocation of its parent does not outlive it.
+#[test]
+fn promise_9_a_revocation_comes_last_in_its_record() {
+    let revoke = || {
+        let target = RevocationTarget::Credential("root".into());
+        LedgerOp::Revoke(Revocation { target, by: "system".into() })
+    };
+    let issue = || credential("child", Some("root"));
+    let present = || LedgerOp::Present(vec!["root".into()]);
+    for late in [issue(), present()] {
+        let mut state = State::default();
+        admit(&mut state, 1, change(), credential("root", None)).unwrap();
+        let refusal = state.admit(&record(2, change(), vec![revoke(), late])).unwrap_err();
+        assert_eq!(refusal.cause, DenyCause::InvalidRequest);
+        state.admit(&record(2, change(), vec![present(), issue(), revoke()])).unwrap();
+        let child = LedgerOp::Present(vec!["child".into()]);
+        assert_eq!(admit(&mut state, 3, change(), child).unwrap_err().cause, DenyCause::CredentialValidation);
+    }
 }

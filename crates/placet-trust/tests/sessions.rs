@@ -1,5 +1,6 @@
 //! What policies may see of a session.
 // SPDX-License-Identifier: MIT OR Apache-2.0
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot be set up fails")]
 
 mod common;
 
@@ -37,17 +38,26 @@ fn f82_history_holds_allowed_tools_oldest_first() {
     );
 }
 
-/// Row F82: a session id of the caller's choice gives no fresh history when a credential is shown.
+/// Row F82: a session id of the caller's choice gives no fresh history when a credential is shown, and a chain that
+/// begins further down than its root does not either.
 #[test]
-fn f82_history_follows_the_lineage() {
+fn f82_promise_6_history_follows_the_lineage() {
     let mut state = State::default();
-    for (session, chain) in [("a", vec!["root"]), ("b", vec!["root", "child"])] {
+    admit(&mut state, 1, change(), credential("root", None)).unwrap();
+    admit(&mut state, 1, change(), credential("child", Some("root"))).unwrap();
+    for (session, chain) in [("a", vec!["root"]), ("b", vec!["root", "child"]), ("c", vec!["child"])] {
         let mut record = call(session, "allow", session);
         record.ops = vec![LedgerOp::Present(chain.into_iter().map(CredentialId::from).collect())];
-        state.replay(&record);
+        state.admit(&record).unwrap();
     }
+    let mut denied = call("d", "deny", "d");
+    if let Fact::Decision(decision) = &mut denied.fact {
+        decision.credential = Some("child".into());
+    }
+    state.admit(&denied).unwrap();
     let lineage = SessionKey::lineage(&"root".into());
-    assert_eq!(history(&state, &lineage), [Arc::from("a"), Arc::from("b")]);
+    assert_eq!(history(&state, &lineage), ["a", "b", "c"].map(Arc::from));
+    assert_eq!(state.facts(&lineage).decisions, 4);
     assert!(state.facts(&SessionKey::stated(None, "b")).tool_history.is_empty());
     assert_ne!(lineage, SessionKey::stated(None, "credential:root"), "a stated id cannot pose as a lineage");
     assert_ne!(SessionKey::stated(Some("t"), "s"), SessionKey::stated(None, "t/s"));

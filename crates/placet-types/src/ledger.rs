@@ -20,7 +20,7 @@ pub enum LedgerOp {
     Issue(CredentialEntry),
     /// Shows credentials, from the root to the holder. Refused unless each is live now.
     Present(Vec<CredentialId>),
-    /// Ends credentials. Always holds; repeating it changes nothing.
+    /// Ends credentials, also those signed before it and shown later. Always holds.
     Revoke(Revocation),
     /// Sets the limit of a budget. Always holds; what was spent stays spent.
     SetBudget(BudgetLimit),

@@ -9,12 +9,15 @@ pub use placet_policy::{
 };
 pub use placet_runtime::{
     Clock, Config, ConfigError, FileError, FixedClock, Gate, GateError, GateOptions, OpaClient, OpaError,
-    OpaOptions, SystemClock, config, digest, files, read_sources, refusal, tiers,
+    OpaOptions, SystemClock, config, digest, environment, files, read_sources, refusal, tiers,
 };
 pub use placet_types::{
     Decision, DecisionId, DenyCause, Event, Field, Identity, InputSeen, JsonError, Object,
     ParseRiskTierError, ReviewerGroup, RiskTier, RuleRef, Tier, TraceStep, UnknownLeaf, Value, Verdict, json,
 };
+
+/// The version of Placet.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The JSON Schemas of events, decisions and policy files, made from the types and tables that read them.
 pub mod schema {

@@ -165,16 +165,14 @@ impl<'a> Run<'a> {
         &mut self,
         source: &mut dyn EntrySource,
     ) -> Result<Option<StoredCheckpoint>, VerifyError> {
-        loop {
-            match source.next_checkpoint() {
-                Ok(next) => return Ok(next),
-                Err(SourceError::Malformed { place, cause }) => {
-                    let at = self.interval_to(self.report.entries);
-                    self.find(Code::Checkpoint, at, format!("{place} is no checkpoint: {cause}"));
-                    return Ok(None);
-                }
-                Err(error) => return Err(error.into()),
+        match source.next_checkpoint() {
+            Ok(next) => Ok(next),
+            Err(SourceError::Malformed { place, cause }) => {
+                let at = self.interval_to(self.report.entries);
+                self.find(Code::Checkpoint, at, format!("{place} is no checkpoint: {cause}"));
+                Ok(None)
             }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -216,7 +214,7 @@ impl<'a> Run<'a> {
         let Some(checkpoint) = self.believed(stored) else { return true };
         if stored.time_us.is_some() && stored.time_us != Some(self.time_us.unwrap_or_default()) {
             let at = self.interval_to(stored.size);
-            self.find(Code::Readable, at, "the time beside the checkpoint is not that of its last entry");
+            self.find(Code::Time, at, "the time beside the checkpoint is not that of its last entry");
         }
         if self.computed.frontier.root() == checkpoint.root {
             self.stored = self.computed.clone();

@@ -60,7 +60,7 @@ impl References {
             return Err((Code::Outcome, format!("`{}` is no verdict", decision.verdict)));
         }
         let allowed = &*decision.verdict == "allow";
-        if allowed && self.open.insert(record.id.clone(), seq).is_some() {
+        if allowed && decision.permit && self.open.insert(record.id.clone(), seq).is_some() {
             return Err((Code::Outcome, format!("the decision `{}` stands twice", record.id)));
         }
         let Some(approval) = &decision.approval else { return Ok(()) };

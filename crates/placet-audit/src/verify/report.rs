@@ -74,7 +74,7 @@ pub enum Code {
     Truncated,
     /// The log is another than the one that the outside checkpoint is of.
     Forked,
-    /// The time of a record is before that of the one before.
+    /// The time of a record is before that of the one before, or that beside a checkpoint is another.
     Time,
     /// An outcome has no allowed decision that waits for it.
     Outcome,
@@ -85,10 +85,12 @@ pub enum Code {
 }
 
 impl Code {
-    /// Whether it says that records contradict each other, not that bytes were changed.
+    /// Whether it may follow from a change of another record: it names the first bad record only if nothing else does.
     #[must_use]
-    pub fn is_reference(self) -> bool {
-        matches!(self, Self::Time | Self::Outcome | Self::Approval | Self::Budget)
+    pub fn may_follow(self) -> bool {
+        let references = matches!(self, Self::Time | Self::Outcome | Self::Approval | Self::Budget);
+        // The erasure that explained it may be what was changed.
+        references || matches!(self, Self::ViewMissing | Self::FieldMissing)
     }
 }
 
@@ -167,7 +169,7 @@ pub struct Report {
 impl Report {
     /// Where the first bad record is: an interval may hide one before the first that is named.
     pub(super) fn locate(&mut self) {
-        let bytes = |finding: &&Finding| !finding.code.is_reference();
+        let bytes = |finding: &&Finding| !finding.code.may_follow();
         let place = |finding: &Finding| finding.at;
         let record = self.findings.iter().filter(bytes).map(place).filter(Interval::is_one);
         let record = record.min_by_key(|at| at.from);

@@ -15,7 +15,7 @@ use placet_audit::verify::{
 };
 use placet_audit::{leaf, mirror, tree, view};
 use placet_types::ledger::{
-    Amount, ApprovalEntry, BudgetKey, BudgetLimit, BudgetScope, BudgetUnit, Consumption, LedgerOp,
+    Amount, ApprovalEntry, BudgetKey, BudgetLimit, BudgetScope, BudgetUnit, Consumption, LedgerOp, Quorum,
     Reservation, Settlement, Vote, VoteStrength,
 };
 use placet_types::record::{ChangeFact, DecisionFact, ErasureFact, OutcomeFact, OutcomeStatus};
@@ -216,7 +216,7 @@ impl Maker {
                 basis: "gdpr-17".into(),
             })
         };
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             self.add((erasure(at + 3, &[]), vec![]), id, None, &[]);
             self.entries[at + 3].view = None;
             self.entries[at + 3].personal = Some(Vec::new());
@@ -285,6 +285,7 @@ fn decision(verdict: &str, approval: Option<&str>) -> Fact {
         args: None,
         credential: None,
         depth: Some(0),
+        permit: verdict == "allow",
         approval: approval.map(Into::into),
     })
 }
@@ -307,14 +308,21 @@ fn asked(id: &str, digest: Digest, decision: &str) -> ApprovalEntry {
         decision: decision.into(),
         rules: vec!["r1".into()],
         policy_version: "v1".into(),
-        reviewers: vec![],
-        quorum: 1,
+        displayed: digest,
+        tenant: None,
+        session: None,
+        agent: None,
+        action: "fs.write".into(),
+        tool: None,
+        risk_tier: RiskTier::Operational,
+        quorums: vec![Quorum { any_of: vec![], count: 1 }],
         strength: VoteStrength::Session,
         requesters: vec![],
         asked_us: Micros(1),
         expires_us: Micros(i64::from(u32::MAX)),
         remind_us: None,
         escalate: None,
+        due_us: None,
     }
 }
 
@@ -323,6 +331,8 @@ fn voted(approval: &str, digest: Digest) -> Vote {
         approval: approval.into(),
         digest,
         approver: "bob".into(),
+        groups: vec![],
+        record: "vote".into(),
         approve: true,
         strength: VoteStrength::Session,
         channel: "cli".into(),

@@ -67,8 +67,7 @@ fn side(path: &Path, args: &DiffArgs) -> Result<GateOptions, Failure> {
     let mut project = args.decide.project.clone();
     if config.is_file() {
         project.config = Some(config);
-        let options = DecideArgs { project, now: args.decide.now }.options()?;
-        return Ok(options);
+        return DecideArgs { project, now: args.decide.now }.options_of_side();
     }
     project.policies = vec![path.to_owned()];
     let options = DecideArgs { project, now: args.decide.now }.options()?;

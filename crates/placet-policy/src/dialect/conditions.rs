@@ -35,6 +35,9 @@ pub(super) const OPERATORS: &[&str] = &[
     "every",
 ];
 
+/// What stands in `count`: one comparison, and perhaps which elements count.
+pub(super) const COUNT_KEYS: &[&str] = &["gt", "gte", "lt", "lte", "where"];
+
 /// What other languages call an operator, and its name here; no word that arguments are often called.
 const SYNONYMS: &[(&str, &str)] = &[
     ("equals", "eq"),
@@ -119,6 +122,7 @@ fn operator(reader: &mut Reader<'_>, subject: &Subject, key: &Key, node: &Node) 
     };
     let expr = match positive {
         "some" | "every" => return quantifier(reader, subject, key, node),
+        "count" => return count(reader, subject, node),
         _ => test(subject, op(reader, positive, key, node)?),
     };
     Some(if positive == name { expr } else { Expr::Not(Box::new(expr)) })
@@ -135,7 +139,6 @@ fn op(reader: &mut Reader<'_>, name: &str, key: &Key, node: &Node) -> Option<Op>
         "glob" => glob(reader, node).map(Op::Glob),
         "matches" => matches(reader, node).map(Op::Matches),
         "exists" => exists(reader, node),
-        "count" => count(reader, node),
         _ => match order(name) {
             Some(order) => ordered(reader, order, node),
             None => {
@@ -275,26 +278,28 @@ fn exists(reader: &mut Reader<'_>, node: &Node) -> Option<Op> {
     }
 }
 
-fn count(reader: &mut Reader<'_>, node: &Node) -> Option<Op> {
+/// `count: { gt: 3 }`, or `count: { where: …, gt: 3 }` for the elements that meet a condition.
+fn count(reader: &mut Reader<'_>, subject: &Subject, node: &Node) -> Option<Expr> {
     let entries = reader.map(node, "`count`")?;
-    let [(key, limit)] = entries else {
+    let (filters, limits): (Vec<_>, Vec<_>) = entries.iter().partition(|(key, _)| key.text == "where");
+    let [(key, limit)] = limits.as_slice() else {
         reader
             .error("policy/type", node.position, "`count` takes one comparison")
-            .help("for instance `count: { lte: 20 }`");
+            .help("for instance `count: { lte: 20 }`, or `count: { where: { type: write }, lte: 3 }`");
         return None;
     };
     let Some(order) = order(&key.text) else {
-        reader.unknown_key(key, "in `count`", &["gt", "gte", "lt", "lte"]);
+        reader.unknown_key(key, "in `count`", COUNT_KEYS);
         return None;
     };
-    match limit.kind {
-        Kind::Number { value, .. } => Some(Op::Count(order, value)),
-        _ => {
-            let message = format!("`count` compares with a number, but this is {}", limit.describe());
-            reader.error("policy/type", limit.position, message);
-            None
-        }
-    }
+    let Kind::Number { value: limit, .. } = limit.kind else {
+        let message = format!("`count` compares with a number, but this is {}", limit.describe());
+        reader.error("policy/type", limit.position, message);
+        return None;
+    };
+    let Some((_, filter)) = filters.first() else { return Some(test(subject, Op::Count(order, limit))) };
+    let filter = element(reader, filter, "`where`")?;
+    Some(Expr::CountOf(subject.clone(), Box::new(filter), order, limit))
 }
 
 fn quantifier(reader: &mut Reader<'_>, subject: &Subject, key: &Key, node: &Node) -> Option<Expr> {

@@ -7,7 +7,7 @@
 use placet_types::{RiskTier, value::MAX_NUMBER};
 use serde_json::{Value, json};
 
-use super::conditions::{MAX_REGEX_CHARS, OPERATORS};
+use super::conditions::{COUNT_KEYS, MAX_REGEX_CHARS, OPERATORS};
 use super::{fields, match_dialect as matching, rules_dialect as rules, vocabulary};
 use crate::glob::MAX_CHARS as MAX_GLOB_CHARS;
 use crate::ir::Order;
@@ -211,8 +211,9 @@ fn operator(name: &str) -> Value {
         "exists" => json!({ "type": "boolean" }),
         "count" => {
             let orders = [Order::Gt, Order::Gte, Order::Lt, Order::Lte].map(Order::word);
-            let count = object(&orders, |_| number(), &[]);
-            with(with(count, "minProperties", json!(1)), "maxProperties", json!(1))
+            let condition = |key: &str| if key == "where" { reference("element") } else { number() };
+            let one = orders.map(|order| required(&[order]));
+            with(object(COUNT_KEYS, condition, &[]), "oneOf", json!(one))
         }
         "some" | "every" => reference("element"),
         _ => json!({ "type": "string" }),

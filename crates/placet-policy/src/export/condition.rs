@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
-use super::text::encoded;
-use crate::ir::{Expr, Path, Subject};
+use super::operators::symbol;
+use super::text::{encoded, number};
+use crate::ir::{Expr, Order, Path, Subject};
 
 /// Expressions that must all hold; none holds always.
 pub(super) type Lines = Vec<String>;
@@ -31,6 +32,8 @@ pub(super) struct Writer {
     pub(super) file: String,
     number: usize,
     helpers: Vec<String>,
+    /// How many counts were written, for the names of their variables.
+    counts: usize,
     /// The calls of the helpers written so far, by scope and bodies.
     calls: HashMap<(Scope, Vec<Lines>), String>,
     /// What could not be expressed.
@@ -43,6 +46,7 @@ impl Writer {
             file: file.to_owned(),
             number,
             helpers: Vec::new(),
+            counts: 0,
             calls: HashMap::new(),
             refused: Vec::new(),
         }
@@ -72,6 +76,9 @@ impl Writer {
                 let mut lines = self.each_element(subject, part, scope, true);
                 lines.extend(forms(subject, scope).map(|forms| format!("count({}) > 0", forms.normal)));
                 lines
+            }
+            (Expr::CountOf(subject, part, order, limit), _) => {
+                self.count_of(subject, part, scope, (*order, *limit), wanted)
             }
         }
     }
@@ -135,8 +142,40 @@ impl Writer {
         vec![format!("is_array({})", list.normal), format!("every i, _ in {} {{ {call} }}", list.normal)]
     }
 
+    /// The fewest elements that may count must pass a lower limit, the most that may count must keep an upper one.
+    fn count_of(
+        &mut self,
+        subject: &Subject,
+        part: &Expr,
+        scope: Scope,
+        (order, limit): (Order, f64),
+        wanted: bool,
+    ) -> Lines {
+        let Some(list) = forms(subject, scope) else { return vec!["false".to_owned()] };
+        let fewest = order.is_lower_bound() == wanted;
+        let lines = self.lines(part, Scope::Element, fewest);
+        // Local names keep the expressions flat: interpreters bound how deep rules and expressions nest.
+        self.counts += 1;
+        let [raw, normal, unfolded, counted] =
+            ["r", "n", "u", "c"].map(|letter| format!("{letter}{}", self.counts));
+        let forms = [(&raw, &list.raw), (&normal, &list.normal), (&unfolded, &list.unfolded)];
+        let mut body: Lines = forms.iter().map(|(name, form)| format!("{name} := {form}")).collect();
+        let call = self.at_element(&Forms { raw, normal: normal.clone(), unfolded }, lines);
+        body.push(format!("is_array({normal})"));
+        body.push(format!("{counted} := [i | some i, _ in {normal}; {call}]"));
+        let (symbol, number) = (symbol(order, wanted), number(limit));
+        body.push(match fewest {
+            true => format!("count({counted}) {symbol} {number}"),
+            false => format!("count({normal}) - count({counted}) {symbol} {number}"),
+        });
+        body
+    }
+
     fn at_element(&mut self, list: &Forms, lines: Lines) -> String {
-        let call = self.helper(Scope::Element, vec![lines]);
+        let call = match lines.as_slice() {
+            [only] if is_helper_of_element(only) => only.clone(),
+            _ => self.helper(Scope::Element, vec![lines]),
+        };
         let name = call.strip_suffix("(e)").unwrap_or(&call);
         format!("{name}([{}[i], {}[i], {}[i]])", list.raw, list.normal, list.unfolded)
     }
@@ -145,7 +184,15 @@ impl Writer {
 /// Whether `not` may stand before the line: only before a bare helper. OPA computes the arguments of a call before
 /// it negates the call, so that an undefined argument would make the negation fail where it must hold.
 fn is_plain(line: &str) -> bool {
-    line.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') || line.ends_with("(e)")
+    is_name(line) || is_helper_of_element(line)
+}
+
+fn is_helper_of_element(line: &str) -> bool {
+    line.strip_suffix("(e)").is_some_and(is_name)
+}
+
+fn is_name(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// A rule body.

@@ -223,7 +223,7 @@ fn is_bool(literal: &Literal) -> bool {
 }
 
 /// The comparison, or its opposite.
-fn symbol(order: Order, wanted: bool) -> &'static str {
+pub(super) fn symbol(order: Order, wanted: bool) -> &'static str {
     match (order, wanted) {
         (Order::Gt, true) | (Order::Lte, false) => ">",
         (Order::Gte, true) | (Order::Lt, false) => ">=",

@@ -24,7 +24,7 @@ impl<'r> Facts<'r> {
             Expr::All(parts) => return parts.iter().all(|part| self.imply(part)),
             Expr::Any(parts) => parts.iter().any(|part| self.imply(part)),
             Expr::Test(test) => self.imply_test(test) || self.atoms.iter().any(|atom| same(atom, wanted)),
-            Expr::Not(_) | Expr::Some(..) | Expr::Every(..) => {
+            Expr::Not(_) | Expr::Some(..) | Expr::Every(..) | Expr::CountOf(..) => {
                 self.atoms.iter().any(|atom| same(atom, wanted)) || self.imply_flipped(wanted)
             }
         };
@@ -353,6 +353,9 @@ fn same(one: &Expr, two: &Expr) -> bool {
         (Expr::Test(one), Expr::Test(two)) => one.subject == two.subject && same_op(&one.op, &two.op),
         (Expr::Some(of, one), Expr::Some(of_two, two)) | (Expr::Every(of, one), Expr::Every(of_two, two)) => {
             of == of_two && same(one, two)
+        }
+        (Expr::CountOf(of, one, order, limit), Expr::CountOf(of_two, two, order_two, other)) => {
+            of == of_two && order == order_two && limit.total_cmp(other).is_eq() && same(one, two)
         }
         _ => false,
     }

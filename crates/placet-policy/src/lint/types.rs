@@ -36,6 +36,7 @@ fn collect(expr: &Expr, found: &mut Vec<(Field, &'static str)>) {
         Expr::Not(part) => collect(part, found),
         Expr::Some(subject, _) => note(subject, Kind::List, "some", found),
         Expr::Every(subject, _) => note(subject, Kind::List, "every", found),
+        Expr::CountOf(subject, ..) => note(subject, Kind::List, "count", found),
         Expr::Test(test) => {
             if let Some(field) = whole(&test.subject)
                 && let Some(operator) = in_vain(Kind::of(field), &test.op)

@@ -34,7 +34,7 @@ fn collect<'r>(expr: &'r Expr, found: &mut Vec<(Field, &'r str)>) {
     match expr {
         Expr::All(parts) | Expr::Any(parts) => parts.iter().for_each(|part| collect(part, found)),
         Expr::Not(part) => collect(part, found),
-        Expr::Some(..) | Expr::Every(..) => {}
+        Expr::Some(..) | Expr::Every(..) | Expr::CountOf(..) => {}
         Expr::Test(test) => {
             let Subject::Path(path) = &test.subject else { return };
             let known = match path.field {

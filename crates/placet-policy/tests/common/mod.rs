@@ -25,6 +25,12 @@ pub(crate) fn load(texts: &[&str]) -> Result<PolicySet, Diagnostics> {
     load_tiers(&files, GlobalMode::Guard)
 }
 
+/// Loads one project policy alone, with what the lints say of it.
+pub(crate) fn load_with_findings(text: &str) -> (PolicySet, Diagnostics) {
+    let sources = [(Tier::Project, SourceFile::new("p.yaml", text))];
+    PolicySet::load(&sources, &LoadOptions::default()).unwrap_or_else(|found| panic!("{found}"))
+}
+
 /// Loads what must load.
 pub(crate) fn policies(texts: &[&str]) -> PolicySet {
     load(texts).unwrap_or_else(|found| panic!("{found}"))

@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use placet_policy::reading::normal_form;
-use placet_trust::approvals::display::{Shown, display};
+use placet_trust::approvals::display::{Displayed, Shown, display};
 use placet_trust::approvals::{ApprovalSubject, Terms};
 use placet_trust::{Freshness, Ledger, LedgerError, Refusal};
 use placet_types::ids::{ApprovalId, Digest, RecordId};
 use placet_types::ledger::{
     ApprovalEntry, ApprovalState, BudgetUnit, Consumption, LedgerOp, Quorum, VoteStrength,
 };
-use placet_types::{DenyCause, Field, Micros, Object, ReviewerGroup, Value, Verdict};
+use placet_types::{DenyCause, Field, Object, ReviewerGroup, Value, Verdict};
+use serde_json::json;
 
 use super::{Begun, Case, Pipeline, text_of};
+use crate::config::Approvals;
 use crate::digest::digest;
 use crate::refusal;
 
@@ -48,19 +50,34 @@ impl Default for ApprovalTerms {
     }
 }
 
+impl ApprovalTerms {
+    pub(super) fn of_config(config: &Approvals) -> Self {
+        let default = Self::default();
+        let group = config.escalate_to.as_ref().map(|group| ReviewerGroup(group.as_str().into()));
+        Self {
+            lifetime_seconds: config.lifetime_seconds.unwrap_or(default.lifetime_seconds),
+            quorum: config.quorum.unwrap_or(default.quorum),
+            strength: config.strength.unwrap_or(default.strength),
+            remind_seconds: config.remind_seconds,
+            escalate: config.escalate_seconds.zip(group),
+            due_seconds: config.due_seconds,
+        }
+    }
+}
+
 /// Where the approval for a call stands.
 enum Standing {
     /// Nobody was asked, or what was asked is over.
     Unasked,
     Pending(ApprovalId),
-    Approved(ApprovalId, Digest),
+    Approved(Box<ApprovalEntry>),
     Denied(ApprovalId),
 }
 
 impl Pipeline {
     /// Uses an approval of exactly this call, or asks for one. An escalating event never runs otherwise.
     pub(super) fn escalate(self: &Arc<Self>, ledger: &dyn Ledger, case: Case) -> Begun {
-        let subject = match self.subject(ledger, &case) {
+        let (subject, displayed) = match self.subject(ledger, &case) {
             Ok(subject) => subject,
             Err(SubjectError::Ledger(error)) => return self.unavailable(case, &error),
             Err(SubjectError::Refused(refusal)) => {
@@ -83,17 +100,40 @@ impl Pipeline {
                 let decision = super::denied_at_commit(&case.decision, &refusal);
                 self.commit_refusal(ledger, Case { decision, ..case }, Some(approval), Vec::new())
             }
-            Ok(Standing::Approved(approval, digest)) => {
+            Ok(Standing::Approved(entry)) if !subject.is_of(&entry) => {
+                let reason = format!("the approval `{}` is for another call; ask anew", entry.id);
+                let refusal = Refusal::new(DenyCause::ApprovalInvalid, reason);
+                let decision = super::denied_at_commit(&case.decision, &refusal);
+                self.commit_refusal(ledger, Case { decision, ..case }, Some(entry.id), Vec::new())
+            }
+            Ok(Standing::Approved(entry)) => {
+                let ApprovalEntry { id: approval, digest, .. } = *entry;
                 let decision = placet_types::Decision { verdict: Verdict::Allow, ..case.decision.clone() };
                 let consume = LedgerOp::Consume(Consumption { approval, digest });
                 self.commit_allow(ledger, Case { decision, ..case }, Some(consume))
             }
             Ok(Standing::Unasked) => {
                 let entry = subject.request(self.terms(&case), key.bytes());
-                let id = entry.id.clone();
-                self.commit_refusal(ledger, case, Some(id), vec![LedgerOp::Ask(Box::new(entry))])
+                self.commit_question(ledger, case, entry, &subject, &displayed)
             }
         }
+    }
+
+    /// The escalation with its question: what is shown stands in the view, under a digest that the request holds.
+    fn commit_question(
+        &self,
+        ledger: &dyn Ledger,
+        case: Case,
+        entry: ApprovalEntry,
+        subject: &ApprovalSubject,
+        displayed: &Displayed,
+    ) -> Begun {
+        let id = entry.id.clone();
+        let question = json!({
+            "id": id, "text": displayed.text, "salt": displayed.salt, "subject": subject,
+        });
+        let ops = vec![LedgerOp::Ask(Box::new(entry))];
+        self.commit_refusal_with(ledger, case, Some(id), ops, Some(question))
     }
 
     fn standing(&self, ledger: &dyn Ledger, request_key: &Digest) -> Result<Standing, LedgerError> {
@@ -101,10 +141,10 @@ impl Pipeline {
         let mut standing = Standing::Unasked;
         ledger.read(Freshness::Now, &mut |state| {
             let Some(approval) = state.approvals.latest_by_request_key(request_key) else { return };
-            let ApprovalEntry { id, digest, expires_us, .. } = &approval.entry;
+            let ApprovalEntry { id, expires_us, .. } = &approval.entry;
             standing = match approval.state_at(at) {
                 ApprovalState::Pending => Standing::Pending(id.clone()),
-                ApprovalState::Approved => Standing::Approved(id.clone(), *digest),
+                ApprovalState::Approved => Standing::Approved(Box::new(approval.entry.clone())),
                 // A no holds as long as the question would have.
                 ApprovalState::Denied if at < *expires_us => Standing::Denied(id.clone()),
                 _ => Standing::Unasked,
@@ -130,7 +170,11 @@ impl Pipeline {
     }
 
     /// Everything that the approval is bound to.
-    fn subject(&self, ledger: &dyn Ledger, case: &Case) -> Result<ApprovalSubject, SubjectError> {
+    fn subject(
+        &self,
+        ledger: &dyn Ledger,
+        case: &Case,
+    ) -> Result<(ApprovalSubject, Displayed), SubjectError> {
         let (event, decision) = (case.request.event(), &case.decision);
         let text = |field| text_of(event, field).map(Arc::<str>::from);
         let key = ledger.tenant_key(text_of(event, Field::TenantId))?;
@@ -140,10 +184,10 @@ impl Pipeline {
         let displayed = self.displayed(case, &args, &max_cost, key.bytes())?;
         let terms = &self.options.approvals;
         let (lineage, authority) = match &case.holder {
-            Some(holder) => (holder.lineage.clone(), Some(holder.authority)),
+            Some(holder) => (holder.lineage.clone(), Some(holder.entry.authority)),
             None => (Vec::new(), None),
         };
-        Ok(ApprovalSubject {
+        let subject = ApprovalSubject {
             tenant: text(Field::TenantId),
             session: text(Field::SessionId),
             agent: text(Field::AgentId),
@@ -165,8 +209,9 @@ impl Pipeline {
             escalates_to: terms.escalate.as_ref().map(|(_, group)| group.clone()),
             requesters: [text(Field::User), text(Field::AgentId)].into_iter().flatten().collect(),
             max_cost: max_cost.iter().copied().collect(),
-            displayed,
-        })
+            displayed: displayed.digest,
+        };
+        Ok((subject, displayed))
     }
 
     fn max_cost(&self, case: &Case) -> Vec<(BudgetUnit, u64)> {
@@ -184,7 +229,7 @@ impl Pipeline {
         args_digest: &Digest,
         max_cost: &[(BudgetUnit, u64)],
         key: &[u8; 32],
-    ) -> Result<Digest, SubjectError> {
+    ) -> Result<Displayed, SubjectError> {
         let (event, decision) = (case.request.event(), &case.decision);
         let no_args = Object::new();
         let args = event.get(Field::Args).as_object().unwrap_or(&no_args);
@@ -219,10 +264,9 @@ impl Pipeline {
             args: &shown_args,
             args_digest,
         };
-        let displayed = display(&shown, key).map_err(|error| {
+        display(&shown, key).map_err(|error| {
             SubjectError::Refused(Refusal::new(DenyCause::ApprovalInvalid, error.to_string()))
-        })?;
-        Ok(displayed.digest)
+        })
     }
 }
 
@@ -260,9 +304,4 @@ fn attributes(case: &Case, mac: impl Fn(&Value) -> Digest) -> BTreeMap<Arc<str>,
         .filter(|seen| !MOVING.iter().any(|moving| seen.field.starts_with(moving)))
         .map(|seen| (seen.field.clone(), mac(&seen.value)))
         .collect()
-}
-
-/// The moment of an event's `now`.
-pub(super) fn micros(now: jiff::Timestamp) -> Micros {
-    Micros(now.as_microsecond())
 }

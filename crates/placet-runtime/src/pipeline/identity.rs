@@ -1,77 +1,91 @@
-//! Who it is: from the credential where there is a registry, else as asserted.
+//! Who it is: from the credential where there is a registrar, else as asserted.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use placet_trust::budgets::CredentialLimits;
-use placet_trust::credentials::public_id;
-use placet_trust::{Freshness, Ledger, Refusal};
-use placet_types::ids::{CredentialId, Digest};
+use placet_trust::credentials::authority::{Authority, Call};
+use placet_trust::credentials::broker::BrokerError;
+use placet_trust::{Ledger, LedgerError, Refusal};
+use placet_types::ids::CredentialId;
 use placet_types::ledger::{CredentialEntry, LedgerOp};
-use placet_types::{DenyCause, Event, Field, Value};
+use placet_types::{DenyCause, Event, Field, Micros, Object, Value};
 
 use super::{Pipeline, count_of, text_of};
+use crate::registrar::Registrar;
 
 /// The verified holder of a credential.
 #[derive(Debug, Clone)]
 pub(super) struct Holder {
-    pub(super) id: CredentialId,
+    pub(super) entry: CredentialEntry,
+    pub(super) authority: Arc<Authority>,
     /// From the root to the holder.
     pub(super) lineage: Vec<CredentialId>,
     /// The same with the limits that each states.
     pub(super) limits: Vec<CredentialLimits>,
-    pub(super) authority: Digest,
 }
 
 impl Pipeline {
     /// Verifies the credential and writes what it says into the event. Callers may tighten it, never loosen it.
     pub(super) fn identify(&self, event: &mut Event) -> Result<Option<Holder>, Refusal> {
-        let Some(registry) = &self.options.credentials else { return Ok(None) };
-        let shown = text_of(event, Field::TokenId).unwrap_or_default();
-        if shown.is_empty() {
-            return refuse("no credential was shown; pass the token that the broker issued as `token_id`");
-        }
-        let id = public_id(shown);
-        let at = self.gate.now();
-        let mut found = None;
-        registry
-            .read(Freshness::Now, &mut |state| {
-                found = Some(state.credentials.live(&id, at).map(|entry| {
-                    let lineage = state.credentials.lineage(&id);
-                    (entry.clone(), lineage)
-                }));
-            })
-            .map_err(|error| Refusal::new(DenyCause::CredentialValidation, error.to_string()))?;
-        let Some(found) = found else { return refuse("the credentials could not be read") };
-        let (entry, lineage) = found?;
-        take_over(event, &entry)?;
-        event.set(Field::TokenId, &*entry.id.0);
-        let limits =
-            lineage.iter().map(|id| CredentialLimits { id: id.clone(), limits: BTreeMap::new() }).collect();
-        Ok(Some(Holder { id: entry.id, lineage, limits, authority: entry.authority }))
+        let Some(registrar) = &self.options.credentials else { return Ok(None) };
+        let holder = holder(registrar, event)?;
+        take_over(event, &holder.entry)?;
+        Ok(Some(holder))
+    }
+
+    /// Whether the credential's own limits cover the call, whatever policies say.
+    pub(super) fn check_authority(&self, event: &Event, holder: Option<&Holder>) -> Result<(), Refusal> {
+        let Some(holder) = holder.filter(|_| text_of(event, Field::EventType) == Some("tool_call")) else {
+            return Ok(());
+        };
+        let (tool, no_args) = (text_of(event, Field::ToolName).unwrap_or_default(), Object::new());
+        let args = event.get(Field::Args).as_object().unwrap_or(&no_args);
+        let history = event.get(Field::ToolHistory).as_array().unwrap_or_default();
+        // All calls of the lineage count: too many rather than too few.
+        let calls = history.iter().filter(|called| called.as_str() == Some(tool)).count() as u64;
+        let call = Call { tool, args, calls, at: moment(event).unwrap_or_else(|| self.gate.now()) };
+        let covered = holder.authority.covers(&call);
+        covered.map_err(|breach| Refusal::new(DenyCause::CredentialValidation, breach.to_string()))
     }
 
     /// The operation that shows the lineage to the ledger, where the ledger is its registry.
     pub(super) fn presentation(&self, ledger: &dyn Ledger, holder: Option<&Holder>) -> Option<LedgerOp> {
-        let registry = self.options.credentials.as_ref()?;
+        let registry = self.options.credentials.as_ref()?.ledger();
         let same = std::ptr::addr_eq(Arc::as_ptr(registry), std::ptr::from_ref(ledger));
         holder.filter(|_| same).map(|holder| LedgerOp::Present(holder.lineage.clone()))
     }
 }
 
-fn refuse<T>(reason: &str) -> Result<T, Refusal> {
-    Err(Refusal::new(DenyCause::CredentialValidation, reason))
+fn holder(registrar: &Registrar, event: &Event) -> Result<Holder, Refusal> {
+    let broker = registrar.broker();
+    let token = text_of(event, Field::TokenId).unwrap_or_default();
+    let session = text_of(event, Field::SessionId).unwrap_or_default();
+    let entry = broker.bind(token, session, &claimed(event)?).map_err(refusal)?.entry().clone();
+    let authority = broker.handle(token).map_err(refusal)?.shared_authority();
+    let limits = broker.lineage(&entry.id).map_err(refusal)?;
+    let lineage = limits.iter().map(|credential| credential.id.clone()).collect();
+    Ok(Holder { entry, authority, lineage, limits })
+}
+
+/// A scope that is claimed and not held ends the matter; claiming fewer is a caller's right.
+fn claimed(event: &Event) -> Result<Vec<Arc<str>>, Refusal> {
+    let unreadable =
+        || Refusal::new(DenyCause::CredentialValidation, "the scopes of the session must be a list of texts");
+    let scopes = event.get(Field::SessionScopes).as_array().ok_or_else(unreadable)?;
+    scopes.iter().map(|scope| scope.as_str().map(Arc::from).ok_or_else(unreadable)).collect()
+}
+
+fn refusal(error: BrokerError) -> Refusal {
+    let cause = match &error {
+        BrokerError::Ledger(LedgerError::Tampered { .. }) => DenyCause::StateTampered,
+        BrokerError::Ledger(_) => DenyCause::AuditUnavailable,
+        _ => DenyCause::CredentialValidation,
+    };
+    Refusal::new(cause, error.to_string())
 }
 
 fn take_over(event: &mut Event, entry: &CredentialEntry) -> Result<(), Refusal> {
-    if text_of(event, Field::SessionId) != Some(&entry.session) {
-        let shown = text_of(event, Field::SessionId).unwrap_or_default();
-        return refuse(&format!(
-            "the credential was issued to another session than `{shown}`; use the session's own"
-        ));
-    }
-    check_scopes(event, entry)?;
     for (field, held) in
         [(Field::TenantId, &entry.tenant), (Field::AgentId, &entry.agent), (Field::UserRole, &entry.role)]
     {
@@ -90,25 +104,16 @@ fn take_over(event: &mut Event, entry: &CredentialEntry) -> Result<(), Refusal> 
     }
     let depth = count_of(event, Field::DelegationDepth).unwrap_or(0).max(u64::from(entry.depth));
     event.set(Field::DelegationDepth, Value::from_i128(i128::from(depth)));
+    // The bearer secret goes no further than here.
+    event.set(Field::TokenId, &*entry.id.0);
+    let parent = entry.parent.as_ref().map_or(Value::Null, |parent| Value::from(&*parent.0));
+    event.set(Field::ParentTokenId, parent);
     copy_twins(event);
     Ok(())
 }
 
-/// A scope that is claimed and not held ends the matter; claiming fewer is a caller's right.
-fn check_scopes(event: &Event, entry: &CredentialEntry) -> Result<(), Refusal> {
-    let Some(claimed) = event.get(Field::SessionScopes).as_array() else {
-        return refuse("the scopes of the session must be a list of texts");
-    };
-    for scope in claimed {
-        let held = scope.as_str().is_some_and(|scope| entry.scopes.iter().any(|held| &**held == scope));
-        if !held {
-            let named = scope.as_str().unwrap_or("a scope that is no text");
-            return refuse(&format!(
-                "the credential does not hold the scope `{named}`; claim only scopes that it holds"
-            ));
-        }
-    }
-    Ok(())
+fn refuse<T>(reason: &str) -> Result<T, Refusal> {
+    Err(Refusal::new(DenyCause::CredentialValidation, reason))
 }
 
 /// The other vocabulary says the same.
@@ -118,10 +123,15 @@ fn copy_twins(event: &mut Event) {
         (Field::UserRole, Field::AgentRole),
         (Field::SessionScopes, Field::Scopes),
         (Field::TenantId, Field::Tenant),
+        (Field::DelegationDepth, Field::ParentDepth),
     ] {
         let value = event.get(one).clone();
         event.set(other, value);
     }
-    let depth = event.get(Field::DelegationDepth).clone();
-    event.set(Field::ParentDepth, depth);
+}
+
+/// The event's own time.
+fn moment(event: &Event) -> Option<Micros> {
+    let now: jiff::Timestamp = event.get(Field::Now).as_str()?.parse().ok()?;
+    Some(Micros(now.as_microsecond()))
 }

@@ -27,9 +27,12 @@ use placet_types::ids::{ApprovalId, CredentialId, Digest, RecordId};
 use placet_types::ledger::LedgerOp;
 use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, Record, RiskTier, Value, Verdict};
 
+use crate::config::{Config, ConfigError};
 use crate::digest::digest;
+use crate::files;
 use crate::gate::Gate;
 use crate::refusal;
+use crate::registrar::Registrar;
 
 pub use escalation::ApprovalTerms;
 pub use permit::{Effect, PERMIT_SECONDS, Permit};
@@ -44,8 +47,8 @@ use recording::{Extras, decision_record, decision_view, outcome_fact, outcome_vi
 pub struct PipelineOptions {
     /// Where decisions and outcomes are recorded. Without one nothing is recorded, counted or approved.
     pub ledger: Option<Arc<dyn Ledger>>,
-    /// Where credentials are registered; with one, every event must show a credential.
-    pub credentials: Option<Arc<dyn Ledger>>,
+    /// Who issues credentials; with a registrar, every event must show one.
+    pub credentials: Option<Arc<Registrar>>,
     /// The budgets of the deployment.
     pub budgets: Vec<BudgetRule>,
     /// Takes secrets and personal data out of what is stored.
@@ -54,6 +57,29 @@ pub struct PipelineOptions {
     pub ack: Ack,
     /// The terms on which people are asked.
     pub approvals: ApprovalTerms,
+}
+
+impl PipelineOptions {
+    /// What `placet.yaml` says of it, over a ledger.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file of patterns that cannot be read, or what is wrong in it.
+    pub fn of_config(config: &Config, ledger: Option<Arc<dyn Ledger>>) -> Result<Self, ConfigError> {
+        let mut packs = Vec::new();
+        for path in config.redaction.to_vec() {
+            packs.push(files::read(&path)?.text);
+        }
+        let texts: Vec<&str> = packs.iter().map(|text| &**text).collect();
+        let redactor = if texts.is_empty() { Redactor::builtin() } else { Redactor::with(&texts)? };
+        Ok(Self {
+            ledger,
+            credentials: None,
+            budgets: config.budgets.clone(),
+            redactor: Some(redactor),
+            ack: config.ack.unwrap_or_default(),
+            approvals: ApprovalTerms::of_config(&config.approvals),
+        })
+    }
 }
 
 /// The policies of a deployment with everything that stands behind them.
@@ -191,7 +217,9 @@ impl Pipeline {
             Ok(holder) => (holder, None),
             Err(refusal) => (None, Some(refusal)),
         };
-        let refusal = refusal.or_else(|| self.add_facts(&mut event, holder.as_ref()).err());
+        let refusal = refusal
+            .or_else(|| self.add_facts(&mut event, holder.as_ref()).err())
+            .or_else(|| self.check_authority(&event, holder.as_ref()).err());
         Prepared { event, holder, refusal }
     }
 
@@ -298,13 +326,26 @@ impl Pipeline {
         approval: Option<ApprovalId>,
         ops: Vec<LedgerOp>,
     ) -> Begun {
+        self.commit_refusal_with(ledger, case, approval, ops, None)
+    }
+
+    /// As [`Self::commit_refusal`], with what the approver is shown.
+    fn commit_refusal_with(
+        &self,
+        ledger: &dyn Ledger,
+        case: Case,
+        approval: Option<ApprovalId>,
+        ops: Vec<LedgerOp>,
+        question: Option<serde_json::Value>,
+    ) -> Begun {
         let extras = match self.extras(ledger, &case, approval.clone()) {
             Ok(extras) => extras,
             Err(error) => return self.unavailable(case, &error),
         };
         let mut record = decision_record(case.request.event(), &case.decision, extras.clone());
         record.ops = ops;
-        let view = decision_view(case.request.event(), &case.decision, &self.redactor);
+        let mut view = decision_view(case.request.event(), &case.decision, &self.redactor);
+        view.extend(question.map(|question| ("approval".to_owned(), question)));
         let fallback = (!record.ops.is_empty()).then(|| self.fallback(&case, extras));
         let proposal = Proposal { record, view: Some(view), personal: Vec::new(), fallback };
         match ledger.commit(proposal, case.ack) {
@@ -327,7 +368,7 @@ impl Pipeline {
     ) -> Result<Extras, LedgerError> {
         let tenant = case.request.event().get(Field::TenantId).as_str();
         let args = ledger.tenant_key(tenant)?.mac(&case.call);
-        let credential = case.holder.as_ref().map(|holder| holder.id.clone());
+        let credential = case.holder.as_ref().map(|holder| holder.entry.id.clone());
         Ok(Extras { args: Some(args), credential, approval, permit: false })
     }
 
@@ -355,7 +396,7 @@ impl Pipeline {
             tenant: text(Field::TenantId),
             agent: text(Field::AgentId),
             call: case.call,
-            policy_version: case.decision.policy_version.clone(),
+            policy_version: self.gate.policy_version(),
             credentials: case.holder.map(|holder| holder.lineage).unwrap_or_default(),
             reservation,
             ack: case.ack,
@@ -409,13 +450,14 @@ impl Pipeline {
 
     /// Whether credentials are still live: looked at again when a permit is spent.
     fn still_live(&self, credentials: &[CredentialId]) -> Result<(), Refusal> {
-        let (Some(registry), false) = (&self.options.credentials, credentials.is_empty()) else {
+        let (Some(registrar), false) = (&self.options.credentials, credentials.is_empty()) else {
             return Ok(());
         };
         let at = self.gate.now();
         let mut answer =
             Err(Refusal::new(DenyCause::CredentialValidation, "the credentials could not be read"));
-        let read = registry.read(Freshness::Seen, &mut |state| {
+        let read = registrar.ledger().read(Freshness::Seen, &mut |state| {
+            let at = at.max(state.credentials.last_change());
             answer = state.credentials.check_chain(credentials, at).map_err(Refusal::from);
         });
         read.map_err(|error| Refusal::new(DenyCause::CredentialValidation, error.to_string()))?;

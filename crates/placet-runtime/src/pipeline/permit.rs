@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use placet_trust::{LedgerError, Refusal};
-use placet_types::ids::{CredentialId, Digest, RecordId};
-use placet_types::ledger::{Amount, ReservationId};
+use placet_types::ids::{CredentialId, Digest, RecordId, ReservationId};
+use placet_types::ledger::Amount;
 use placet_types::{Ack, DenyCause};
 
 use super::Pipeline;
@@ -45,6 +45,12 @@ impl Permit {
     #[must_use]
     pub fn decision(&self) -> Option<&RecordId> {
         self.0.as_ref().map(|granted| &granted.record)
+    }
+
+    /// The digest of the frozen arguments that it is for.
+    #[must_use]
+    pub fn call(&self) -> Option<Digest> {
+        self.0.as_ref().map(|granted| granted.call)
     }
 
     /// Begins the effect on the call with this digest of frozen arguments.

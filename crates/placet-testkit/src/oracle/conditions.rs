@@ -122,7 +122,7 @@ pub(super) fn quantifier(
     }
 }
 
-fn element(value: &Value, node: &Yaml, event: &Event) -> Result<Truth, Unreadable> {
+pub(super) fn element(value: &Value, node: &Yaml, event: &Event) -> Result<Truth, Unreadable> {
     let entries = entries(node)?;
     if entries.iter().any(|(key, _)| OPERATORS.contains(key)) {
         return operators(present(value), node, event);

@@ -7,7 +7,7 @@ use placet_policy::reading;
 use placet_types::{Event, Value};
 use yaml_serde::Value as Yaml;
 
-use super::conditions::{look_up, quantifier};
+use super::conditions::{element, look_up, quantifier};
 use super::{Truth, Unreadable, missing};
 
 pub(super) const OPERATORS: &[&str] = &[
@@ -61,7 +61,7 @@ pub(super) fn operator(
         "ends_with" => part(value, operand, |text, part| text.ends_with(part)),
         "glob" => glob(value, operand),
         "matches" => matches(value, operand),
-        "count" => count(value, operand),
+        "count" => count(value, operand, event),
         other => Err(missing(other)),
     }
 }
@@ -229,15 +229,25 @@ fn matches(value: &Value, operand: &Yaml) -> Result<Truth, Unreadable> {
     }))
 }
 
+/// Every number of elements that may be meant is compared.
 #[allow(clippy::cast_precision_loss, reason = "no list of a test has 2^53 elements")]
-fn count(value: &Value, operand: &Yaml) -> Result<Truth, Unreadable> {
+fn count(value: &Value, operand: &Yaml, event: &Event) -> Result<Truth, Unreadable> {
     let map = operand.as_mapping().ok_or_else(|| missing("count"))?;
-    let (name, limit) = map.iter().next().ok_or_else(|| missing("count"))?;
-    let (name, limit) = (name.as_str().ok_or_else(|| missing("count"))?, literal(limit)?);
-    let size = match value {
-        Value::Array(list) => list.len(),
-        Value::Object(object) => object.len(),
+    let named = |(key, node): (&'_ Yaml, &'_ Yaml)| Some((key.as_str()?.to_owned(), literal(node).ok()?));
+    let (name, limit) = map.iter().find_map(named).ok_or_else(|| missing("count"))?;
+    let sizes = match (value, map.get("where")) {
+        (Value::Array(list), None) => list.len()..=list.len(),
+        (Value::Object(object), None) => object.len()..=object.len(),
+        (Value::Array(list), Some(filter)) => {
+            let truths: Vec<Truth> =
+                list.iter().map(|item| element(item, filter, event)).collect::<Result<_, _>>()?;
+            let (sure, unsure) =
+                (truths.iter().filter(|truth| **truth == Truth::Yes).count(), Truth::Unknown);
+            sure..=sure + truths.iter().filter(|truth| **truth == unsure).count()
+        }
         _ => return Ok(Truth::Unknown),
     };
-    Ok(scalars(&Value::Float(size as f64), name, &limit))
+    let mut answers = sizes.map(|size| scalars(&Value::Float(size as f64), &name, &limit));
+    let first = answers.next().unwrap_or(Truth::Unknown);
+    Ok(if answers.all(|answer| answer == first) { first } else { Truth::Unknown })
 }

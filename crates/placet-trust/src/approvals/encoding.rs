@@ -68,7 +68,7 @@ impl Fields {
 }
 
 /// HMAC-SHA-256 of a message.
-pub(super) fn mac(key: &[u8], message: &[u8]) -> Digest {
+pub(crate) fn mac(key: &[u8], message: &[u8]) -> Digest {
     Digest(keyed(key, message).finalize().into_bytes().into())
 }
 

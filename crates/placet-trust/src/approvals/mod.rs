@@ -34,6 +34,7 @@ use serde::Serialize;
 
 use crate::state::{Refusal, StateKey, StateRow};
 
+pub(crate) use encoding::mac;
 pub use error::ApprovalError;
 pub use evidence::{Ballot, evidence};
 pub use reviewers::{ReviewerKeyError, Reviewers};
@@ -168,7 +169,8 @@ impl Approvals {
         })
     }
 
-    /// The last request for this call, in whatever state.
+    /// The last request for this call, in whatever state. A call that was denied a moment ago is found here, so that
+    /// the same people need not be asked again until that request would have expired.
     #[must_use]
     pub fn latest_by_request_key(&self, key: &Digest) -> Option<&Approval> {
         self.latest.get(key).and_then(|id| self.all.get(id))

@@ -102,11 +102,15 @@ impl ApprovalSubject {
     /// The request for this subject.
     #[must_use]
     pub fn request(&self, terms: Terms, tenant_key: &[u8; 32]) -> ApprovalEntry {
+        self.with_key(terms, self.request_key(tenant_key))
+    }
+
+    fn with_key(&self, terms: Terms, request_key: Digest) -> ApprovalEntry {
         let escalate = terms.escalate_us.zip(self.escalates_to.clone());
         ApprovalEntry {
             id: terms.id,
             digest: self.digest(terms.expires_us),
-            request_key: self.request_key(tenant_key),
+            request_key,
             displayed: self.displayed,
             decision: terms.decision,
             tenant: self.tenant.clone(),
@@ -126,6 +130,25 @@ impl ApprovalSubject {
             escalate: escalate.map(|(at_us, group)| Escalation { at_us, group }),
             due_us: terms.due_us,
         }
+    }
+
+    /// Whether a request is the one for this subject: its digest, and every field of it that follows from the subject.
+    ///
+    /// The pipeline asks this of the call that is to run, before it consumes; a viewer asks it of the subject that it
+    /// read beside the request, before it shows it.
+    #[must_use]
+    pub fn is_of(&self, entry: &ApprovalEntry) -> bool {
+        let terms = Terms {
+            id: entry.id.clone(),
+            decision: entry.decision.clone(),
+            risk_tier: entry.risk_tier,
+            asked_us: entry.asked_us,
+            expires_us: entry.expires_us,
+            remind_us: entry.remind_us,
+            escalate_us: entry.escalate.as_ref().map(|escalation| escalation.at_us),
+            due_us: entry.due_us,
+        };
+        self.with_key(terms, entry.request_key) == *entry
     }
 
     fn fields(&self, domain: &str) -> Fields {

@@ -5,11 +5,16 @@
 //! tokens, [`keys`] rotates the issuer's keys, [`broker`] is the interface that programs use.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+pub mod authority;
+pub mod broker;
 pub(crate) mod canonical;
+pub mod keys;
 mod registry;
 #[cfg(test)]
 mod registry_tests;
+pub mod token;
 mod why;
 
+pub use broker::public_id;
 pub use registry::{Credentials, HARD_MAX_DEPTH, MAX_LIFETIME_SECONDS, MAX_SCOPES};
 pub use why::Why;

@@ -35,7 +35,10 @@ pub struct Credentials {
     sessions: HashMap<Arc<str>, Vec<CredentialId>>,
     /// Everything held, in the order in which it may be forgotten: the oldest first, children before parents.
     ageing: BTreeSet<(Micros, Reverse<u32>, CredentialId)>,
+    /// Revocations that also end credentials which are shown here for the first time later.
     revocations: HashMap<RevocationTarget, Revoked>,
+    /// Those revocations, in the order in which they may be forgotten.
+    revocation_ageing: BTreeSet<(Micros, RevocationTarget)>,
     generation: u64,
     now: Micros,
 }
@@ -54,6 +57,8 @@ struct Revoked {
     by: Arc<str>,
     generation: u64,
     target: RevocationTarget,
+    /// The end of the last credential that could hang from one of that time.
+    until_us: Micros,
 }
 
 #[derive(Serialize)]
@@ -115,6 +120,12 @@ impl Credentials {
         self.generation
     }
 
+    /// When the registry last changed. Whoever looks at it with a clock that runs behind takes this as the time.
+    #[must_use]
+    pub fn last_change(&self) -> Micros {
+        self.now
+    }
+
     /// The credentials that a revocation would end now, with their descendants.
     #[must_use]
     pub fn covered(&self, target: &RevocationTarget) -> Vec<CredentialId> {
@@ -130,10 +141,9 @@ impl Credentials {
         let mut covered = BTreeSet::new();
         while let Some(id) = open.pop() {
             // A credential that is revoked already has a revoked subtree.
-            if let Some(held) = self.held.get(&id).filter(|held| held.ended.is_none()) {
-                if covered.insert(id) {
-                    open.extend(held.children.iter().cloned());
-                }
+            let held = self.held.get(&id).filter(|held| held.ended.is_none());
+            if let Some(held) = held.filter(|_| covered.insert(id)) {
+                open.extend(held.children.iter().cloned());
             }
         }
         covered.into_iter().collect()
@@ -157,11 +167,25 @@ impl Credentials {
         if self.held.contains_key(&entry.id) {
             return Err(Why::Taken(entry.id.clone()));
         }
+        if let Some(revoked) = self.revoked_unseen(entry) {
+            return Err(Why::Revoked { id: entry.id.clone(), target: revoked.target.clone() });
+        }
         match &entry.parent {
             Some(parent) => narrower(entry, self.live(parent, at)?),
             None if entry.depth == 0 => Ok(()),
             None => Err(malformed(entry, "has no parent but a depth; a root's depth is 0")),
         }
+    }
+
+    /// The revocation that ended a credential before it was first shown here. A holder signs tokens without telling
+    /// anybody, so one that was signed before a revocation must not come to life after it.
+    fn revoked_unseen(&self, entry: &CredentialEntry) -> Option<&Revoked> {
+        let known = targets(entry).filter_map(|target| self.revocations.get(&target));
+        let ends = |revoked: &&Revoked| match revoked.target {
+            RevocationTarget::Credential(_) => true,
+            _ => entry.issued_us <= revoked.at_us,
+        };
+        known.into_iter().find(ends)
     }
 
     /// Whether every credential of a chain is live, and each was delegated from the one before it.
@@ -193,6 +217,11 @@ impl Credentials {
         for id in self.forgettable() {
             self.forget(&id);
         }
+        for target in self.forgettable_revocations() {
+            if let Some(revoked) = self.revocations.remove(&target) {
+                self.revocation_ageing.remove(&(revoked.until_us, target));
+            }
+        }
         if let Some(parent) = entry.parent.as_ref().and_then(|parent| self.held.get_mut(parent)) {
             parent.children.push(entry.id.clone());
         }
@@ -207,6 +236,11 @@ impl Credentials {
         let old = |expires: Micros| expires.plus_seconds(REMEMBER_SECONDS) < self.now;
         let oldest = self.ageing.iter().take(FORGET_AT_ONCE);
         oldest.filter(|(expires, ..)| old(*expires)).map(|(.., id)| id.clone()).collect()
+    }
+
+    fn forgettable_revocations(&self) -> Vec<RevocationTarget> {
+        let oldest = self.revocation_ageing.iter().take(FORGET_AT_ONCE);
+        oldest.filter(|(until, _)| *until < self.now).map(|(_, target)| target.clone()).collect()
     }
 
     fn forget(&mut self, id: &CredentialId) {
@@ -224,33 +258,54 @@ impl Credentials {
     }
 
     fn revoke(&mut self, revocation: &Revocation, at: Micros) {
+        let covered = self.covered(&revocation.target);
+        let held = self.is_held(&revocation.target);
+        if covered.is_empty() && held {
+            return;
+        }
         self.generation = self.generation.saturating_add(1);
+        let latest = self.ageing.last().map_or(at, |(expires, ..)| *expires);
         let revoked = Revoked {
             at_us: at,
             by: revocation.by.clone(),
             generation: self.generation,
             target: revocation.target.clone(),
+            until_us: latest.max(at),
         };
-        for id in self.covered(&revocation.target) {
+        for id in covered {
             if let Some(held) = self.held.get_mut(&id) {
                 held.ended = Some(revoked.clone());
             }
         }
-        if !matches!(revocation.target, RevocationTarget::Credential(_)) {
-            self.revocations.insert(revocation.target.clone(), revoked);
+        if !held {
+            if let Some(old) = self.revocations.get(&revoked.target) {
+                self.revocation_ageing.remove(&(old.until_us, old.target.clone()));
+            }
+            self.revocation_ageing.insert((revoked.until_us, revoked.target.clone()));
+            self.revocations.insert(revoked.target.clone(), revoked);
         }
+    }
+
+    /// Whether a revocation is of one credential that is registered, so that its row is enough.
+    fn is_held(&self, target: &RevocationTarget) -> bool {
+        matches!(target, RevocationTarget::Credential(id) if self.held.contains_key(id))
     }
 
     pub(crate) fn keys(&self, op: &LedgerOp, keys: &mut Vec<StateKey>) {
         match op {
             LedgerOp::Issue(entry) => {
-                keys.push(StateKey::Credential(entry.id.clone()));
+                self.keys_of(entry, keys);
                 keys.extend(self.forgettable().into_iter().map(StateKey::Credential));
-                entry.parent.iter().for_each(|parent| self.keys_of(parent, keys));
+                keys.extend(self.forgettable_revocations().into_iter().map(StateKey::Revocation));
+                let parent = entry.parent.as_ref().and_then(|parent| self.entry(parent));
+                parent.into_iter().for_each(|parent| self.keys_of(parent, keys));
             }
-            LedgerOp::Present(chain) => chain.iter().for_each(|id| self.keys_of(id, keys)),
+            LedgerOp::Present(chain) => chain.iter().for_each(|id| match self.entry(id) {
+                Some(entry) => self.keys_of(entry, keys),
+                None => keys.push(StateKey::Credential(id.clone())),
+            }),
             LedgerOp::Revoke(revocation) => {
-                if !matches!(revocation.target, RevocationTarget::Credential(_)) {
+                if !self.is_held(&revocation.target) {
                     keys.push(StateKey::Revocation(revocation.target.clone()));
                 }
                 keys.extend(self.covered(&revocation.target).into_iter().map(StateKey::Credential));
@@ -260,19 +315,12 @@ impl Credentials {
     }
 
     /// The row of a credential, and those of the wider revocations that may have ended it.
-    fn keys_of(&self, id: &CredentialId, keys: &mut Vec<StateKey>) {
-        keys.push(StateKey::Credential(id.clone()));
-        if self.revocations.is_empty() {
-            return;
+    fn keys_of(&self, entry: &CredentialEntry, keys: &mut Vec<StateKey>) {
+        keys.push(StateKey::Credential(entry.id.clone()));
+        if !self.revocations.is_empty() {
+            let known = targets(entry).filter(|target| self.revocations.contains_key(target));
+            keys.extend(known.map(StateKey::Revocation));
         }
-        let Some(entry) = self.entry(id) else { return };
-        let targets = [
-            Some(RevocationTarget::Session(entry.session.clone())),
-            entry.agent.clone().map(RevocationTarget::Agent),
-            entry.tenant.clone().map(RevocationTarget::Tenant),
-        ];
-        let known = targets.into_iter().flatten().filter(|target| self.revocations.contains_key(target));
-        keys.extend(known.map(StateKey::Revocation));
     }
 
     pub(crate) fn row(&self, key: &StateKey) -> StateRow {
@@ -290,6 +338,18 @@ impl Credentials {
             _ => StateRow { kind: "credential", id: String::new(), body: None },
         }
     }
+}
+
+/// Everything by which a credential may be revoked.
+fn targets(entry: &CredentialEntry) -> impl Iterator<Item = RevocationTarget> {
+    [
+        Some(RevocationTarget::Credential(entry.id.clone())),
+        Some(RevocationTarget::Session(entry.session.clone())),
+        entry.agent.clone().map(RevocationTarget::Agent),
+        entry.tenant.clone().map(RevocationTarget::Tenant),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The body of a row. What cannot be written has a body that no database holds, so that it is refused.

@@ -192,11 +192,40 @@ fn f21_revoking_by_session_agent_and_tenant_covers_what_exists_then() {
             CredentialEntry { session: "ss".into(), agent: None, tenant: None, ..made("stranger") };
         let mut state = issued(&[&before, &worker, &stranger]);
         commit(&mut state, revocation(target.clone()), at(1)).unwrap();
-        commit(&mut state, LedgerOp::Issue(made("after")), at(2)).unwrap();
+        let old = commit(&mut state, LedgerOp::Issue(made("after")), at(2)).unwrap_err();
+        assert!(old.reason.contains("was revoked"), "signed before, shown after: {old}");
+        let after = CredentialEntry { issued_us: at(2), ..made("after") };
+        commit(&mut state, LedgerOp::Issue(after), at(2)).unwrap();
         for (id, holds) in [("before", false), ("worker", false), ("stranger", true), ("after", true)] {
             assert_eq!(live(&state, id, at(3)).is_ok(), holds, "{target:?} {id}");
         }
     }
+}
+
+#[test]
+fn f21_a_token_revoked_before_it_was_shown_stays_dead_until_its_end() {
+    let root = entry("root", "s", &["read"]);
+    let mut state = issued(&[&root]);
+    commit(&mut state, revocation(RevocationTarget::Credential("leaf".into())), at(1)).unwrap();
+    let wide = StateKey::Revocation(RevocationTarget::Credential("leaf".into()));
+    assert!(
+        state.row(&wide).body.unwrap().contains(r#""until_us":1300000000"#),
+        "as long as its root may live"
+    );
+    let leaf = CredentialEntry { issued_us: at(2), ..child("leaf", &root) };
+    let mut record = Record::new("r".into(), Fact::Change(ChangeFact { by: "system".into() }));
+    record.ops = vec![LedgerOp::Issue(leaf.clone())];
+    assert!(state.keys(&record).contains(&wide), "its row is looked at");
+    for time in [2, 299] {
+        assert!(commit(&mut state, LedgerOp::Issue(leaf.clone()), at(time)).is_err());
+    }
+    let other =
+        |id: &str, seconds: i64| CredentialEntry { expires_us: at(seconds), ..entry(id, "o", &["read"]) };
+    commit(&mut state, LedgerOp::Issue(other("x", 900)), at(400)).unwrap();
+    record.ops = vec![LedgerOp::Issue(other("y", 900))];
+    assert!(state.keys(&record).contains(&wide), "it is forgotten, and its row deleted");
+    commit(&mut state, LedgerOp::Issue(other("y", 900)), at(400)).unwrap();
+    assert_eq!(state.row(&wide).body, None);
 }
 
 #[test]

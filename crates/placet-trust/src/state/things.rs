@@ -40,7 +40,19 @@ pub(super) fn check_distinct(ops: &[LedgerOp]) -> Result<(), Refusal> {
         return Ok(());
     }
     let mut seen = BTreeSet::new();
+    let mut revoked = false;
     for op in ops {
+        match op {
+            LedgerOp::Revoke(_) => revoked = true,
+            // Its check would not see the revocation, and a child issued now would outlive it.
+            LedgerOp::Issue(_) | LedgerOp::Present(_) if revoked => {
+                return Err(Refusal::new(
+                    DenyCause::InvalidRequest,
+                    "one record uses a credential after a revocation; commit the revocation last, or alone",
+                ));
+            }
+            _ => {}
+        }
         for thing in changed(op) {
             if seen.contains(&thing) {
                 return Err(Refusal::new(

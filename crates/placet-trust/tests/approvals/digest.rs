@@ -140,6 +140,34 @@ fn f68_an_approval_of_other_content_does_not_apply() {
 }
 
 #[test]
+fn a_request_whose_terms_differ_from_its_subject_is_not_of_it() {
+    type Edit = fn(&mut placet_types::ledger::ApprovalEntry);
+    let edits: [(&str, Edit); 12] = [
+        ("digest", |entry| entry.digest = Digest([0; 32])),
+        ("displayed", |entry| entry.displayed = Digest([0; 32])),
+        ("expiry", |entry| entry.expires_us.0 += 1),
+        ("quorum", |entry| entry.quorums[0].count = 2),
+        ("group", |entry| entry.quorums[0].any_of.push(group("friends"))),
+        ("strength", |entry| entry.strength = VoteStrength::Signed),
+        ("requesters", |entry| entry.requesters.clear()),
+        ("rules", |entry| entry.rules.push("another".into())),
+        ("session", |entry| entry.session = None),
+        ("tool", |entry| entry.tool = Some("harmless".into())),
+        ("policy", |entry| entry.policy_version = "policy-2".into()),
+        ("escalation", |entry| {
+            let (at_us, group) = (entry.asked_us, group("friends"));
+            entry.escalate = Some(placet_types::ledger::Escalation { at_us, group });
+        }),
+    ];
+    assert!(subject().is_of(&request("a", &subject())));
+    for (what, edit) in edits {
+        let mut entry = request("a", &subject());
+        edit(&mut entry);
+        assert!(!subject().is_of(&entry), "{what}");
+    }
+}
+
+#[test]
 fn kite_r15_arguments_that_change_while_a_person_thinks_are_not_approved() {
     // The reviewer saw 150; the listener made it 99 after that; the approval is for 150.
     let ledger = TestLedger::new(Reviewers::new());

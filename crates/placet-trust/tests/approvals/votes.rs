@@ -227,6 +227,31 @@ fn a_signature_covers_everything_that_a_vote_means() {
 }
 
 #[test]
+fn every_field_of_a_ballot_is_signed() {
+    let (approval, other) = (id("a"), id("b"));
+    let (alice, bob) = (person("alice"), person("bob"));
+    let (digest, another) = (args(1), args(2));
+    let ballot = Ballot {
+        approval: &approval,
+        digest: &digest,
+        approve: true,
+        approver: &alice,
+        issued_us: START,
+        expires_us: START.plus_seconds(1),
+    };
+    let changed = [
+        Ballot { approval: &other, ..ballot },
+        Ballot { digest: &another, ..ballot },
+        Ballot { approve: false, ..ballot },
+        Ballot { approver: &bob, ..ballot },
+        Ballot { issued_us: START.plus_seconds(2), ..ballot },
+        Ballot { expires_us: START.plus_seconds(2), ..ballot },
+    ];
+    let all: std::collections::BTreeSet<_> = changed.iter().chain([&ballot]).map(Ballot::to_bytes).collect();
+    assert_eq!(all.len(), 7);
+}
+
+#[test]
 fn a_signed_vote_serves_no_other_request() {
     let ledger = waiting(team(), VoteStrength::Signed, &[(&["finance"], 1)]);
     let vote = signed(&ledger, &key(1), |_| {});
@@ -268,15 +293,34 @@ fn consuming_recounts_under_the_reviewers_of_that_moment() {
     ledger.reopened(rotated).consume(&id("a"), digest).unwrap();
 }
 
+#[test]
+fn consuming_counts_the_groups_of_that_moment_not_those_of_the_vote() {
+    let both = reviewers(&[("finance", &["alice"]), ("security", &["alice", "sam"])]);
+    let ledger = waiting(both, VoteStrength::Asserted, &[(&["finance"], 1), (&["security"], 1)]);
+    assert_eq!(vote(&ledger, "alice", Proof::Asserted, true), Ok(ApprovalState::Approved));
+    let left_security = reviewers(&[("finance", &["alice"]), ("security", &["sam"])]);
+    let refused = ledger.reopened(left_security).consume(&id("a"), digest_of(&ledger)).unwrap_err();
+    assert!(refused.reason.contains("0 of 1 valid votes of `security`"), "{}", refused.reason);
+    ledger.consume(&id("a"), digest_of(&ledger)).unwrap();
+}
+
+#[test]
+fn a_vote_that_claims_to_be_given_after_the_expiry_is_refused() {
+    let ledger = waiting(team(), VoteStrength::Asserted, &[(&["finance"], 1)]);
+    let late = signed(&ledger, &key(1), |vote| {
+        vote.at_us = START.plus_seconds(3600);
+        (vote.strength, vote.signature, vote.key) = (VoteStrength::Asserted, None, None);
+    });
+    let refused = ledger.queue().vote(late, None).unwrap_err();
+    assert!(matches!(refused, QueueError::Approval(ApprovalError::Expired { .. })), "{refused}");
+}
+
 fn team_without_keys() -> Reviewers {
     reviewers(&[("finance", &["alice", "bob"]), ("security", &["sam"])])
 }
 
-#[test]
-fn votes_put_into_the_log_without_a_check_do_not_add_up() {
-    // A process that does not check, or whoever forges a leaf: the state says approved, the evidence does not.
-    let ledger = waiting(team(), VoteStrength::Signed, &[(&["finance"], 1)]);
-    let forged = signed(&ledger, &key(9), |vote| vote.key = None);
+/// The state of a log that goes on with votes which nobody checked: a process that does not check, or a forged leaf.
+fn with_unchecked(ledger: &TestLedger, votes: Vec<Vote>) -> placet_trust::State {
     let mut state = placet_trust::State::default();
     state.approvals.set_reviewers(std::sync::Arc::new(team()));
     for line in ledger.log() {
@@ -285,12 +329,33 @@ fn votes_put_into_the_log_without_a_check_do_not_add_up() {
     let fact = placet_types::Fact::Change(placet_types::record::ChangeFact { by: "forger".into() });
     let mut record = placet_types::Record::new(RecordId::from("forged"), fact);
     record.time_us = START;
-    record.ops.push(placet_types::LedgerOp::Vote(Box::new(forged)));
+    record.ops.extend(votes.into_iter().map(|vote| placet_types::LedgerOp::Vote(Box::new(vote))));
     state.replay(&record);
+    state
+}
+
+fn consumed(state: &placet_trust::State, ledger: &TestLedger) -> Result<(), ApprovalError> {
+    let consumption = placet_types::ledger::Consumption { approval: id("a"), digest: digest_of(ledger) };
+    state.approvals.check_consume(&consumption, START)
+}
+
+#[test]
+fn a_forged_signature_in_the_log_does_not_add_up() {
+    let ledger = waiting(team(), VoteStrength::Signed, &[(&["finance"], 1)]);
+    let forged = signed(&ledger, &key(9), |vote| vote.key = None);
+    let state = with_unchecked(&ledger, vec![forged]);
     assert_eq!(state.approvals.get(&id("a")).unwrap().state, ApprovalState::Approved);
-    let consumption = placet_types::ledger::Consumption { approval: id("a"), digest: digest_of(&ledger) };
-    let refused = state.approvals.check_consume(&consumption, START).unwrap_err();
+    let refused = consumed(&state, &ledger).unwrap_err();
     assert!(matches!(refused, ApprovalError::Signature { .. }), "{refused}");
+}
+
+#[test]
+fn votes_of_one_person_in_the_log_count_once() {
+    let ledger = waiting(team(), VoteStrength::Signed, &[(&["finance"], 2)]);
+    let of_alice = || signed(&ledger, &key(1), |_| {});
+    let state = with_unchecked(&ledger, vec![of_alice(), of_alice(), of_alice()]);
+    assert_eq!(state.approvals.get(&id("a")).unwrap().state, ApprovalState::Pending);
+    assert!(consumed(&state, &ledger).is_err());
 }
 
 #[test]

@@ -5,11 +5,14 @@
 use std::sync::Arc;
 
 use placet_trust::{Refusal, State};
+use placet_types::ledger::CredentialEntry;
 use placet_types::ledger::{
     Amount, BudgetKey, BudgetLimit, BudgetScope, BudgetUnit, Reservation, Settlement, Window,
 };
 use placet_types::record::{ChangeFact, DecisionFact, OutcomeFact, OutcomeStatus};
-use placet_types::{Fact, Identity, LedgerOp, Micros, Record, RecordId, ReservationId, RiskTier};
+use placet_types::{
+    CredentialId, Digest, Fact, Identity, LedgerOp, Micros, Record, RecordId, ReservationId, RiskTier,
+};
 
 pub(crate) const SECOND: i64 = 1_000_000;
 
@@ -70,6 +73,7 @@ pub(crate) fn decision(verdict: &str, tool: Option<&str>) -> DecisionFact {
         args: None,
         credential: None,
         depth: None,
+        permit: verdict == "allow",
         approval: None,
     }
 }
@@ -110,4 +114,23 @@ pub(crate) fn admit(state: &mut State, at: i64, fact: Fact, op: LedgerOp) -> Res
 /// Spent and in flight together.
 pub(crate) fn spent(state: &State, key: &BudgetKey, at: i64) -> u64 {
     state.budgets.standing(key, Micros(at)).map_or(0, |standing| standing.spent + standing.in_flight)
+}
+
+/// A credential of its own session, issued at 0 for 100 seconds.
+pub(crate) fn credential(id: &str, parent: Option<&str>) -> LedgerOp {
+    LedgerOp::Issue(CredentialEntry {
+        id: id.into(),
+        parent: parent.map(CredentialId::from),
+        session: id.into(),
+        tenant: None,
+        agent: None,
+        role: None,
+        scopes: vec!["read".into()],
+        depth: u32::from(parent.is_some()),
+        max_depth: 3,
+        issued_us: Micros(0),
+        not_before_us: None,
+        expires_us: Micros(100 * SECOND),
+        authority: Digest([0; 32]),
+    })
 }

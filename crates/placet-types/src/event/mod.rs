@@ -97,7 +97,8 @@ impl Event {
         self.complete_parent();
     }
 
-    /// A step names its tool as `tool_name` or `tool`; policies may read either.
+    /// A step names its tool as `tool_name` or `tool`; policies may read either. Its tags are an empty list when
+    /// absent, as those of a call are.
     #[allow(clippy::indexing_slicing, reason = "a Field is smaller than FIELDS by construction")]
     fn complete_steps(&mut self) {
         let Value::Array(steps) = &mut self.slots[Field::Steps as usize] else { return };
@@ -108,6 +109,9 @@ impl Event {
                 if let (Some(held), None | Some(Value::Null)) = (held, step.get(other)) {
                     step.insert(other, held);
                 }
+            }
+            if step.get("tool_tags").is_none_or(Value::is_null) {
+                step.insert("tool_tags", Value::Array(Vec::new()));
             }
         }
     }
@@ -173,6 +177,42 @@ mod tests {
         assert_eq!(spent.get(Field::BudgetUsedCostCents), &Value::Int(3));
     }
 
+    /// The two documents of Kite Logik: a tool call, and an event, which names its session at the top too.
+    #[test]
+    fn the_documents_of_the_ancestor_are_read_as_they_are() {
+        let context = r#"{"session_id":"s1","user_role":"support_agent","session_scopes":["x"],
+            "sandbox_verified":false,"token_id":"","delegation_depth":0,"parent_token_id":"","parent_session_id":"",
+            "tenant_id":null,"budget_total_tokens":null,"budget_used_tokens":null,"budget_total_api_calls":null,
+            "budget_used_api_calls":null,"budget_total_cost_cents":null,"budget_used_cost_cents":null}"#;
+        let call = event(&format!(
+            r#"{{"action":"approve_refund","tool_name":"approve_refund","args":{{"amount":50}},"resource_path":null,
+            "context":{context}}}"#
+        ));
+        assert_eq!(call.get(Field::SessionId).as_str(), Some("s1"));
+        let spawn = event(&format!(
+            r#"{{"event_type":"agent.spawn","session_id":"s1","action":"agent.spawn","tool_name":null,"args":{{}},
+            "resource_path":null,"context":{context},"requested_capabilities":[],"delegation_target":null,
+            "steps":[],"data_classification":null}}"#
+        ));
+        assert_eq!(spawn.get(Field::ParentSelfSessionId).as_str(), Some("s1"));
+    }
+
+    #[test]
+    fn the_session_may_stand_at_the_top() {
+        for text in [
+            r#"{"session_id":"s"}"#,
+            r#"{"session_id":"s","context":{"session_id":"s"}}"#,
+            r#"{"session_id":"s","context":{"session_id":null}}"#,
+            r#"{"context":{"session_id":"s"},"session_id":null}"#,
+        ] {
+            let event = event(text);
+            assert_eq!(event.get(Field::SessionId).as_str(), Some("s"), "{text}");
+            assert_eq!(event.get(Field::SessionSelfId).as_str(), Some("s"), "{text}");
+            let document = serde_json::to_value(&event).expect("serialises");
+            assert_eq!(document["session_id"], "s", "{text}");
+        }
+    }
+
     #[test]
     fn a_spawn_has_the_asking_session_as_parent() {
         let spawn =
@@ -180,6 +220,16 @@ mod tests {
         assert_eq!(spawn.get(Field::ParentDepth), &Value::Int(2));
         assert_eq!(spawn.get(Field::Action).as_str(), Some("agent.spawn"));
         assert!(spawn.get(Field::ToolName).is_null());
+    }
+
+    #[test]
+    fn a_step_has_its_tool_under_both_names_and_a_list_of_tags() {
+        let plan = event(r#"{"event_type":"agent.plan","steps":[{"tool":"a"},{"tool_tags":"x"},5]}"#);
+        let steps = plan.get(Field::Steps).as_array().expect("a list");
+        assert_eq!(steps[0].get("tool_name").and_then(Value::as_str), Some("a"));
+        assert_eq!(steps[0].get("tool_tags"), Some(&Value::Array(Vec::new())));
+        assert_eq!(steps[1].get("tool_tags").and_then(Value::as_str), Some("x"), "what is there stays");
+        assert_eq!(steps[2], Value::Int(5));
     }
 
     #[test]
@@ -198,6 +248,11 @@ mod tests {
             (r#"{"action":"a","action":"b"}"#, "twice"),
             (r#"{"context":{"user_role":"x","user_role":"y"}}"#, "twice"),
             (r#"{"tool":"a","tool_name":"b"}"#, "one field"),
+            (r#"{"session_id":"a","context":{"session_id":"b"}}"#, "one field"),
+            (r#"{"context":{"session_id":"b"},"session_id":"a"}"#, "one field"),
+            (r#"{"session_id":"1","context":{"session_id":1}}"#, "one field"),
+            (r#"{"session_id":"a","session_id":"a"}"#, "twice"),
+            (r#"{"user_role":"clerk"}"#, "user_role"),
             (r#"{"plan":{"stepz":[]}}"#, "plan.stepz"),
             ("[]", "invalid type"),
         ] {

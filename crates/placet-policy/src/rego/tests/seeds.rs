@@ -5,89 +5,17 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const FILES: &str = r#"
-package kitelogik.tool_call
+const FILES: &str = include_str!("../../../tests/rego/samples/files.rego");
 
-# Default: allow tool calls. Deny rules below override.
-default decision := {"allow": true}
+const SPAWN: &str = include_str!("../../../tests/rego/samples/spawn.rego");
 
-deny[reason] {
-    input.tool == "fs.write"
-    not startswith(input.args.path, "/tmp/")
-    reason := sprintf("write outside /tmp denied: %v", [input.args.path])
-}
+const FINANCE: &str = include_str!("../../../tests/rego/samples/finance.rego");
 
-decision := {"allow": false, "deny": deny[_]} { deny[_] }
-"#;
+const BUDGET: &str = include_str!("../../../tests/rego/samples/budget.rego");
 
-const SPAWN: &str = r#"
-package kitelogik.agent_spawn
+const MCP: &str = include_str!("../../../tests/rego/samples/mcp.rego");
 
-default decision := {"allow": true}
-
-decision := {"allow": false, "reason": reason} {
-    input.parent.depth >= 2
-    reason := sprintf("delegation depth %v exceeds limit (2)", [input.parent.depth])
-}
-"#;
-
-const FINANCE: &str = r#"
-package kitelogik.tool_call
-
-default decision := {"allow": true}
-
-# Always require approval for tools tagged finance.write above the threshold.
-decision := {"escalate": true, "reviewers": ["finance-oncall"]} {
-    "finance.write" in input.tool_tags
-    input.args.amount > 1000
-}
-"#;
-
-const BUDGET: &str = r#"
-package kitelogik.agent_resource
-
-default decision := {"allow": true}
-
-decision := {"allow": false, "reason": "session token budget exhausted"} {
-    input.session.tokens_spent > 100000
-}
-"#;
-
-const MCP: &str = r#"
-package kitelogik.tool_call
-
-# Default deny for MCP calls — every allowed tool must be explicit.
-default decision := {"allow": false, "reason": "MCP tool not in allowlist"}
-
-allowed_for_role := {
-    "billing":  {"stripe.refund", "stripe.lookup_charge"},
-    "support":  {"zendesk.search", "zendesk.read_ticket"},
-    "analyst":  {"warehouse.read_query"},
-}
-
-decision := {"allow": true} {
-    input.transport == "mcp"
-    input.tool in allowed_for_role[input.session.agent_role]
-}
-"#;
-
-const PLANS: &str = r#"
-package kitelogik.agent_plan
-
-default decision := {"allow": true}
-
-write_tool_steps := count([s | s := input.plan.steps[_]; s.type == "write"])
-
-decision := {"allow": false, "reason": reason} {
-    count(input.plan.steps) > 20
-    reason := sprintf("plan has %v steps; limit is 20", [count(input.plan.steps)])
-}
-
-decision := {"escalate": true, "reason": reason} {
-    write_tool_steps > 3
-    reason := sprintf("plan contains %v write steps; require approval", [write_tool_steps])
-}
-"#;
+const PLANS: &str = include_str!("../../../tests/rego/samples/plans.rego");
 
 pub(super) const SAMPLES: [(&str, &str); 6] = [
     ("files.rego", FILES),

@@ -1,0 +1,153 @@
+//! Where a deployment keeps its ledger, from its settings.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use placet_audit::keys::NewKeyError;
+use placet_trust::Ledger;
+
+use crate::keys::KeyFolder;
+use crate::ledger::LogLedger;
+use crate::memory::Memory;
+use crate::settings::Settings;
+use crate::sqlite::Sqlite;
+
+/// The file of the ledger unless the settings say otherwise.
+pub const DEFAULT_FILE: &str = "placet_audit.db";
+
+/// Where the ledger is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Nowhere: nothing is recorded, counted or approved.
+    Off,
+    /// In this process; it ends with it.
+    Memory,
+    /// In an SQLite file.
+    Sqlite(PathBuf),
+}
+
+/// The settings of a ledger, as a deployment writes them.
+#[derive(Debug, Clone, Default)]
+pub struct PlaceSettings {
+    /// `ledger`: a file, `memory` or `off`; [`DEFAULT_FILE`] when absent, or a file beside `audit_log`.
+    pub ledger: Option<String>,
+    /// `audit_log`: a file to which every commit is mirrored.
+    pub audit_log: Option<PathBuf>,
+    /// `keys`: the folder of the keys.
+    pub keys: Option<PathBuf>,
+    /// `anchor`: a file on another volume to which checkpoints are copied.
+    pub anchor: Option<PathBuf>,
+}
+
+/// Why a ledger cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlaceError {
+    /// A back end that this build does not have.
+    #[error("`ledger: {0}` is no ledger of this build; write a file, `memory` or `off`")]
+    Unknown(String),
+    /// Nobody says where the keys are.
+    #[error(
+        "there is no folder for the ledger's keys: neither `keys` nor HOME is set; set `keys` (PLACET_KEYS)"
+    )]
+    NoKeyFolder,
+    /// The system has no randomness.
+    #[error(transparent)]
+    Keys(#[from] NewKeyError),
+}
+
+impl PlaceSettings {
+    /// The place that these settings name; relative files start at `folder`.
+    ///
+    /// # Errors
+    /// [`PlaceError::Unknown`].
+    pub fn place(&self, folder: &Path) -> Result<Place, PlaceError> {
+        match self.ledger.as_deref() {
+            Some("off") => Ok(Place::Off),
+            Some("memory") => Ok(Place::Memory),
+            Some(address) if address.contains("://") => Err(PlaceError::Unknown(address.to_owned())),
+            Some(file) => Ok(Place::Sqlite(folder.join(file))),
+            None => Ok(Place::Sqlite(match &self.audit_log {
+                Some(mirror) => folder.join(mirror).with_extension("db"),
+                None => folder.join(DEFAULT_FILE),
+            })),
+        }
+    }
+
+    /// The folder of the keys: as set, else `placet/keys` in the data folder of the user.
+    ///
+    /// # Errors
+    /// [`PlaceError::NoKeyFolder`].
+    pub fn key_folder(
+        &self,
+        folder: &Path,
+        variable: impl Fn(&str) -> Option<PathBuf>,
+    ) -> Result<PathBuf, PlaceError> {
+        if let Some(keys) = &self.keys {
+            return Ok(folder.join(keys));
+        }
+        let data = variable("XDG_DATA_HOME").filter(|path| path.is_absolute());
+        let data = data.or_else(|| variable("HOME").map(|home| home.join(".local").join("share")));
+        data.map(|data| data.join("placet").join("keys")).ok_or(PlaceError::NoKeyFolder)
+    }
+
+    /// The ledger, which opens nothing before its first use; `None` when it is off.
+    ///
+    /// # Errors
+    /// [`PlaceError`].
+    pub fn ledger(
+        &self,
+        folder: &Path,
+        variable: impl Fn(&str) -> Option<PathBuf>,
+    ) -> Result<Option<Arc<dyn Ledger>>, PlaceError> {
+        match self.place(folder)? {
+            Place::Off => Ok(None),
+            Place::Memory => {
+                Ok(Some(Arc::new(LogLedger::new(Memory::default(), Settings::with_passing_keys()?))))
+            }
+            Place::Sqlite(file) => {
+                let keys = KeyFolder::new(self.key_folder(folder, variable)?);
+                let mut settings = Settings::new(keys);
+                if let Some(mirror) = &self.audit_log {
+                    settings = settings.mirror(folder.join(mirror));
+                }
+                if let Some(anchor) = &self.anchor {
+                    settings = settings.anchor(folder.join(anchor));
+                }
+                Ok(Some(Arc::new(LogLedger::new(Sqlite::new(file), settings))))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(ledger: Option<&str>, audit_log: Option<&str>) -> Place {
+        let settings = PlaceSettings {
+            ledger: ledger.map(str::to_owned),
+            audit_log: audit_log.map(PathBuf::from),
+            ..PlaceSettings::default()
+        };
+        settings.place(Path::new("/x")).unwrap()
+    }
+
+    #[test]
+    fn a_ledger_is_kept_where_the_settings_say() {
+        assert_eq!(place(None, None), Place::Sqlite("/x/placet_audit.db".into()));
+        assert_eq!(place(None, Some("logs/audit.jsonl")), Place::Sqlite("/x/logs/audit.db".into()));
+        assert_eq!(place(Some("a.db"), Some("b.jsonl")), Place::Sqlite("/x/a.db".into()));
+        assert_eq!((place(Some("off"), None), place(Some("memory"), None)), (Place::Off, Place::Memory));
+    }
+
+    #[test]
+    fn keys_lie_outside_the_folder_of_the_log() {
+        let settings = PlaceSettings::default();
+        let home = |name: &str| (name == "HOME").then(|| PathBuf::from("/home/ann"));
+        let folder = settings.key_folder(Path::new("/x"), home).unwrap();
+        assert_eq!(folder, Path::new("/home/ann/.local/share/placet/keys"));
+        assert!(settings.key_folder(Path::new("/x"), |_| None).is_err());
+    }
+}

@@ -1,0 +1,90 @@
+//! Why the broker refuses.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::sync::Arc;
+
+use placet_types::CredentialId;
+
+use crate::credentials::Why;
+use crate::credentials::authority::{AuthorityError, Line, Witness};
+use crate::credentials::keys::NoRandom;
+use crate::ledger::LedgerError;
+use crate::state::Refusal;
+
+/// Why a credential is not issued, delegated or accepted.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// An empty session.
+    #[error("session_id is empty; name the session that the token is for")]
+    NoSession,
+    /// No scopes.
+    #[error("no scopes were asked for; a token needs at least one")]
+    NoScopes,
+    /// An empty scope, or one longer than 256 bytes.
+    #[error("the scope `{0}` is empty or longer than 256 bytes; name it")]
+    Scope(Arc<str>),
+    /// A life of another length than the deployment allows.
+    #[error("ttl_seconds is {asked}; it must be from 1 to {limit}")]
+    Ttl {
+        /// What was asked for.
+        asked: i64,
+        /// The limit of the deployment.
+        limit: u32,
+    },
+    /// The credential that was shown does not hold.
+    #[error(transparent)]
+    Invalid(#[from] Why),
+    /// The parent does not hold.
+    #[error("Parent token '{parent}' is invalid or expired: {why}")]
+    Parent {
+        /// Its public id.
+        parent: CredentialId,
+        /// Why.
+        #[source]
+        why: Why,
+    },
+    /// Delegating nothing.
+    #[error("Delegation requires at least one scope; name those that the child may use")]
+    NothingDelegated,
+    /// Scopes that the parent has not.
+    #[error("Requested scopes exceed parent grant — forbidden: [{}]", quoted(.0))]
+    Scopes(Vec<Arc<str>>),
+    /// Limits that the parent has not.
+    #[error("Requested authority exceeds parent grant — {}{}", lines_text(.lines), example(.found.as_ref()))]
+    Exceeds {
+        /// In what.
+        lines: Vec<Line>,
+        /// Something that the child could do and the parent could not.
+        found: Option<Witness>,
+    },
+    /// The parent has limits that this process has not seen.
+    #[error(
+        "the limits of the credential `{0}` are not known to this process; delegate where it was issued, or show its signed chain"
+    )]
+    UnknownAuthority(CredentialId),
+    /// An authority that nobody may have.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The state of the ledger does not allow it.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The ledger failed; nothing was issued or revoked.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// No random bytes.
+    #[error(transparent)]
+    NoRandom(#[from] NoRandom),
+}
+
+fn quoted(scopes: &[Arc<str>]) -> String {
+    scopes.iter().map(|scope| format!("'{}'", scope.escape_debug())).collect::<Vec<_>>().join(", ")
+}
+
+fn lines_text(lines: &[Line]) -> String {
+    lines.iter().map(Line::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn example(found: Option<&Witness>) -> String {
+    found.map(|witness| format!("; it would allow {witness}")).unwrap_or_default()
+}
