@@ -41,3 +41,25 @@ pub mod rego {
 pub mod content {
     pub use placet_content::*;
 }
+
+/// The pipeline: one event from its credential to its outcome.
+pub mod pipeline {
+    pub use placet_runtime::pipeline::*;
+    pub use placet_runtime::registrar::*;
+}
+
+/// What audit keeps, and the operations and ids in it.
+pub mod record {
+    pub use placet_types::record::*;
+    pub use placet_types::{Ack, ids, ledger};
+}
+
+/// The log: records, checkpoints, proofs, verification.
+pub mod audit {
+    pub use placet_audit::*;
+}
+
+/// Credentials, budgets and approvals over a ledger.
+pub mod trust {
+    pub use placet_trust::*;
+}
