@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use placet::audit::verify::{Report, Truncation, VerifyError, verify};
+use placet::audit::verify::{Report, Truncation, verify};
 
 use super::CommonArgs;
 use crate::console::Console;
@@ -42,11 +42,8 @@ pub(super) fn run(
         std::fs::read_to_string(path).map_err(|source| Failure::Read { what: what(), source })
     });
     let from = from.transpose()?;
-    let report = match verify(log.open()?.as_mut(), &keys, from.as_deref()) {
-        Ok(report) => report,
-        Err(error @ VerifyError::From(_)) => return Err(Failure::Ledger(error.to_string())),
-        Err(error) => return Err(Failure::Ledger(error.to_string())),
-    };
+    let report = verify(log.open()?.as_mut(), &keys, from.as_deref());
+    let report = report.map_err(|error| Failure::Ledger(error.to_string()))?;
     if common.is_json() {
         console.json(&report)?;
     } else {
