@@ -15,8 +15,10 @@ from ._core import (
     sanitize_tool_output,
     sanitize_tool_schema,
 )
+from ._credentials import CredentialBroker, PersistentCredentialBroker, SessionToken
 from ._errors import (
     ConfigError,
+    CredentialError,
     EventError,
     GovernanceError,
     NotAvailableError,
@@ -45,6 +47,8 @@ __all__ = [
     "Action",
     "Approval",
     "ConfigError",
+    "CredentialBroker",
+    "CredentialError",
     "Diagnostic",
     "EventError",
     "GovernanceError",
@@ -54,6 +58,7 @@ __all__ = [
     "NotAvailableError",
     "OPAClient",
     "OPAConnectionError",
+    "PersistentCredentialBroker",
     "PlacetError",
     "PolicyDecision",
     "PolicyError",
@@ -66,6 +71,7 @@ __all__ = [
     "RuleRef",
     "SanitizedResponse",
     "SessionContext",
+    "SessionToken",
     "ToolCallInput",
     "ToolError",
     "__version__",
