@@ -17,6 +17,9 @@ pub use placet_types::{
     ParseRiskTierError, ReviewerGroup, RiskTier, RuleRef, Tier, TraceStep, UnknownLeaf, Value, Verdict, json,
 };
 
+/// The version of Placet.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// The JSON Schemas of events, decisions and policy files, made from the types and tables that read them.
 pub mod schema {
     pub use placet_policy::schema::policy;
@@ -43,4 +46,26 @@ pub mod trust {
 /// Content inspection: the prompt-injection sanitiser.
 pub mod content {
     pub use placet_content::*;
+}
+
+/// The pipeline: one event from its credential to its outcome.
+pub mod pipeline {
+    pub use placet_runtime::pipeline::*;
+    pub use placet_runtime::registrar::*;
+}
+
+/// What audit keeps, and the operations and ids in it.
+pub mod record {
+    pub use placet_types::record::*;
+    pub use placet_types::{Ack, ids, ledger};
+}
+
+/// The log: records, checkpoints, proofs, verification.
+pub mod audit {
+    pub use placet_audit::*;
+}
+
+/// Credentials, budgets and approvals over a ledger.
+pub mod trust {
+    pub use placet_trust::*;
 }
