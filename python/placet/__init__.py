@@ -3,6 +3,7 @@
 An agent proposes; Placet decides; nothing happens without a placet.
 """
 
+from ._audit import AuditLog
 from ._core import (
     Diagnostic,
     PolicyDecision,
@@ -17,6 +18,7 @@ from ._core import (
 )
 from ._credentials import CredentialBroker, PersistentCredentialBroker, SessionToken
 from ._errors import (
+    AuditError,
     ConfigError,
     CredentialError,
     EventError,
@@ -46,6 +48,8 @@ from ._toolbox import GovernedToolbox
 __all__ = [
     "Action",
     "Approval",
+    "AuditError",
+    "AuditLog",
     "ConfigError",
     "CredentialBroker",
     "CredentialError",

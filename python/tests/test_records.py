@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import fcntl
 import json
 import sqlite3
@@ -394,3 +395,37 @@ def test_the_event_loop_goes_on_while_a_record_is_flushed(log, context):
 
 async def _show(x):
     return x
+
+
+def test_the_log_of_a_gate_is_read_and_verified(open_gate, tmp_path, context):
+    log = Log(open_gate, tmp_path, keys=tmp_path / "keys")
+    pay = placet.governed(log.gate, context, action="pay")(_pay)
+    pay(5)
+    refusal(pay, 500)
+    audit = log.gate.audit
+    assert [row["result_status"] for row in audit.query()] == ["success", "blocked"]
+    (denied,) = audit.query(session_id="s1", tool="pay", verdict="deny", status="blocked", limit=5)
+    assert (denied["matched_rule"], denied["result_error"]) == ("soft_limit", "more than 100")
+    assert audit.query(outcome=["hitl_queued"]) == audit.query(tool="other") == []
+    now = datetime.datetime.now(datetime.UTC)
+    assert len(audit.query(until=now)) == len(placet.AuditLog(log.path).query()) == 2
+    assert audit.query(since=now + datetime.timedelta(days=1)) == []
+    for wrong in (
+        {"verdict": "maybe"},
+        {"risk": "WILD"},
+        {"status": "x"},
+        {"since": datetime.datetime.now()},
+    ):
+        with pytest.raises(ValueError):
+            audit.query(**wrong)
+    (key,) = (path.read_text() for path in (tmp_path / "keys").glob("*.vkey"))
+    assert audit.verify(key)["ok"]
+    lines = log.path.read_text().splitlines()
+    edited = tmp_path / "edited.jsonl"
+    edited.write_text("\n".join([*lines[:2], lines[2].replace("more than 100", "fine")]) + "\n")
+    report = placet.AuditLog(edited).verify(key)
+    assert (report["ok"], report["first_bad"]["from"]) == (False, 2)
+    with pytest.raises(placet.AuditError):
+        open_gate(ledger="memory").audit  # noqa: B018
+    with pytest.raises(FileNotFoundError):
+        placet.AuditLog(tmp_path / "nowhere.db").query()

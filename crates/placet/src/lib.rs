@@ -10,7 +10,7 @@ pub use placet_policy::{
 pub use placet_runtime::{
     Clock, Config, ConfigError, FileError, FixedClock, Gate, GateError, GateOptions, OpaClient, OpaError,
     OpaOptions, Pipeline, PipelineOptions, Registrar, SystemClock, config, digest, environment, files,
-    pipeline, read_sources, refusal, tiers,
+    read_sources, refusal, tiers,
 };
 pub use placet_types::{
     Decision, DecisionId, DenyCause, Event, Field, Identity, InputSeen, JsonError, Object,
@@ -36,11 +36,6 @@ pub mod rego {
     pub use placet_policy::rego::{
         QueryError, RegoOptions, TestOutcome, TestReport, TestResult, query, run_tests,
     };
-}
-
-/// The ledger, credentials, budgets and approvals.
-pub mod trust {
-    pub use placet_trust::*;
 }
 
 /// Content inspection: the prompt-injection sanitiser.
