@@ -37,7 +37,7 @@ class AuditLog:
         until: datetime | None = None,
         limit: int | None = None,
     ) -> list[dict[str, Any]]:
-        """The decisions, oldest first, in the columns of the view `audit_log`; `limit` takes the newest so many.
+        """The decisions, oldest first, in the columns of the view `audit_log`; `limit` takes the newest.
 
         Raises `AuditError` when a record cannot be read: `verify` tells more.
         """
@@ -60,7 +60,7 @@ class AuditLog:
     def verify(self, key: Words, checkpoint: str | None = None) -> dict[str, Any]:
         """Whether anybody touched the log, by its public key and best by a checkpoint kept elsewhere.
 
-        The key is its text, never taken from the folder of the log: whoever can edit the log can put one there.
+        The key is its text. Keep it elsewhere: whoever can edit the log can put another beside it.
         """
         report: dict[str, Any] = json.loads(self._core.verify(_list(key), checkpoint))
         return report

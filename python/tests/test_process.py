@@ -185,6 +185,26 @@ def test_forking_while_other_threads_append_loses_nothing(shared):
     assert recorded(shared) == (total, total)
 
 
+def send_ids(gate, context, sender):
+    call = placet.ToolCallInput(action="pay")
+    sender.send([gate.decide_tool_call(call, context).decision_id for _ in range(500)])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_forked_children_give_no_id_twice(gate, context):
+    gate.decide_tool_call(placet.ToolCallInput(action="pay"), context)
+    fork = multiprocessing.get_context("fork")
+    pipes = [fork.Pipe(duplex=False) for _ in range(4)]
+    children = [fork.Process(target=send_ids, args=(gate, context, sender)) for _, sender in pipes]
+    for child in children:
+        child.start()
+    ids = [id for receiver, _ in pipes for id in receiver.recv()]
+    for child in children:
+        child.join(10)
+    assert len(set(ids)) == len(ids) == 2000
+
+
 def test_spawned_workers_share_one_log(shared):
     spawn = multiprocessing.get_context("spawn")
     failures = spawn.Queue()
