@@ -3,6 +3,7 @@
 An agent proposes; Placet decides; nothing happens without a placet.
 """
 
+from ._audit import AuditLog
 from ._core import (
     Diagnostic,
     PolicyDecision,
@@ -15,8 +16,11 @@ from ._core import (
     sanitize_tool_output,
     sanitize_tool_schema,
 )
+from ._credentials import CredentialBroker, PersistentCredentialBroker, SessionToken
 from ._errors import (
+    AuditError,
     ConfigError,
+    CredentialError,
     EventError,
     GovernanceError,
     NotAvailableError,
@@ -44,7 +48,11 @@ from ._toolbox import GovernedToolbox
 __all__ = [
     "Action",
     "Approval",
+    "AuditError",
+    "AuditLog",
     "ConfigError",
+    "CredentialBroker",
+    "CredentialError",
     "Diagnostic",
     "EventError",
     "GovernanceError",
@@ -54,6 +62,7 @@ __all__ = [
     "NotAvailableError",
     "OPAClient",
     "OPAConnectionError",
+    "PersistentCredentialBroker",
     "PlacetError",
     "PolicyDecision",
     "PolicyError",
@@ -66,6 +75,7 @@ __all__ = [
     "RuleRef",
     "SanitizedResponse",
     "SessionContext",
+    "SessionToken",
     "ToolCallInput",
     "ToolError",
     "__version__",

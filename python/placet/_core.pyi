@@ -10,10 +10,13 @@ from ._models import Action, Approval, GovernanceEvent, RiskLevel, RiskTier, Ses
 __version__: str
 
 __all__ = [
+    "Broker",
+    "Call",
     "Context",
     "Diagnostic",
     "Engine",
     "FrozenEvent",
+    "Log",
     "Opa",
     "PolicyDecision",
     "ResolutionStep",
@@ -23,7 +26,10 @@ __all__ = [
     "Tool",
     "__version__",
     "adopt",
+    "after_fork",
+    "before_fork",
     "clean",
+    "clean_counted",
     "combine_tiers",
     "compile_yaml",
     "compile_yaml_string",
@@ -202,6 +208,76 @@ class FrozenEvent:
     @property
     def is_tool_call(self) -> bool: ...
     def fields(self) -> dict[str, Any]: ...
+    def context_changes(self, context: SessionContext) -> dict[str, Any]: ...
+
+@final
+class Call:
+    """A governed call on its way through the pipeline."""
+
+    def begin(self) -> None: ...
+    def start(self) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
+    def prepare(self) -> FrozenEvent | None: ...
+    def conclude(self, decision: PolicyDecision | None) -> None: ...
+    def note_decision(self, decision: PolicyDecision | None) -> PolicyDecision: ...
+    def succeed(self, result: object, injections: int) -> None: ...
+    def fail(self, error: BaseException) -> None: ...
+    def abandon(self) -> None: ...
+
+@final
+class Log:
+    """A ledger's file, or a mirror of one."""
+
+    def __new__(cls, path: str | PathLike[str]) -> Self: ...
+    @property
+    def path(self) -> PathLike[str]: ...
+    def query(
+        self,
+        session: str | None,
+        tool: str | None,
+        agent: str | None,
+        outcomes: list[str],
+        verdicts: list[str],
+        risks: list[str],
+        statuses: list[str],
+        since: int | None,
+        until: int | None,
+        limit: int | None,
+    ) -> tuple[list[str], list[int]]: ...
+    def verify(self, keys: list[str], checkpoint: str | None) -> str: ...
+
+@final
+class Broker:
+    """Issues, shows, narrows and revokes the tokens of sessions."""
+
+    def __new__(
+        cls,
+        ledger: str | PathLike[str] | None,
+        keys: str | PathLike[str] | None,
+        clock: Callable[[], datetime] | None,
+        max_ttl_seconds: int | None,
+        max_depth: int | None,
+    ) -> Self: ...
+    def issue(
+        self,
+        session_id: str,
+        scopes: list[str],
+        ttl_seconds: int,
+        tenant_id: str | None,
+        agent_id: str | None,
+        role: str | None,
+    ) -> tuple[str, str, list[str], int, int, str | None, int]: ...
+    def delegate(
+        self,
+        parent_token_id: str,
+        requested_scopes: list[str],
+        session_id: str,
+        ttl_seconds: int | None,
+        agent_id: str | None,
+        max_depth: int | None,
+    ) -> tuple[str, str, list[str], int, int, str | None, int]: ...
+    def validate(self, token_id: str) -> tuple[str, str, list[str], int, int, str | None, int] | None: ...
+    def revoke(self, token_id: str) -> bool: ...
+    def revoke_session(self, session_id: str) -> int: ...
 
 @final
 class Engine:
@@ -213,8 +289,26 @@ class Engine:
         global_policies: Sequence[str | PathLike[str]],
         config: str | PathLike[str] | None,
         clock: Callable[[], datetime] | None,
+        ledger: str | PathLike[str] | None,
+        audit_log: str | PathLike[str] | None,
+        keys: str | PathLike[str] | None,
+        broker: Broker | None,
+        external: bool,
     ) -> Self: ...
+    @property
+    def is_external(self) -> bool: ...
+    @property
+    def records(self) -> bool: ...
+    @property
+    def waits(self) -> bool: ...
+    @property
+    def ledger_path(self) -> PathLike[str] | None: ...
+    def question(self, event: FrozenEvent) -> Call: ...
+    def note_invalid(
+        self, decision: PolicyDecision, context: SessionContext, event_type: str, action: object
+    ) -> PolicyDecision: ...
     def decide(self, event: FrozenEvent) -> PolicyDecision: ...
+    def judge(self, event: FrozenEvent) -> PolicyDecision: ...
     def decide_document(self, document: str | bytes, /) -> PolicyDecision: ...
     @property
     def policy_version(self) -> str: ...
@@ -235,7 +329,7 @@ class Tool:
         parameters: list[tuple[str, int, bool, Any, bool]],
         bound: tuple[tuple[Any, ...], dict[str, Any]],
         context: SessionContext,
-        engine: Engine | None,
+        engine: Engine,
         tags: Sequence[str] | None,
         target: str | None,
         transport: str | None,
@@ -244,12 +338,9 @@ class Tool:
     ) -> Self: ...
     def begin(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
-    def freeze(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[FrozenEvent, tuple[Any, ...], dict[str, Any]]: ...
-    def refuse(self, decision: PolicyDecision) -> None: ...
-    def spread(self, args: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
+    ) -> tuple[tuple[Any, ...], dict[str, Any], Call | None]: ...
+    def freeze(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call: ...
+    def spread(self, args: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]] | Call: ...
 
 @final
 class Opa:
@@ -282,6 +373,9 @@ def refusal_of_plan(decision: PolicyDecision) -> str | None: ...
 def restore_decision(text: str) -> PolicyDecision: ...
 def normal_form(name: str) -> str: ...
 def clean(value: Any, /) -> Any: ...
+def clean_counted(value: Any, /) -> tuple[Any, int]: ...
+def before_fork() -> None: ...
+def after_fork(is_child: bool) -> None: ...
 def sanitize_tool_output(text: str, /) -> SanitizedResponse:
     """Looks for prompt injection in a text and takes it out."""
 
