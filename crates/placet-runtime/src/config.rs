@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use placet_content::RedactionError;
+use placet_trust::approvals::{ReviewerKeyError, Reviewers};
 use placet_trust::budgets::{BudgetRule, Estimate};
-use placet_types::Ack;
 use placet_types::ledger::VoteStrength;
+use placet_types::{Ack, ApproverId, ReviewerGroup};
 use serde::Deserialize;
 
 use crate::files::{self, FileError};
@@ -74,6 +75,27 @@ pub struct Approvals {
     pub groups: BTreeMap<String, Vec<String>>,
     /// The public keys of people, for signed votes.
     pub keys: BTreeMap<String, Vec<String>>,
+}
+
+impl Approvals {
+    /// Who may answer, and with which keys they sign.
+    ///
+    /// # Errors
+    /// [`ConfigError::ReviewerKey`] names the person whose key cannot be used.
+    pub fn reviewers(&self) -> Result<Reviewers, ConfigError> {
+        let mut reviewers = Reviewers::new();
+        for (group, members) in &self.groups {
+            for member in members {
+                reviewers.add_member(ReviewerGroup(group.as_str().into()), ApproverId::from(member.as_str()));
+            }
+        }
+        for (person, keys) in &self.keys {
+            for key in keys {
+                reviewers.add_key(ApproverId::from(person.as_str()), key)?;
+            }
+        }
+        Ok(reviewers)
+    }
 }
 
 /// One path or several.
@@ -199,6 +221,9 @@ pub enum ConfigError {
     /// Patterns of redaction are refused.
     #[error(transparent)]
     Redaction(#[from] RedactionError),
+    /// The key of a reviewer is none.
+    #[error("`approvals.keys`: {0}")]
+    ReviewerKey(#[from] ReviewerKeyError),
     /// Two tools have one name.
     #[error(
         "the tools `{one}` and `{other}` differ only in case, spaces, invisible or look-alike characters; rename one"

@@ -131,6 +131,12 @@ impl<B: Backend> Engine<B> {
         self.link()?.begin(access).map_err(|error| self.failed(action, error))
     }
 
+    /// What the state must know that no record says.
+    fn configured(&self, mut log: Log) -> Log {
+        log.working.approvals.set_reviewers(self.settings.reviewers.clone());
+        log
+    }
+
     fn open_log(&mut self) -> Result<Log, LedgerError> {
         if let Some(stored) = self.begin(Access::Read)? {
             return self.replay(&stored);
@@ -165,7 +171,7 @@ impl<B: Backend> Engine<B> {
         let link = self.link()?;
         let written = link.append(&batch).and_then(|()| link.commit());
         written.map_err(|error| self.failed("append", error))?;
-        Ok(Log::new(stored, key, signing, witnesses))
+        Ok(self.configured(Log::new(stored, key, signing, witnesses)))
     }
 
     /// Reads a log from its beginning and holds it against its seal and every checkpoint that is known.
@@ -191,7 +197,7 @@ impl<B: Backend> Engine<B> {
         }
         let empty = Head::empty(origin);
         let start = StoredHead { seal: seal::seal(&key, &empty), head: empty };
-        let mut log = Log::new(start, key, signing, witnesses);
+        let mut log = self.configured(Log::new(start, key, signing, witnesses));
         log.signed = signed;
         claims.at(&log.committed.head.frontier).map_err(|finding| self.freeze(finding))?;
         self.follow(&mut log, stored, &mut |record, log| {

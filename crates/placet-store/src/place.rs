@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use placet_audit::keys::NewKeyError;
 use placet_trust::Ledger;
+use placet_trust::approvals::Reviewers;
 
 use crate::keys::KeyFolder;
 use crate::ledger::LogLedger;
@@ -38,6 +39,8 @@ pub struct PlaceSettings {
     pub keys: Option<PathBuf>,
     /// `anchor`: a file on another volume to which checkpoints are copied.
     pub anchor: Option<PathBuf>,
+    /// `approvals.groups` and `approvals.keys`: who may answer requests for approval.
+    pub reviewers: Arc<Reviewers>,
 }
 
 /// Why a ledger cannot be set up.
@@ -104,11 +107,12 @@ impl PlaceSettings {
         match self.place(folder)? {
             Place::Off => Ok(None),
             Place::Memory => {
-                Ok(Some(Arc::new(LogLedger::new(Memory::default(), Settings::with_passing_keys()?))))
+                let settings = Settings::with_passing_keys()?.reviewers(self.reviewers.clone());
+                Ok(Some(Arc::new(LogLedger::new(Memory::default(), settings))))
             }
             Place::Sqlite(file) => {
                 let keys = KeyFolder::new(self.key_folder(folder, variable)?);
-                let mut settings = Settings::new(keys);
+                let mut settings = Settings::new(keys).reviewers(self.reviewers.clone());
                 if let Some(mirror) = &self.audit_log {
                     settings = settings.mirror(folder.join(mirror));
                 }

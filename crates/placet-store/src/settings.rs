@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use placet_audit::keys::{NewKeyError, SigningKey};
 use placet_audit::seal::LogKey;
+use placet_trust::approvals::Reviewers;
 use placet_types::Micros;
 
 use crate::keys::{KeyError, KeyFolder};
@@ -26,6 +27,7 @@ pub struct Settings {
     pub(crate) mirror: Option<PathBuf>,
     pub(crate) clock: Clock,
     pub(crate) queue_limit: usize,
+    pub(crate) reviewers: Arc<Reviewers>,
 }
 
 /// Where keys come from.
@@ -45,6 +47,7 @@ impl Settings {
             mirror: None,
             clock: Arc::new(system_time),
             queue_limit: DEFAULT_QUEUE_LIMIT,
+            reviewers: Arc::default(),
         }
     }
 
@@ -74,6 +77,12 @@ impl Settings {
     #[must_use]
     pub fn clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
+    }
+
+    /// Who may answer requests for approval, and with which keys they sign.
+    #[must_use]
+    pub fn reviewers(self, reviewers: Arc<Reviewers>) -> Self {
+        Self { reviewers, ..self }
     }
 
     /// How many calls may wait; more are refused.
