@@ -23,6 +23,8 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo run -q -p xtask --locked -- check
+	@# The bench locks our crates' dependencies a second time; `cargo update -w` in bench/ours_rust renews it.
+	cargo metadata --locked --format-version 1 --manifest-path bench/ours_rust/Cargo.toml >/dev/null
 
 test-rust: opa
 	PLACET_OPA=$(GOBIN)/opa cargo test --workspace --locked

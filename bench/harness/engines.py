@@ -3,17 +3,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.cases import Case
 from harness.provision import BENCH, Tools, cargo_worker
-from harness.worker import Engine
+from harness.worker import Engine, WorkerError
 
 _WORKERS = BENCH / "workers"
+QUERY = "bench.decision"
+EXPORTED_QUERY = "placet.main.decision"
 
 
 class Engines:
@@ -25,25 +31,23 @@ class Engines:
         if (BENCH / "ours_rust" / "Cargo.toml").exists():
             self._rust = cargo_worker(BENCH / "ours_rust", "placet-worker")
 
-    def opa_golib(self) -> Engine:
+    def opa_golib(self, query: str = QUERY) -> Engine:
         """OPA in process."""
-        return replace(
-            self._python("opa-golib", "opa", sys.executable, "opa_golib.py", self.tools.golib), form="json"
-        )
+        engine = self._python("opa-golib", "opa", sys.executable, "opa_golib.py", self.tools.golib, query)
+        return replace(engine, form="json")
 
-    def opa_server(self) -> Engine:
+    def opa_server(self, query: str = QUERY) -> Engine:
         """OPA over HTTP."""
-        return replace(
-            self._python("opa-server", "opa", sys.executable, "opa_http.py", self.tools.opa), form="json"
-        )
+        engine = self._python("opa-server", "opa", sys.executable, "opa_http.py", self.tools.opa, query)
+        return replace(engine, form="json")
 
-    def regorus(self) -> Engine:
+    def regorus(self, query: str = QUERY) -> Engine:
         """The interpreter."""
-        return Engine("regorus", "regorus", [self.tools.regorus], form="json")
+        return Engine("regorus", "regorus", [self.tools.regorus, "interpreter", query], form="json")
 
-    def regorus_rvm(self) -> Engine:
+    def regorus_rvm(self, query: str = QUERY) -> Engine:
         """The virtual machine."""
-        return Engine("regorus-rvm", "regorus", [self.tools.regorus, "--rvm"], form="json")
+        return Engine("regorus-rvm", "regorus", [self.tools.regorus, "rvm", query], form="json")
 
     def cedar(self) -> Engine:
         """Requests built beforehand."""
@@ -87,6 +91,26 @@ class Engines:
         options: dict[str, Any] = {"core": core, "files": [files] if files else []}
         command = [python, str(adapter), surface]
         return [Engine(f"placet-python-{surface}", "placet", command, ours=True, options=options)]
+
+    def exported(self, workload: Path, file: str, target: Path) -> Path:
+        """Writes the core bundle and one policy file as `placet compile` exports them; their folder."""
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        self._tool("export", str(workload / file), str(target))
+        return target
+
+    def documents(self, cases: Sequence[Case]) -> list[Case]:
+        """The same cases with the input that exported policies need: the event and its normal forms."""
+        answer = self._tool("documents", input=json.dumps([case.event for case in cases]))
+        return [replace(case, event=one) for case, one in zip(cases, json.loads(answer), strict=True)]
+
+    def _tool(self, *arguments: str, input: str = "") -> str:
+        if self._rust is None:
+            raise WorkerError("exported policies need `bench/ours_rust/`")
+        done = subprocess.run([self._rust, *arguments], input=input, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise WorkerError(f"`placet-worker {arguments[0]}` failed: {done.stderr}")
+        return done.stdout
 
     def kite_bundle(self, workload: Path, target: Path) -> Path:
         """Writes Kite Logik's bundle with the workload's rules as plain Rego files; their folder."""

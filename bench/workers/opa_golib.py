@@ -1,7 +1,8 @@
 """OPA inside this process (the Go library of `opa-golib-python-bindings`): JSON text in, JSON text out.
 
 The library is called with bytes directly, without the binding's own `json.dumps` and `json.loads`, so that
-OPA is charged for OPA's work only. Usage: opa_golib.py UNPACKED_WHEEL
+OPA is charged for OPA's work only.
+Usage: opa_golib.py UNPACKED_WHEEL QUERY, where QUERY is such as bench.decision
 """
 # SPDX-License-Identifier: MIT OR Apache-2.0
 
@@ -18,14 +19,15 @@ from protocol import Adapter, Event, serve
 
 
 class OpaInProcess(Adapter):
-    """`data.bench.decision` in a prepared query of one engine."""
+    """`data.QUERY` in a prepared query of one engine."""
 
     name = "opa-golib"
     surface = "JSON text -> JSON text, in process"
 
-    def __init__(self, wheel: str) -> None:
+    def __init__(self, wheel: str, query: str) -> None:
         sys.path.insert(0, wheel)
         self.wheel = wheel
+        self.query = query.encode()
         from opa_bindings import OpaEngine
 
         self.engine = OpaEngine()
@@ -47,7 +49,7 @@ class OpaInProcess(Adapter):
     def call(self, index: int) -> bytes:
         """One evaluation; the answer is the library's JSON envelope."""
         lib = self.engine._lib
-        pointer = lib.OpaEvalDocument(self.engine._handle, b"bench.decision", self.inputs[index], 0, 0)
+        pointer = lib.OpaEvalDocument(self.engine._handle, self.query, self.inputs[index], 0, 0)
         answer = ctypes.string_at(pointer)
         lib.OpaFreeString(pointer)
         return answer
@@ -61,4 +63,4 @@ class OpaInProcess(Adapter):
 
 
 if __name__ == "__main__":
-    serve(OpaInProcess(sys.argv[1]))
+    serve(OpaInProcess(*sys.argv[1:3]))

@@ -1,7 +1,7 @@
 """A real OPA server asked over one keep-alive connection per thread: JSON text in, JSON text out.
 
 The client is a bare socket with a request made beforehand: a general HTTP client would cost more than OPA.
-Usage: opa_http.py OPA_BINARY
+Usage: opa_http.py OPA_BINARY QUERY, where QUERY is such as bench.decision
 """
 # SPDX-License-Identifier: MIT OR Apache-2.0
 
@@ -20,13 +20,14 @@ from protocol import Adapter, Event, rss_of, serve
 
 
 class OpaOverHttp(Adapter):
-    """`POST /v1/data/bench/decision`."""
+    """`POST /v1/data/…` of the query."""
 
     name = "opa-server"
     surface = "JSON text -> JSON text, HTTP keep-alive"
 
-    def __init__(self, binary: str) -> None:
+    def __init__(self, binary: str, query: str) -> None:
         self.binary = binary
+        self.path = query.replace(".", "/")
         self.server: OpaServer | None = None
         self.requests: list[bytes] = []
         self.local = threading.local()
@@ -39,7 +40,7 @@ class OpaOverHttp(Adapter):
     def prepare(self, events: list[Event]) -> None:
         """Complete HTTP requests."""
         bodies = [json.dumps({"input": event}).encode() for event in events]
-        head = "POST /v1/data/bench/decision HTTP/1.1\r\nHost: opa\r\nContent-Type: application/json\r\n"
+        head = f"POST /v1/data/{self.path} HTTP/1.1\r\nHost: opa\r\nContent-Type: application/json\r\n"
         self.requests = [f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body for body in bodies]
 
     def load(self, folder: Path, options: dict[str, Any]) -> None:
@@ -77,4 +78,4 @@ class OpaOverHttp(Adapter):
 
 
 if __name__ == "__main__":
-    serve(OpaOverHttp(sys.argv[1]))
+    serve(OpaOverHttp(*sys.argv[1:3]))

@@ -1,4 +1,6 @@
-//! `regorus` as a peer: JSON text in, JSON text out, by the interpreter or by its virtual machine (`--rvm`).
+//! `regorus` as a peer: JSON text in, JSON text out, by the interpreter or by its virtual machine.
+//!
+//! Usage: `regorus-worker interpreter|rvm QUERY`, where QUERY is such as `bench.decision`.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::hint::black_box;
@@ -13,8 +15,6 @@ use regorus::utils::limits::PolicyLengthConfig;
 use regorus::{Engine as Regorus, Rc};
 use serde_json::Value;
 
-const QUERY: &str = "data.bench.decision";
-
 /// The two ways regorus evaluates.
 enum Evaluator {
     Interpreter(Box<Regorus>),
@@ -23,6 +23,7 @@ enum Evaluator {
 
 struct Worker {
     rvm: bool,
+    query: String,
     evaluator: Evaluator,
     inputs: Vec<String>,
 }
@@ -33,7 +34,7 @@ impl Worker {
         let value = match &mut self.evaluator {
             Evaluator::Interpreter(engine) => {
                 engine.set_input_json(input)?;
-                engine.eval_rule(QUERY.to_owned())?
+                engine.eval_rule(self.query.clone())?
             }
             Evaluator::Machine { vm, .. } => {
                 vm.set_input(regorus::Value::from_json_str(input)?);
@@ -68,9 +69,9 @@ impl Engine for Worker {
             self.evaluator = Evaluator::Interpreter(Box::new(engine));
             return Ok(());
         }
-        let entry: Rc<str> = QUERY.into();
+        let entry: Rc<str> = self.query.as_str().into();
         let compiled = engine.compile_with_entrypoint(&entry)?;
-        let program = Compiler::compile_from_policy(&compiled, &[QUERY])?;
+        let program = Compiler::compile_from_policy(&compiled, &[self.query.as_str()])?;
         self.evaluator = machine(program);
         Ok(())
     }
@@ -92,7 +93,7 @@ impl Engine for Worker {
             Evaluator::Interpreter(engine) => Evaluator::Interpreter(engine.clone()),
             Evaluator::Machine { program, .. } => machine(program.clone()),
         };
-        Self { rvm: self.rvm, evaluator, inputs: self.inputs.clone() }
+        Self { rvm: self.rvm, query: self.query.clone(), evaluator, inputs: self.inputs.clone() }
     }
 }
 
@@ -112,6 +113,12 @@ fn machine(program: Arc<regorus::rvm::program::Program>) -> Evaluator {
 }
 
 fn main() -> Result<(), Failure> {
-    let rvm = std::env::args().any(|argument| argument == "--rvm");
-    serve(Worker { rvm, evaluator: Evaluator::Interpreter(Box::default()), inputs: Vec::new() })
+    let [surface, query] = std::array::from_fn(|n| std::env::args().nth(n + 1).unwrap_or_default());
+    let rvm = match surface.as_str() {
+        "interpreter" => false,
+        "rvm" => true,
+        other => return Err(format!("unknown surface `{other}`; use `interpreter` or `rvm`").into()),
+    };
+    let evaluator = Evaluator::Interpreter(Box::default());
+    serve(Worker { rvm, query: format!("data.{query}"), evaluator, inputs: Vec::new() })
 }

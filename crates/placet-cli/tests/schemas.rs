@@ -319,5 +319,6 @@ fn decisions_and_events_meet_their_schemas() {
         let errors: Vec<String> = shape.iter_errors(&complete).map(|error| error.to_string()).collect();
         assert_eq!(errors, [""; 0], "{complete}");
     }
+    assert!(shape.is_valid(&json!({"action": "x", "session_id": "s"})));
     assert!(!shape.is_valid(&json!({"acton": "x"})));
 }

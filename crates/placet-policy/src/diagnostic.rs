@@ -59,11 +59,7 @@ impl Diagnostic {
         position: Position,
         message: impl Into<String>,
     ) -> Self {
-        let line_text = position
-            .line
-            .checked_sub(1)
-            .and_then(|index| file.text.lines().nth(index as usize))
-            .map(|line| line.chars().take(MAX_EXCERPT_CHARS).collect());
+        let line_text = file.line(position.line).map(|line| line.chars().take(MAX_EXCERPT_CHARS).collect());
         Self {
             severity,
             code,

@@ -1,7 +1,8 @@
 //! Policy source text and places in it.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 /// One policy file, already read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,13 +11,48 @@ pub struct SourceFile {
     pub path: Arc<str>,
     /// The whole text.
     pub text: Arc<str>,
+    lines: LineStarts,
 }
 
 impl SourceFile {
     /// Pairs a path with its text.
     #[must_use]
     pub fn new(path: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
-        Self { path: path.into(), text: text.into() }
+        Self { path: path.into(), text: text.into(), lines: LineStarts::default() }
+    }
+
+    /// The text of a line, counted from 1, without its line end.
+    #[must_use]
+    pub fn line(&self, number: u32) -> Option<&str> {
+        let index = number.checked_sub(1)?;
+        let start = *self.lines.of(&self.text).get(index as usize)?;
+        self.text.get(start..)?.lines().next()
+    }
+}
+
+/// Where the lines of a text begin: found once, so that thousands of findings in one file take one search. It
+/// follows from the text, so it counts neither in comparisons nor in what is printed.
+#[derive(Clone, Default)]
+struct LineStarts(Arc<OnceLock<Box<[usize]>>>);
+
+impl LineStarts {
+    fn of(&self, text: &str) -> &[usize] {
+        let after = |(index, _)| index + 1;
+        self.0.get_or_init(|| std::iter::once(0).chain(text.match_indices('\n').map(after)).collect())
+    }
+}
+
+impl PartialEq for LineStarts {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for LineStarts {}
+
+impl fmt::Debug for LineStarts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("_")
     }
 }
 
@@ -42,5 +78,21 @@ impl Position {
     #[must_use]
     pub fn with_length(self, length: usize) -> Self {
         Self { length: u32::try_from(length).unwrap_or(u32::MAX), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_the_one_that_an_iteration_finds() {
+        for text in ["", "\n", "one", "one\n", "one\r\ntwo\r", "\n\nthree\n\n", "ä\nö\n", "a\rb\nc"] {
+            let file = SourceFile::new("p.yaml", text);
+            assert_eq!(file.line(0), None, "{text:?}");
+            for number in 1..8 {
+                assert_eq!(file.line(number), text.lines().nth(number as usize - 1), "{text:?} {number}");
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! How fast the ledger is on this disk: `cargo run --release --example ledger_speed -p placet-store [FOLDER]`.
 // SPDX-License-Identifier: MIT OR Apache-2.0
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::error::Error;
 use std::fs::OpenOptions;

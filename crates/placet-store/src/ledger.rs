@@ -79,8 +79,8 @@ impl<B: Backend> LogLedger<B> {
     /// Makes ready for a fork: waits for the writer, closes what is open, and keeps it so until the guard is dropped
     /// in the parent. In the child the guard does nothing, and the ledger opens anew.
     ///
-    /// An SQLite ledger that was open when the process forked without this refuses everything in the child: SQLite
-    /// keeps locks by process, and the child would lose commits.
+    /// A ledger that was open when the process forked without this refuses everything in the child: SQLite keeps
+    /// locks by process, and the child would lose commits; a PostgreSQL connection would be shared.
     #[must_use]
     pub fn before_fork(&self) -> ForkGuard<B> {
         let process = self.process();
@@ -117,9 +117,10 @@ impl<B: Backend> LogLedger<B> {
         LedgerError::Unavailable {
             ledger: self.backend.name(),
             action: "open",
-            cause: "it was open when this process was forked, and SQLite would lose commits; \
+            cause:
+                "it was open when this process was forked, and would share the locks of the other process; \
                     call `before_fork` first, or start the process anew"
-                .to_owned(),
+                    .to_owned(),
         }
     }
 

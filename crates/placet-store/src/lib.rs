@@ -2,6 +2,8 @@
 //!
 //! The log is the truth: on open every entry is read, checked and replayed into the state that preconditions are
 //! checked against. Rows in the database are a cache for readers; one that differs from the log stops what needs it.
+//! The feature `postgres` adds the ledger in PostgreSQL; it changes no other ledger.
+//!
 //! This crate decides nothing and knows no policy; it does not migrate or repair a log that fails its checks.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
@@ -19,6 +21,8 @@ mod ledger;
 mod memory;
 mod mirror;
 mod place;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod process;
 mod queue;
 mod settings;
@@ -29,5 +33,7 @@ pub use keys::{KeyError, KeyFolder};
 pub use ledger::{ForkGuard, LogLedger};
 pub use memory::{Memory, MemoryLink};
 pub use place::{DEFAULT_FILE, Place, PlaceError, PlaceSettings};
+#[cfg(feature = "postgres")]
+pub use postgres::{Postgres, PostgresLink, PostgresSource};
 pub use settings::{Clock, Settings};
 pub use sqlite::{APPLICATION_ID, SCHEMA_VERSION, Sqlite, SqliteLink, SqliteSource};

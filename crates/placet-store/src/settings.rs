@@ -34,7 +34,7 @@ pub struct Settings {
 #[derive(Clone)]
 pub(crate) enum KeySource {
     Folder(KeyFolder),
-    Given(LogKey, SigningKey),
+    Given(Box<(LogKey, SigningKey)>),
 }
 
 impl Settings {
@@ -57,7 +57,7 @@ impl Settings {
     /// [`NewKeyError`] when the system has no randomness.
     pub fn with_passing_keys() -> Result<Self, NewKeyError> {
         let signing = SigningKey::generate(&KeyFolder::new_origin())?;
-        let keys = KeySource::Given(LogKey::generate()?, signing);
+        let keys = KeySource::Given(Box::new((LogKey::generate()?, signing)));
         Ok(Self { keys, ..Self::new(KeyFolder::new("")) })
     }
 
@@ -103,21 +103,21 @@ impl KeySource {
     pub(crate) fn log_key(&self, make: bool) -> Result<LogKey, KeyError> {
         match self {
             Self::Folder(folder) => folder.log_key(make),
-            Self::Given(key, _) => Ok(key.clone()),
+            Self::Given(keys) => Ok(keys.0.clone()),
         }
     }
 
     pub(crate) fn signing_key(&self, origin: &str, make: bool) -> Result<SigningKey, KeyError> {
         match self {
             Self::Folder(folder) => folder.signing_key(origin, make),
-            Self::Given(_, key) => Ok(key.clone()),
+            Self::Given(keys) => Ok(keys.1.clone()),
         }
     }
 
     pub(crate) fn new_origin(&self) -> String {
         match self {
             Self::Folder(_) => KeyFolder::new_origin(),
-            Self::Given(_, key) => key.verifier().name().to_owned(),
+            Self::Given(keys) => keys.1.verifier().name().to_owned(),
         }
     }
 }

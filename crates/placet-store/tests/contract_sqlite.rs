@@ -1,5 +1,6 @@
 //! The contract of a ledger, over sqlite.
 // SPDX-License-Identifier: MIT OR Apache-2.0
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod contract;
 mod support;

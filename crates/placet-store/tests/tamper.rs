@@ -1,5 +1,6 @@
 //! What an operator with a shell does to a ledger's file is noticed, and what the disk does refuses and loses nothing.
 // SPDX-License-Identifier: MIT OR Apache-2.0
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
 

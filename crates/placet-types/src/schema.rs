@@ -29,6 +29,7 @@ pub fn event() -> Value {
         }
     }
     properties.insert("tool".to_owned(), field_schema(Field::ToolName));
+    properties.insert("session_id".to_owned(), field_schema(Field::SessionId));
     properties.insert(
         "plan".to_owned(),
         json!({

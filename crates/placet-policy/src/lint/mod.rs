@@ -165,9 +165,10 @@ impl Subjected<'_> {
     /// A warning at the rule.
     fn warning(&self, code: &'static str, message: String) -> Diagnostic {
         let line = self.rule.reference.line;
-        let text = line.checked_sub(1).and_then(|line| self.file.text.lines().nth(line as usize));
-        let indent =
-            text.map_or(0, |text| text.chars().take_while(|c| c.is_whitespace() || *c == '-').count());
+        let indent = self
+            .file
+            .line(line)
+            .map_or(0, |text| text.chars().take_while(|c| c.is_whitespace() || *c == '-').count());
         let column = u32::try_from(indent).unwrap_or(0) + 1;
         Diagnostic::warning(code, self.file, Position::new(line, column), message)
     }

@@ -13,6 +13,7 @@ use placet_types::ledger::{
     ApprovalClosing, ApprovalEntry, ApprovalState, BudgetUnit, Consumption, LedgerOp, Quorum, VoteStrength,
 };
 use placet_types::{Decision, DenyCause, Event, Field, Object, ReviewerGroup, Value, Verdict};
+use serde_json::json;
 
 use super::{Begun, Case, Pipeline, Refused, Started, text_of};
 use crate::channels::Question;
@@ -70,14 +71,14 @@ enum Standing {
     /// Nobody was asked, or what was asked is over.
     Unasked,
     Pending(ApprovalId),
-    Approved(ApprovalId, Digest),
+    Approved(Box<ApprovalEntry>),
     Denied(ApprovalId),
 }
 
 impl Pipeline {
     /// Uses an approval of exactly this call, or asks for one. An escalating event never runs otherwise.
     pub(super) fn escalate(self: &Arc<Self>, ledger: &dyn Ledger, case: Case) -> Begun {
-        let subject = match self.subject(ledger, &case) {
+        let (subject, displayed) = match self.subject(ledger, &case) {
             Ok(subject) => subject,
             Err(SubjectError::Ledger(error)) => return self.unavailable(case, &error),
             Err(SubjectError::Refused(refusal)) => {
@@ -100,17 +101,40 @@ impl Pipeline {
                 let decision = super::denied_at_commit(&case.decision, &refusal);
                 self.commit_refusal(ledger, Case { decision, ..case }, Some(approval), Vec::new())
             }
-            Ok(Standing::Approved(approval, digest)) => {
+            Ok(Standing::Approved(entry)) if !subject.is_of(&entry) => {
+                let reason = format!("the approval `{}` is for another call; ask anew", entry.id);
+                let refusal = Refusal::new(DenyCause::ApprovalInvalid, reason);
+                let decision = super::denied_at_commit(&case.decision, &refusal);
+                self.commit_refusal(ledger, Case { decision, ..case }, Some(entry.id), Vec::new())
+            }
+            Ok(Standing::Approved(entry)) => {
+                let ApprovalEntry { id: approval, digest, .. } = *entry;
                 let decision = Decision { verdict: Verdict::Allow, ..case.decision.clone() };
                 let consume = LedgerOp::Consume(Consumption { approval, digest });
                 self.commit_allow(ledger, Case { decision, ..case }, Some(consume))
             }
             Ok(Standing::Unasked) => {
                 let entry = subject.request(self.terms(&case), key.bytes());
-                let id = entry.id.clone();
-                self.commit_refusal(ledger, case, Some(id), vec![LedgerOp::Ask(Box::new(entry))])
+                self.commit_question(ledger, case, entry, &subject, &displayed)
             }
         }
+    }
+
+    /// The escalation with its question: what is shown stands in the view, under a digest that the request holds.
+    fn commit_question(
+        &self,
+        ledger: &dyn Ledger,
+        case: Case,
+        entry: ApprovalEntry,
+        subject: &ApprovalSubject,
+        displayed: &Displayed,
+    ) -> Begun {
+        let id = entry.id.clone();
+        let question = json!({
+            "id": id, "text": displayed.text, "salt": displayed.salt, "subject": subject,
+        });
+        let ops = vec![LedgerOp::Ask(Box::new(entry))];
+        self.commit_refusal_with(ledger, case, Some(id), ops, Some(question))
     }
 
     fn standing(&self, ledger: &dyn Ledger, request_key: &Digest) -> Result<Standing, LedgerError> {
@@ -118,10 +142,10 @@ impl Pipeline {
         let mut standing = Standing::Unasked;
         ledger.read(Freshness::Now, &mut |state| {
             let Some(approval) = state.approvals.latest_by_request_key(request_key) else { return };
-            let ApprovalEntry { id, digest, expires_us, .. } = &approval.entry;
+            let ApprovalEntry { id, expires_us, .. } = &approval.entry;
             standing = match approval.state_at(at) {
                 ApprovalState::Pending => Standing::Pending(id.clone()),
-                ApprovalState::Approved => Standing::Approved(id.clone(), *digest),
+                ApprovalState::Approved => Standing::Approved(Box::new(approval.entry.clone())),
                 // A no holds as long as the question would have.
                 ApprovalState::Denied if at < *expires_us => Standing::Denied(id.clone()),
                 _ => Standing::Unasked,
@@ -147,20 +171,24 @@ impl Pipeline {
     }
 
     /// Everything that the approval is bound to.
-    fn subject(&self, ledger: &dyn Ledger, case: &Case) -> Result<ApprovalSubject, SubjectError> {
+    fn subject(
+        &self,
+        ledger: &dyn Ledger,
+        case: &Case,
+    ) -> Result<(ApprovalSubject, Displayed), SubjectError> {
         let (event, decision) = (case.request.event(), &case.decision);
         let text = |field| text_of(event, field).map(Arc::<str>::from);
         let key = ledger.tenant_key(text_of(event, Field::TenantId))?;
         let args = key.mac(&case.call);
         let rules: BTreeSet<Arc<str>> = decision.rules.iter().map(|rule| rule.name.clone()).collect();
         let max_cost = self.max_cost(event);
-        let displayed = self.displayed(event, decision, &args, key.bytes())?.digest;
+        let displayed = self.displayed(event, decision, &args, key.bytes())?;
         let terms = &self.options.approvals;
         let (lineage, authority) = match &case.holder {
             Some(holder) => (holder.lineage.clone(), Some(holder.entry.authority)),
             None => (Vec::new(), None),
         };
-        Ok(ApprovalSubject {
+        let subject = ApprovalSubject {
             tenant: text(Field::TenantId),
             session: text(Field::SessionId),
             agent: text(Field::AgentId),
@@ -182,8 +210,9 @@ impl Pipeline {
             escalates_to: terms.escalate.as_ref().map(|(_, group)| group.clone()),
             requesters: [text(Field::User), text(Field::AgentId)].into_iter().flatten().collect(),
             max_cost: max_cost.iter().copied().collect(),
-            displayed,
-        })
+            displayed: displayed.digest,
+        };
+        Ok((subject, displayed))
     }
 
     fn max_cost(&self, event: &Event) -> Vec<(BudgetUnit, u64)> {

@@ -1,15 +1,14 @@
 //! Who it is: from the credential where there is a registrar, else as asserted.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use placet_trust::budgets::CredentialLimits;
 use placet_trust::credentials::authority::{Authority, Call};
 use placet_trust::credentials::broker::BrokerError;
-use placet_trust::{Freshness, Ledger, LedgerError, Refusal};
+use placet_trust::{Ledger, LedgerError, Refusal};
 use placet_types::ids::CredentialId;
-use placet_types::ledger::{BudgetUnit, CredentialEntry, LedgerOp};
+use placet_types::ledger::{CredentialEntry, LedgerOp};
 use placet_types::{DenyCause, Event, Field, Micros, Object, Value};
 
 use super::{Pipeline, count_of, text_of};
@@ -64,32 +63,9 @@ fn holder(registrar: &Registrar, event: &Event) -> Result<Holder, Refusal> {
     let session = text_of(event, Field::SessionId).unwrap_or_default();
     let entry = broker.bind(token, session, &claimed(event)?).map_err(refusal)?.entry().clone();
     let authority = broker.handle(token).map_err(refusal)?.shared_authority();
-    let mut lineage = Vec::new();
-    registrar
-        .ledger()
-        .read(Freshness::Seen, &mut |state| lineage = state.credentials.lineage(&entry.id))
-        .map_err(|error| refusal(error.into()))?;
-    let limits = lineage
-        .iter()
-        .map(|id| {
-            let own = if *id == entry.id { stated(&authority) } else { BTreeMap::new() };
-            CredentialLimits { id: id.clone(), limits: own }
-        })
-        .collect();
+    let limits = broker.lineage(&entry.id).map_err(refusal)?;
+    let lineage = limits.iter().map(|credential| credential.id.clone()).collect();
     Ok(Holder { entry, authority, lineage, limits })
-}
-
-/// The budgets of an authority that name a unit.
-fn stated(authority: &Authority) -> BTreeMap<BudgetUnit, u64> {
-    [
-        ("tokens", BudgetUnit::Tokens),
-        ("api_calls", BudgetUnit::ApiCalls),
-        ("cost_micros", BudgetUnit::CostMicros),
-        ("compute_millis", BudgetUnit::ComputeMillis),
-    ]
-    .into_iter()
-    .filter_map(|(name, unit)| authority.budgets.get(name).map(|limit| (unit, *limit)))
-    .collect()
 }
 
 /// A scope that is claimed and not held ends the matter; claiming fewer is a caller's right.

@@ -326,13 +326,26 @@ impl Pipeline {
         approval: Option<ApprovalId>,
         ops: Vec<LedgerOp>,
     ) -> Begun {
+        self.commit_refusal_with(ledger, case, approval, ops, None)
+    }
+
+    /// As [`Self::commit_refusal`], with what the approver is shown.
+    fn commit_refusal_with(
+        &self,
+        ledger: &dyn Ledger,
+        case: Case,
+        approval: Option<ApprovalId>,
+        ops: Vec<LedgerOp>,
+        question: Option<serde_json::Value>,
+    ) -> Begun {
         let extras = match self.extras(ledger, &case, approval.clone()) {
             Ok(extras) => extras,
             Err(error) => return self.unavailable(case, &error),
         };
         let mut record = decision_record(case.request.event(), &case.decision, extras.clone());
         record.ops = ops;
-        let view = decision_view(case.request.event(), &case.decision, &self.redactor);
+        let mut view = decision_view(case.request.event(), &case.decision, &self.redactor);
+        view.extend(question.map(|question| ("approval".to_owned(), question)));
         let fallback = (!record.ops.is_empty()).then(|| self.fallback(&case, extras));
         let proposal = Proposal { record, view: Some(view), personal: Vec::new(), fallback };
         match ledger.commit(proposal, case.ack) {
@@ -444,6 +457,7 @@ impl Pipeline {
         let mut answer =
             Err(Refusal::new(DenyCause::CredentialValidation, "the credentials could not be read"));
         let read = registrar.ledger().read(Freshness::Seen, &mut |state| {
+            let at = at.max(state.credentials.last_change());
             answer = state.credentials.check_chain(credentials, at).map_err(Refusal::from);
         });
         read.map_err(|error| Refusal::new(DenyCause::CredentialValidation, error.to_string()))?;

@@ -326,8 +326,8 @@ impl Link for SqliteLink {
         let bytes = fs::metadata(&self.wal).map_or(0, |file| file.len());
         let how = match bytes {
             _ if thorough => "TRUNCATE",
-            ..SMALL_WAL_BYTES => return Ok(()),
-            ..LARGE_WAL_BYTES => "PASSIVE",
+            0..SMALL_WAL_BYTES => return Ok(()),
+            SMALL_WAL_BYTES..LARGE_WAL_BYTES => "PASSIVE",
             _ => "RESTART",
         };
         self.flush_fully(true)?;

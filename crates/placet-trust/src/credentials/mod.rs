@@ -15,5 +15,6 @@ mod registry_tests;
 pub mod token;
 mod why;
 
+pub use broker::public_id;
 pub use registry::{Credentials, HARD_MAX_DEPTH, MAX_LIFETIME_SECONDS, MAX_SCOPES};
 pub use why::Why;

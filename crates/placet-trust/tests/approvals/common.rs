@@ -50,6 +50,8 @@ pub(crate) struct TestLedger {
     pub(crate) host: Arc<TestHost>,
     inner: Mutex<Inner>,
     changed: Condvar,
+    /// How often somebody began to wait for news.
+    pub(crate) waits: AtomicU64,
 }
 
 #[derive(Default)]
@@ -65,7 +67,7 @@ impl TestLedger {
         let host = Arc::new(TestHost { now: AtomicI64::new(START.0), ids: AtomicU64::new(0) });
         let mut inner = Inner::default();
         inner.state.approvals.set_reviewers(Arc::new(reviewers));
-        Self { host, inner: Mutex::new(inner), changed: Condvar::new() }
+        Self { host, inner: Mutex::new(inner), changed: Condvar::new(), waits: AtomicU64::new(0) }
     }
 
     pub(crate) fn queue(&self) -> Queue<'_> {
@@ -85,7 +87,19 @@ impl TestLedger {
         for (key, body) in &inner.rows {
             assert_eq!(inner.state.row(key).body.as_ref(), Some(body));
         }
-        Self { host: self.host.clone(), inner: Mutex::new(inner), changed: Condvar::new() }
+        Self {
+            host: self.host.clone(),
+            inner: Mutex::new(inner),
+            changed: Condvar::new(),
+            waits: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns once somebody has begun to wait for news so often.
+    pub(crate) fn until_waits(&self, count: u64) {
+        while self.waits.load(Ordering::SeqCst) < count {
+            std::thread::yield_now();
+        }
     }
 
     /// What somebody with `sqlite3` does.
@@ -150,6 +164,7 @@ impl Ledger for TestLedger {
             if left.is_zero() {
                 break;
             }
+            self.waits.fetch_add(1, Ordering::SeqCst);
             inner = self.changed.wait_timeout(inner, left).unwrap().0;
         }
         Ok(inner.log.len() as u64)

@@ -4,9 +4,11 @@
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use placet_trust::approvals::queue::{Proof, QueueError, Voter};
+use placet_trust::approvals::queue::{Proof, Queue, QueueError, Voter};
 use placet_trust::approvals::{ApprovalError, Reviewers};
+use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, State, TenantKey};
 use placet_types::ledger::{ApprovalState, VoteStrength};
+use placet_types::{Ack, LedgerOp};
 
 use super::common::*;
 
@@ -78,20 +80,19 @@ fn f67_pending_requests_come_oldest_first() {
 fn kite_r16_a_waiter_wakes_when_another_queue_decides() {
     let ledger = waiting(&["a"]);
     std::thread::scope(|scope| {
-        let (ready, begun) = std::sync::mpsc::channel();
         let waiter = scope.spawn({
             let ledger = &ledger;
             move || {
-                ready.send(()).unwrap();
                 let row = ledger.queue().wait_for_decision(&id("a"), soon(10_000)).unwrap();
                 (row.state, Instant::now())
             }
         });
-        begun.recv().unwrap();
+        ledger.until_waits(1);
         // Wakes for other news, and goes on waiting.
         let mut other = subject();
         other.args = args(9);
         ledger.queue().ask(request("other", &other), None, Vec::new()).unwrap();
+        ledger.until_waits(2);
         let decided = Instant::now();
         ledger.queue().approve(&id("a"), &says(&person("alice")), None).unwrap();
         let (state, woke) = waiter.join().unwrap();
@@ -131,6 +132,61 @@ fn f67_a_wait_ends_with_the_expiry_of_the_request() {
     let row = ledger.queue().wait_for_decision(&id("a"), soon(10_000)).unwrap();
     assert_eq!((row.state, row.closed.unwrap().code.as_ref()), (ApprovalState::Expired, "expired"));
     assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn f67_a_waiter_wakes_when_the_request_expires_without_any_news() {
+    let ledger = waiting(&["a"]);
+    ledger.host.advance(3598);
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            let row = ledger.queue().wait(&id("a"), soon(30_000)).unwrap();
+            (row.state_at(START.plus_seconds(3600)), Instant::now())
+        });
+        ledger.until_waits(1);
+        let begun = Instant::now();
+        ledger.host.advance(1);
+        let (state, woke) = waiter.join().unwrap();
+        assert_eq!(state, ApprovalState::Expired);
+        assert!(woke.saturating_duration_since(begun) < Duration::from_secs(10));
+    });
+}
+
+/// A ledger in which somebody approves just before an end is written down.
+struct Overtaken<'a>(&'a TestLedger);
+
+impl Ledger for Overtaken<'_> {
+    fn commit(&self, proposal: Proposal, ack: Ack) -> Result<Receipt, LedgerError> {
+        if matches!(proposal.record.ops.first(), Some(LedgerOp::Close(_))) {
+            // The second time it is approved already.
+            let _ = self.0.queue().approve(&id("a"), &says(&person("alice")), None);
+        }
+        self.0.commit(proposal, ack)
+    }
+
+    fn read(&self, freshness: Freshness, look: &mut dyn FnMut(&State)) -> Result<(), LedgerError> {
+        self.0.read(freshness, look)
+    }
+
+    fn wait(&self, seen: u64, until: Instant) -> Result<u64, LedgerError> {
+        self.0.wait(seen, until)
+    }
+
+    fn tenant_key(&self, tenant: Option<&str>) -> Result<TenantKey, LedgerError> {
+        self.0.tenant_key(tenant)
+    }
+}
+
+#[test]
+fn f67_a_decision_in_the_last_moment_wins_over_the_timeout() {
+    let ledger = waiting(&["a"]);
+    let overtaken = Overtaken(&ledger);
+    let row = Queue::new(&overtaken, ledger.host.as_ref()).wait_for_decision(&id("a"), soon(0)).unwrap();
+    assert_eq!(row.state, ApprovalState::Approved);
+    let ledger = waiting(&["a"]);
+    let overtaken = Overtaken(&ledger);
+    let row = Queue::new(&overtaken, ledger.host.as_ref()).cancel(&id("a"), "test", "withdrawn").unwrap();
+    assert_eq!(row.state, ApprovalState::Cancelled, "taking back also ends what was just approved");
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn look<T>(ledger: &TestLedger, look: impl Fn(&Approvals) -> T) -> T {
 /// What is told when somebody looks every so many seconds for 70 minutes: second and event.
 fn told(ledger: &TestLedger, every: i64) -> Vec<(i64, SlaEvent)> {
     let mut notices = Vec::new();
-    let mut after = Micros(START.0 - 1);
+    let mut after = START;
     while after < START.plus_seconds(4200) {
         let until = Micros(after.0 + every * SECOND);
         notices.extend(look(ledger, |approvals| between(approvals, after, until)));
@@ -72,7 +72,7 @@ fn f70_a_decided_request_is_left_alone_but_a_late_decision_was_a_breach() {
 #[test]
 fn f70_a_swept_expiry_is_told_once_too() {
     let ledger = asked(&["a"]);
-    ledger.host.advance(3700);
+    ledger.host.advance(3600);
     assert_eq!(ledger.queue().expire().unwrap(), 1);
     assert_eq!(told(&ledger, 600).last(), Some(&(3600, SlaEvent::Expire)));
     let cancelled = asked(&["a"]);

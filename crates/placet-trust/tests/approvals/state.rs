@@ -170,6 +170,14 @@ fn kite_20_15_an_edited_row_neither_approves_nor_shows_other_content() {
     }
 }
 
+#[test]
+fn kite_20_15_an_edited_row_does_not_make_way_for_a_second_request() {
+    let ledger = in_state(ApprovalState::Pending);
+    ledger.edit_row(&id("a"), |row| row.replace(r#""state":"pending""#, r#""state":"cancelled""#));
+    let refused = ledger.put(LedgerOp::Ask(Box::new(request("b", &subject())))).unwrap_err();
+    assert_eq!(refused.cause, DenyCause::StateTampered);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Ask(u8),

@@ -227,6 +227,31 @@ fn a_signature_covers_everything_that_a_vote_means() {
 }
 
 #[test]
+fn every_field_of_a_ballot_is_signed() {
+    let (approval, other) = (id("a"), id("b"));
+    let (alice, bob) = (person("alice"), person("bob"));
+    let (digest, another) = (args(1), args(2));
+    let ballot = Ballot {
+        approval: &approval,
+        digest: &digest,
+        approve: true,
+        approver: &alice,
+        issued_us: START,
+        expires_us: START.plus_seconds(1),
+    };
+    let changed = [
+        Ballot { approval: &other, ..ballot },
+        Ballot { digest: &another, ..ballot },
+        Ballot { approve: false, ..ballot },
+        Ballot { approver: &bob, ..ballot },
+        Ballot { issued_us: START.plus_seconds(2), ..ballot },
+        Ballot { expires_us: START.plus_seconds(2), ..ballot },
+    ];
+    let all: std::collections::BTreeSet<_> = changed.iter().chain([&ballot]).map(Ballot::to_bytes).collect();
+    assert_eq!(all.len(), 7);
+}
+
+#[test]
 fn a_signed_vote_serves_no_other_request() {
     let ledger = waiting(team(), VoteStrength::Signed, &[(&["finance"], 1)]);
     let vote = signed(&ledger, &key(1), |_| {});

@@ -65,7 +65,7 @@ fields! {
     DataClassification = "data_classification",
     /// When the event happens: RFC 3339, from an injected clock.
     Now = "now",
-    /// The session.
+    /// The session; `session_id` at the top is the same field.
     SessionId = "context.session_id",
     /// The role of the caller.
     UserRole = "context.user_role",

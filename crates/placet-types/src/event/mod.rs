@@ -177,6 +177,42 @@ mod tests {
         assert_eq!(spent.get(Field::BudgetUsedCostCents), &Value::Int(3));
     }
 
+    /// The two documents of Kite Logik: a tool call, and an event, which names its session at the top too.
+    #[test]
+    fn the_documents_of_the_ancestor_are_read_as_they_are() {
+        let context = r#"{"session_id":"s1","user_role":"support_agent","session_scopes":["x"],
+            "sandbox_verified":false,"token_id":"","delegation_depth":0,"parent_token_id":"","parent_session_id":"",
+            "tenant_id":null,"budget_total_tokens":null,"budget_used_tokens":null,"budget_total_api_calls":null,
+            "budget_used_api_calls":null,"budget_total_cost_cents":null,"budget_used_cost_cents":null}"#;
+        let call = event(&format!(
+            r#"{{"action":"approve_refund","tool_name":"approve_refund","args":{{"amount":50}},"resource_path":null,
+            "context":{context}}}"#
+        ));
+        assert_eq!(call.get(Field::SessionId).as_str(), Some("s1"));
+        let spawn = event(&format!(
+            r#"{{"event_type":"agent.spawn","session_id":"s1","action":"agent.spawn","tool_name":null,"args":{{}},
+            "resource_path":null,"context":{context},"requested_capabilities":[],"delegation_target":null,
+            "steps":[],"data_classification":null}}"#
+        ));
+        assert_eq!(spawn.get(Field::ParentSelfSessionId).as_str(), Some("s1"));
+    }
+
+    #[test]
+    fn the_session_may_stand_at_the_top() {
+        for text in [
+            r#"{"session_id":"s"}"#,
+            r#"{"session_id":"s","context":{"session_id":"s"}}"#,
+            r#"{"session_id":"s","context":{"session_id":null}}"#,
+            r#"{"context":{"session_id":"s"},"session_id":null}"#,
+        ] {
+            let event = event(text);
+            assert_eq!(event.get(Field::SessionId).as_str(), Some("s"), "{text}");
+            assert_eq!(event.get(Field::SessionSelfId).as_str(), Some("s"), "{text}");
+            let document = serde_json::to_value(&event).expect("serialises");
+            assert_eq!(document["session_id"], "s", "{text}");
+        }
+    }
+
     #[test]
     fn a_spawn_has_the_asking_session_as_parent() {
         let spawn =
@@ -212,6 +248,11 @@ mod tests {
             (r#"{"action":"a","action":"b"}"#, "twice"),
             (r#"{"context":{"user_role":"x","user_role":"y"}}"#, "twice"),
             (r#"{"tool":"a","tool_name":"b"}"#, "one field"),
+            (r#"{"session_id":"a","context":{"session_id":"b"}}"#, "one field"),
+            (r#"{"context":{"session_id":"b"},"session_id":"a"}"#, "one field"),
+            (r#"{"session_id":"1","context":{"session_id":1}}"#, "one field"),
+            (r#"{"session_id":"a","session_id":"a"}"#, "twice"),
+            (r#"{"user_role":"clerk"}"#, "user_role"),
             (r#"{"plan":{"stepz":[]}}"#, "plan.stepz"),
             ("[]", "invalid type"),
         ] {

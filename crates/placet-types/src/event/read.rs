@@ -50,6 +50,11 @@ impl<'de> Visitor<'de> for EventSeed {
                     let tool = entries.next_value_seed(ValueSeed { depth: 1 })?;
                     fill(&mut event, Field::ToolName, tool, "tool")?;
                 }
+                Top::Session => {
+                    seen.once_other(5)?;
+                    let session = entries.next_value_seed(ValueSeed { depth: 1 })?;
+                    fill(&mut event, Field::SessionId, session, "session_id")?;
+                }
                 Top::Plan => {
                     seen.once_other(4)?;
                     let plan = entries.next_value_seed(ValueSeed { depth: 1 })?;
@@ -69,6 +74,7 @@ enum Top {
     /// One of [`GROUPS`], with its number.
     Group(usize, &'static Group),
     Tool,
+    Session,
     Plan,
     Norm,
 }
@@ -102,6 +108,7 @@ impl Visitor<'_> for TopSeed {
         }
         match key {
             "tool" => Ok(Top::Tool),
+            "session_id" => Ok(Top::Session),
             "plan" => Ok(Top::Plan),
             "norm" => Ok(Top::Norm),
             _ => Err(unknown_key("", key)),
@@ -135,7 +142,8 @@ impl Visitor<'_> for GroupKeySeed {
     }
 }
 
-/// `steps` and `plan.steps` are one field, as are `tool` and `tool_name`: given twice, they must agree.
+/// `steps` and `plan.steps` are one field, as are `tool` and `tool_name`, `session_id` and `context.session_id`:
+/// given twice, they must agree.
 fn fill<E: Error>(event: &mut Event, field: Field, value: Value, name: &str) -> Result<(), E> {
     let held = event.get(field);
     if held.is_null() {
@@ -193,7 +201,11 @@ impl<'de> Visitor<'de> for GroupSeed<'_> {
             expected = field as usize + 1 - self.group.first as usize;
             seen.once(field)?;
             let value = entries.next_value_seed(ValueSeed { depth: 2 })?;
-            self.event.set(field, value);
+            if field == Field::SessionId {
+                fill(self.event, field, value, "session_id")?;
+            } else {
+                self.event.set(field, value);
+            }
         }
         Ok(())
     }
@@ -204,7 +216,7 @@ impl<'de> Visitor<'de> for GroupSeed<'_> {
 struct Seen(u64);
 
 /// The keys that are no field of their own, in the order of their bits.
-const OTHER_KEYS: [&str; 5] = ["context", "session", "parent", "tool", "plan"];
+const OTHER_KEYS: [&str; 6] = ["context", "session", "parent", "tool", "plan", "session_id"];
 
 impl Seen {
     fn once<E: Error>(&mut self, field: Field) -> Result<(), E> {

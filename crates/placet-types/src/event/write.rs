@@ -15,6 +15,7 @@ impl Serialize for Event {
         for field in Field::ALL.iter().take(TOP_FIELDS) {
             out.serialize_entry(field.path(), self.get(*field))?;
         }
+        out.serialize_entry("session_id", self.get(Field::SessionId))?;
         out.serialize_entry("tool", self.get(Field::ToolName))?;
         out.serialize_entry("plan", &Plan { steps: self.get(Field::Steps) })?;
         for group in &GROUPS {

@@ -16,6 +16,7 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use placet_types::ledger::BudgetUnit;
 use placet_types::{Digest, Micros, Object, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -39,7 +40,9 @@ pub struct Authority {
     pub not_before: Option<Micros>,
     /// From when on it is dead.
     pub expires: Micros,
-    /// The most that may be spent of each named budget; a budget that is not named is not limited here.
+    /// The most that the credential and its descendants may spend together of each named budget. `tokens`,
+    /// `api_calls`, `cost_micros` and `compute_millis` are counted by the ledger; other names are for
+    /// [`Constraint::BudgetRef`]. A budget that is not named is not limited here.
     pub budgets: BTreeMap<Arc<str>, u64>,
 }
 
@@ -160,6 +163,13 @@ impl Authority {
             wanted: "data that can be written as JSON",
         })?;
         Ok(Digest(Sha256::digest(text.as_bytes()).into()))
+    }
+
+    /// The budgets that the ledger counts for the credential.
+    #[must_use]
+    pub fn limits(&self) -> BTreeMap<BudgetUnit, u64> {
+        let limit = |unit: BudgetUnit| self.budgets.get(unit.to_string().as_str()).map(|most| (unit, *most));
+        BudgetUnit::ALL.into_iter().filter_map(limit).collect()
     }
 
     /// Whether a call lies within it.

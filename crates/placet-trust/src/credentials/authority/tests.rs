@@ -369,6 +369,14 @@ fn a_delegation_shows_a_readable_diff() {
 }
 
 #[test]
+fn the_budgets_that_the_ledger_counts_are_named_by_their_units() {
+    let budgets = [("tokens", 9), ("cost_micros", 0), ("usd", 7)];
+    let budgets = budgets.into_iter().map(|(name, limit)| (Arc::from(name), limit)).collect();
+    let limits = Authority { budgets, ..refunds(1.0) }.limits();
+    assert_eq!(limits, BTreeMap::from([(BudgetUnit::Tokens, 9), (BudgetUnit::CostMicros, 0)]));
+}
+
+#[test]
 fn a_refused_delegation_gives_a_concrete_call() {
     let (parent, child) = (refunds(500.0), refunds(800.0));
     let lines = excess(&parent, &child);

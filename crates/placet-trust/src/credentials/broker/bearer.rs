@@ -65,7 +65,8 @@ impl Bearer {
 }
 
 /// The public id of a text that was shown, whether it is a bearer token or not, so that errors never repeat it.
-pub(super) fn public_id(text: &str) -> CredentialId {
+#[must_use]
+pub fn public_id(text: &str) -> CredentialId {
     let digest = Sha256::new().chain_update(b"placet.bearer.v1\0").chain_update(text).finalize();
     let short: String = hex::encode(digest).chars().take(32).collect();
     CredentialId::from(format!("crd_{short}"))

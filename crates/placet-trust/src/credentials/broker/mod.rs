@@ -15,13 +15,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use placet_types::ledger::{CredentialEntry, Revocation, RevocationTarget};
 use placet_types::{Ack, CredentialId, Digest, LedgerOp, Micros, Record};
 
-pub use bearer::{Bearer, SessionToken};
+pub use bearer::{Bearer, SessionToken, public_id};
 pub use error::BrokerError;
 
 use super::authority::{Authority, Tools, diff, excess, witness};
 use super::keys::Random;
 use super::token::DEFAULT_MAX_DEPTH;
 use super::{HARD_MAX_DEPTH, MAX_LIFETIME_SECONDS, Why};
+use crate::budgets::CredentialLimits;
 use crate::ledger::{Freshness, Ledger, Proposal};
 use crate::state::State;
 
@@ -297,6 +298,23 @@ impl<'a> Broker<'a> {
     pub fn handle(&self, token: &str) -> Result<Handle, BrokerError> {
         let entry = self.look(token)?.entry;
         Ok(Handle { authority: self.authority(&entry)?, id: entry.id })
+    }
+
+    /// A credential with its ancestors, from the root, each with the budgets that it states: what a holder spends counts
+    /// against all of them.
+    ///
+    /// # Errors
+    /// [`BrokerError`] when one has limits that this process has not seen.
+    pub fn lineage(&self, id: &CredentialId) -> Result<Vec<CredentialLimits>, BrokerError> {
+        let mut entries = Vec::new();
+        self.ledger.read(Freshness::Seen, &mut |state| {
+            let line = state.credentials.lineage(id);
+            entries = line.iter().filter_map(|id| state.credentials.entry(id)).cloned().collect();
+        })?;
+        let limits = |entry: &CredentialEntry| {
+            Ok(CredentialLimits { id: entry.id.clone(), limits: self.authority(entry)?.limits() })
+        };
+        entries.iter().map(limits).collect()
     }
 
     /// Issues a narrower token to another session.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::*;
 use crate::credentials::authority::{ArgumentLimit, Constraint, Range, ToolLimit};
 use crate::credentials::keys::NoRandom;
-use crate::{LedgerError, Receipt};
+use crate::{LedgerError, Receipt, TenantKey};
 
 /// A ledger of records and nothing else: what it was given can be replayed.
 #[derive(Default)]
@@ -62,14 +62,15 @@ impl Ledger for Tiny {
         Ok(Receipt { seq: log.len() as u64, time_us, leaf: Digest([0; 32]), refused })
     }
 
-    fn tenant_key(&self, _tenant: Option<&str>) -> Result<crate::TenantKey, LedgerError> {
-        Ok(crate::TenantKey::new([7; 32]))
-    }
-
     fn read(&self, _fresh: Freshness, look: &mut dyn FnMut(&State)) -> Result<(), LedgerError> {
         self.up()?;
         look(&self.inner.lock().unwrap().0);
         Ok(())
+    }
+
+    fn tenant_key(&self, _tenant: Option<&str>) -> Result<TenantKey, LedgerError> {
+        self.up()?;
+        Ok(TenantKey::new([7; 32]))
     }
 
     fn wait(&self, _seen: u64, _until: Instant) -> Result<u64, LedgerError> {

@@ -1,0 +1,364 @@
+//! A log in a PostgreSQL schema, shared by several machines.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+mod source;
+
+use std::error::Error as _;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use placet_audit::seal::Head;
+use placet_audit::tree::Frontier;
+use placet_types::{Digest, Micros};
+use postgres::config::Host;
+use postgres::error::SqlState;
+use postgres::types::ToSql;
+use postgres::{Client, Config, NoTls, Row};
+
+use crate::backend::{Access, Backend, BackendError, Batch, Erase, Link, StoredHead};
+
+pub use source::PostgresSource;
+
+/// The schema that this release writes.
+const SCHEMA_VERSION: i32 = 1;
+
+/// Sets the locks of logs apart from the advisory locks of other programs: `plct`.
+const LOCK_SPACE: i32 = 0x706c_6374;
+
+/// How many entries are fetched at once.
+const CHUNK: i64 = 1_000;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A log in a PostgreSQL schema. Connections are not encrypted: use a Unix socket or a network that is.
+#[derive(Clone)]
+pub struct Postgres {
+    config: Config,
+    schema: Arc<str>,
+    name: Arc<str>,
+}
+
+impl Postgres {
+    /// The log in the schema `placet` of a database, for instance `postgresql://placet@db.example/placet`.
+    ///
+    /// # Errors
+    /// [`BackendError`] when the address is none. It is not shown: it may hold a password.
+    pub fn new(url: &str) -> Result<Self, BackendError> {
+        Self::with_schema(url, "placet")
+    }
+
+    /// The log in another schema, so that one database can hold several.
+    ///
+    /// # Errors
+    /// [`BackendError`] when the address is none, or the schema's name is not of `a`–`z`, digits and `_`.
+    pub fn with_schema(url: &str, schema: &str) -> Result<Self, BackendError> {
+        let config = Config::from_str(url);
+        let mut config =
+            config.map_err(|_| BackendError::Failed("the address is no PostgreSQL URL".to_owned()))?;
+        config.connect_timeout(CONNECT_TIMEOUT);
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        if schema.is_empty() || schema.len() > 60 || !schema.bytes().all(plain) {
+            return Err(BackendError::Failed(format!("`{schema}` is no schema name; use a-z, 0-9 and _")));
+        }
+        let host = match config.get_hosts().first() {
+            Some(Host::Tcp(host)) => host.clone(),
+            Some(Host::Unix(path)) => path.display().to_string(),
+            None => "localhost".to_owned(),
+        };
+        let name = format!("postgresql:{host}/{}/{schema}", config.get_dbname().unwrap_or_default());
+        Ok(Self { config, schema: schema.into(), name: name.into() })
+    }
+}
+
+impl Backend for Postgres {
+    type Link = PostgresLink;
+
+    /// A child would keep the parent's connection, and with it the lock of the head, alive.
+    const INHERITS_LOCKS: bool = true;
+
+    fn name(&self) -> Arc<str> {
+        self.name.clone()
+    }
+
+    fn open(&self) -> Result<PostgresLink, BackendError> {
+        let mut client = self.config.connect(NoTls).map_err(|error| failed(&error))?;
+        let schema = &self.schema;
+        let row = client.query_one("SELECT hashtext($1)", &[&&**schema]).map_err(|error| failed(&error))?;
+        let key: i32 = row.try_get(0).map_err(|error| failed(&error))?;
+        let set = format!(
+            "SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s';
+             SET search_path = {schema}; SET default_transaction_isolation = 'read committed'"
+        );
+        client.batch_execute(&set).map_err(|error| failed(&error))?;
+        let mut link = PostgresLink { client, key, open: false, locked: false, seen: None };
+        link.lock()?;
+        let migrated = link.migrate(schema);
+        link.release();
+        migrated.map(|()| link)
+    }
+}
+
+/// A connection to a PostgreSQL log.
+pub struct PostgresLink {
+    client: Client,
+    key: i32,
+    open: bool,
+    locked: bool,
+    /// The seal of the head as it was last seen.
+    seen: Option<Vec<u8>>,
+}
+
+type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+impl PostgresLink {
+    fn batch(&mut self, sql: &str) -> Result<(), BackendError> {
+        self.client.batch_execute(sql).map_err(|error| failed(&error))
+    }
+
+    fn run(&mut self, sql: &str, params: Params<'_>) -> Result<(), BackendError> {
+        self.client.execute(sql, params).map(|_| ()).map_err(|error| failed(&error))
+    }
+
+    fn text(&mut self, sql: &str, params: Params<'_>) -> Result<Option<String>, BackendError> {
+        let row = self.client.query_opt(sql, params).map_err(|error| failed(&error))?;
+        row.map(|row| row.try_get(0)).transpose().map_err(|error| failed(&error))
+    }
+
+    fn lock(&mut self) -> Result<(), BackendError> {
+        self.batch(&format!("SELECT pg_advisory_lock({LOCK_SPACE}, {})", self.key))?;
+        self.locked = true;
+        Ok(())
+    }
+
+    fn migrate(&mut self, schema: &str) -> Result<(), BackendError> {
+        let sql = "SELECT to_regclass($1)::text";
+        let table = format!("{schema}.schema_version");
+        if self.text_or_null(sql, &table)?.is_none() {
+            let script = include_str!("schema.sql");
+            return self.batch(&format!("BEGIN; CREATE SCHEMA IF NOT EXISTS {schema}; {script} COMMIT"));
+        }
+        let row = self.client.query_one("SELECT version FROM schema_version", &[]);
+        let version: i32 = row.and_then(|row| row.try_get(0)).map_err(|error| failed(&error))?;
+        match version {
+            SCHEMA_VERSION => Ok(()),
+            other => Err(BackendError::Failed(format!(
+                "it has schema version {other}; this release knows {SCHEMA_VERSION}; use a newer release"
+            ))),
+        }
+    }
+
+    fn text_or_null(&mut self, sql: &str, param: &str) -> Result<Option<String>, BackendError> {
+        let row = self.client.query_one(sql, &[&param]).map_err(|error| failed(&error))?;
+        row.try_get(0).map_err(|error| failed(&error))
+    }
+
+    fn head(&mut self) -> Result<Option<StoredHead>, BackendError> {
+        let sql = "SELECT origin, size, frontier, chain, time_us, seal FROM head WHERE one = 1";
+        let row = self.client.query_opt(sql, &[]).map_err(|error| failed(&error))?;
+        let head = row.as_ref().map(read_head).transpose()?;
+        self.seen = head.as_ref().map(|head| head.seal.0.to_vec());
+        Ok(head)
+    }
+
+    fn insert(&mut self, batch: &Batch) -> Result<(), BackendError> {
+        let mut entries: (Vec<i64>, Vec<&str>, Vec<&[u8]>) = Default::default();
+        let mut views: (Vec<i64>, Vec<&str>) = Default::default();
+        for entry in &batch.entries {
+            let seq = signed(entry.seq)?;
+            entries.0.push(seq);
+            entries.1.push(&entry.leaf);
+            entries.2.push(&entry.hash.0);
+            if let Some(view) = &entry.view {
+                views.0.push(seq);
+                views.1.push(view);
+            }
+            for (field, value) in &entry.personal {
+                let sql = "INSERT INTO personal VALUES ($1, $2, $3, $4)";
+                self.run(sql, &[&seq, &&**field, &&value.salt[..], &value.text])?;
+            }
+        }
+        if !entries.0.is_empty() {
+            let sql = "INSERT INTO entry SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[])";
+            self.run(sql, &[&entries.0, &entries.1, &entries.2])?;
+        }
+        if !views.0.is_empty() {
+            let sql = "INSERT INTO view SELECT * FROM unnest($1::bigint[], $2::text[])";
+            self.run(sql, &[&views.0, &views.1])?;
+        }
+        Ok(())
+    }
+
+    fn rows(&mut self, batch: &Batch) -> Result<(), BackendError> {
+        let last = signed(batch.head.head.size().saturating_sub(1))?;
+        let mut kept: (Vec<&str>, Vec<&str>, Vec<&str>) = Default::default();
+        let mut gone: (Vec<&str>, Vec<&str>) = Default::default();
+        for row in &batch.rows {
+            match &row.body {
+                Some(body) => {
+                    kept.0.push(row.kind);
+                    kept.1.push(&row.id);
+                    kept.2.push(body);
+                }
+                None => {
+                    gone.0.push(row.kind);
+                    gone.1.push(&row.id);
+                }
+            }
+        }
+        if !gone.0.is_empty() {
+            let sql = "DELETE FROM state USING unnest($1::text[], $2::text[]) AS gone (kind, id)
+                       WHERE state.kind = gone.kind AND state.id = gone.id";
+            self.run(sql, &[&gone.0, &gone.1])?;
+        }
+        if !kept.0.is_empty() {
+            let sql = "INSERT INTO state
+                       SELECT kind, id, body, $4 FROM unnest($1::text[], $2::text[], $3::text[]) AS kept (kind, id, body)
+                       ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body, seq = excluded.seq";
+            self.run(sql, &[&kept.0, &kept.1, &kept.2, &last])?;
+        }
+        Ok(())
+    }
+
+    fn erase(&mut self, erase: &Erase) -> Result<(), BackendError> {
+        let seq = signed(erase.seq)?;
+        if erase.fields.is_empty() {
+            self.run("DELETE FROM view WHERE seq = $1", &[&seq])?;
+            return self.run("DELETE FROM personal WHERE seq = $1", &[&seq]);
+        }
+        let fields: Vec<&str> = erase.fields.iter().map(|field| &**field).collect();
+        self.run("DELETE FROM personal WHERE seq = $1 AND field = ANY($2)", &[&seq, &fields])
+    }
+}
+
+impl Link for PostgresLink {
+    fn begin(&mut self, access: Access) -> Result<Option<StoredHead>, BackendError> {
+        let begin = match access {
+            Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Access::Written => "BEGIN; SET LOCAL synchronous_commit = off",
+            Access::Durable => "BEGIN; SET LOCAL synchronous_commit = on",
+        };
+        if access != Access::Read {
+            self.lock()?;
+        }
+        self.open = true;
+        let head = self.batch(begin).and_then(|()| self.head());
+        if head.is_err() {
+            self.release();
+        }
+        head
+    }
+
+    fn leaves(&mut self, from: u64, each: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<(), BackendError> {
+        let sql = "SELECT seq, leaf FROM entry WHERE seq >= $1 ORDER BY seq LIMIT $2";
+        let mut from = if from == 0 { i64::MIN } else { signed(from)? };
+        loop {
+            let rows = self.client.query(sql, &[&from, &CHUNK]).map_err(|error| failed(&error))?;
+            for row in &rows {
+                let seq: i64 = row.try_get(0).map_err(|error| failed(&error))?;
+                let leaf: &str = row.try_get(1).map_err(|error| failed(&error))?;
+                let at = u64::try_from(seq)
+                    .map_err(|_| BackendError::Foreign(format!("there is an entry {seq}")))?;
+                if !each(at, leaf.as_bytes()) {
+                    return Ok(());
+                }
+                from = seq.saturating_add(1);
+            }
+            if i64::try_from(rows.len()).unwrap_or(CHUNK) < CHUNK {
+                return Ok(());
+            }
+        }
+    }
+
+    fn row(&mut self, kind: &str, id: &str) -> Result<Option<String>, BackendError> {
+        self.text("SELECT body FROM state WHERE kind = $1 AND id = $2", &[&kind, &id])
+    }
+
+    fn view(&mut self, seq: u64) -> Result<Option<String>, BackendError> {
+        self.text("SELECT body FROM view WHERE seq = $1", &[&signed(seq)?])
+    }
+
+    fn note(&mut self) -> Result<Option<String>, BackendError> {
+        self.text("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1", &[])
+    }
+
+    fn append(&mut self, batch: &Batch) -> Result<(), BackendError> {
+        self.insert(batch)?;
+        self.rows(batch)?;
+        batch.erase.iter().try_for_each(|erase| self.erase(erase))?;
+        if let Some((size, note)) = &batch.note {
+            let sql = "INSERT INTO checkpoint VALUES ($1, $2) ON CONFLICT (size) DO UPDATE SET note = excluded.note";
+            self.run(sql, &[&signed(*size)?, note])?;
+        }
+        let StoredHead { head, seal } = &batch.head;
+        let sql = "INSERT INTO head VALUES (1, $1, $2, $3, $4, $5, $6) ON CONFLICT (one) DO UPDATE SET
+                   origin = $1, size = $2, frontier = $3, chain = $4, time_us = $5, seal = $6";
+        let (frontier, size) = (head.frontier.to_bytes(), signed(head.size())?);
+        let (chain, seal_bytes) = (&head.chain.0[..], &seal.0[..]);
+        self.run(sql, &[&&*head.origin, &size, &frontier, &chain, &head.time_us.0, &seal_bytes])?;
+        self.seen = Some(seal.0.to_vec());
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), BackendError> {
+        self.open = false;
+        self.batch("COMMIT")
+    }
+
+    fn release(&mut self) {
+        // Both fail when the connection is lost, and then the server has done them.
+        if std::mem::take(&mut self.open) {
+            let _ = self.batch("ROLLBACK");
+        }
+        if std::mem::take(&mut self.locked) {
+            let _ = self.batch(&format!("SELECT pg_advisory_unlock({LOCK_SPACE}, {})", self.key));
+        }
+    }
+
+    fn changed(&mut self) -> Result<bool, BackendError> {
+        let row = self.client.query_opt("SELECT seal FROM head WHERE one = 1", &[]);
+        let row = row.map_err(|error| failed(&error))?;
+        let seal: Option<Vec<u8>> =
+            row.map(|row| row.try_get(0)).transpose().map_err(|error| failed(&error))?;
+        Ok(seal != self.seen)
+    }
+
+    fn tidy(&mut self, _thorough: bool) -> Result<(), BackendError> {
+        Ok(())
+    }
+}
+
+fn read_head(row: &Row) -> Result<StoredHead, BackendError> {
+    let damaged = |cause: String| BackendError::Foreign(format!("its head is damaged: {cause}"));
+    let hash = |index: usize| -> Result<Digest, BackendError> {
+        let bytes: &[u8] = row.try_get(index).map_err(|error| damaged(error.to_string()))?;
+        bytes.try_into().map(Digest).map_err(|_| damaged("a hash has another length".to_owned()))
+    };
+    let read = || -> Result<(String, i64, &[u8], i64), postgres::Error> {
+        Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(4)?))
+    };
+    let (origin, size, frontier, time_us) = read().map_err(|error| damaged(error.to_string()))?;
+    let frontier = Frontier::from_bytes(frontier).map_err(|error| damaged(error.to_string()))?;
+    if i64::try_from(frontier.size()) != Ok(size) {
+        return Err(damaged(format!("it states {size} entries, and its tree has {}", frontier.size())));
+    }
+    let head = Head { origin: origin.into(), frontier, chain: hash(3)?, time_us: Micros(time_us) };
+    Ok(StoredHead { head, seal: hash(5)? })
+}
+
+fn signed(seq: u64) -> Result<i64, BackendError> {
+    i64::try_from(seq).map_err(|_| BackendError::Failed(format!("position {seq} is past what it can hold")))
+}
+
+/// What PostgreSQL said. A position that is taken is not an outage: somebody wrote what Placet does not.
+fn failed(error: &postgres::Error) -> BackendError {
+    if error.code() == Some(&SqlState::UNIQUE_VIOLATION) {
+        return BackendError::Foreign("an entry stands past its head".to_owned());
+    }
+    let cause = match (error.as_db_error(), error.source()) {
+        (Some(said), _) => said.message().to_owned(),
+        (None, Some(source)) => format!("{error}: {source}"),
+        (None, None) => error.to_string(),
+    };
+    BackendError::Failed(cause)
+}
