@@ -3,6 +3,7 @@
 An agent proposes; Placet decides; nothing happens without a placet.
 """
 
+from ._approvals import ActionStatus, ApprovalError, DuplicateActionError, HITLQueue, PendingAction
 from ._core import (
     Diagnostic,
     PolicyDecision,
@@ -43,17 +44,22 @@ from ._toolbox import GovernedToolbox
 
 __all__ = [
     "Action",
+    "ActionStatus",
     "Approval",
+    "ApprovalError",
     "ConfigError",
     "Diagnostic",
+    "DuplicateActionError",
     "EventError",
     "GovernanceError",
     "GovernanceEvent",
     "GovernedToolbox",
+    "HITLQueue",
     "HierarchicalEvaluator",
     "NotAvailableError",
     "OPAClient",
     "OPAConnectionError",
+    "PendingAction",
     "PlacetError",
     "PolicyDecision",
     "PolicyError",

@@ -10,6 +10,7 @@ from ._models import Action, Approval, GovernanceEvent, RiskLevel, RiskTier, Ses
 __version__: str
 
 __all__ = [
+    "ApprovalQueue",
     "Context",
     "Diagnostic",
     "Engine",
@@ -19,6 +20,7 @@ __all__ = [
     "ResolutionStep",
     "RuleRef",
     "SanitizedResponse",
+    "Stop",
     "TextStream",
     "Tool",
     "__version__",
@@ -295,3 +297,30 @@ def compile_yaml_string(text: str, /) -> str:
     """Exports a YAML policy given as text to Rego."""
 
 def main(arguments: Sequence[str]) -> int: ...
+
+@final
+class ApprovalQueue:
+    def __new__(
+        cls, path: str | PathLike[str], keys: str | PathLike[str] | None, lifetime_seconds: int
+    ) -> Self: ...
+    def setup(self) -> None: ...
+    def enqueue(
+        self,
+        id: str,
+        session_id: str,
+        tool_name: str,
+        args: dict[str, Any],
+        risk_tier: str,
+        tenant_id: str | None,
+    ) -> None: ...
+    def approve(self, id: str, by: str) -> bool: ...
+    def deny(self, id: str, by: str, reason: str | None) -> bool: ...
+    def get(self, id: str) -> dict[str, Any] | None: ...
+    def pending(self) -> list[dict[str, Any]]: ...
+    def expire(self, older_than_seconds: float) -> int: ...
+    def wait(self, id: str, timeout_seconds: float, stop: Stop) -> dict[str, Any] | None: ...
+
+@final
+class Stop:
+    def __new__(cls) -> Self: ...
+    def stop(self) -> None: ...

@@ -3,6 +3,7 @@
 //! Everything here is private to the package `placet`; users import from there.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+mod approvals;
 mod bind;
 mod command;
 mod content;
@@ -25,6 +26,8 @@ use pyo3::prelude::*;
 /// The module.
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::approvals::{ApprovalQueue, Stop};
     #[pymodule_export]
     use crate::command::{compile_yaml, compile_yaml_string, main};
     #[pymodule_export]

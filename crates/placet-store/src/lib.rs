@@ -27,6 +27,7 @@ mod process;
 mod queue;
 mod settings;
 mod sqlite;
+mod views;
 mod witness;
 
 pub use keys::{KeyError, KeyFolder};
@@ -37,3 +38,4 @@ pub use place::{DEFAULT_FILE, Place, PlaceError, PlaceSettings};
 pub use postgres::{Postgres, PostgresLink, PostgresSource};
 pub use settings::{Clock, Settings};
 pub use sqlite::{APPLICATION_ID, SCHEMA_VERSION, Sqlite, SqliteLink, SqliteSource};
+pub use views::ApprovalViews;

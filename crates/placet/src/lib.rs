@@ -16,6 +16,9 @@ pub use placet_types::{
     ParseRiskTierError, ReviewerGroup, RiskTier, RuleRef, Tier, TraceStep, UnknownLeaf, Value, Verdict, json,
 };
 
+/// The version of Placet.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// The JSON Schemas of events, decisions and policy files, made from the types and tables that read them.
 pub mod schema {
     pub use placet_policy::schema::policy;
@@ -32,6 +35,18 @@ pub mod rego {
     pub use placet_policy::rego::{
         QueryError, RegoOptions, TestOutcome, TestReport, TestResult, query, run_tests,
     };
+}
+
+/// The ledger, credentials, budgets and approvals.
+pub mod trust {
+    pub use placet_trust::*;
+}
+
+/// Asking people, and waiting for what they answer.
+pub mod channels {
+    pub use placet_runtime::channels::*;
+    pub use placet_types::ledger::ApprovalState;
+    pub use placet_types::{ApprovalId, ApproverId, Micros, RecordId};
 }
 
 /// Content inspection: the prompt-injection sanitiser.

@@ -7,6 +7,7 @@
 
 mod asking;
 mod callback;
+mod queued;
 #[cfg(unix)]
 mod terminal;
 mod waiting;
@@ -22,6 +23,7 @@ use placet_types::ApproverId;
 use placet_types::ledger::ApprovalEntry;
 
 pub use callback::Callback;
+pub use queued::{QueuedAction, enqueue};
 #[cfg(unix)]
 pub use terminal::{MAX_TRIES, Terminal};
 pub use waiting::{Waited, Waiting};
