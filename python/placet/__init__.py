@@ -3,7 +3,19 @@
 An agent proposes; Placet decides; nothing happens without a placet.
 """
 
-from ._approvals import ActionStatus, ApprovalError, DuplicateActionError, HITLQueue, PendingAction
+from ._approvals import (
+    ActionStatus,
+    ApprovalError,
+    ApprovalHandler,
+    ApprovalRequest,
+    AutoApprovalHandler,
+    CallbackApprovalHandler,
+    CLIApprovalHandler,
+    DuplicateActionError,
+    HITLQueue,
+    PendingAction,
+    WebhookApprovalHandler,
+)
 from ._core import (
     Diagnostic,
     PolicyDecision,
@@ -16,8 +28,10 @@ from ._core import (
     sanitize_tool_output,
     sanitize_tool_schema,
 )
+from ._credentials import CredentialBroker, PersistentCredentialBroker, SessionToken
 from ._errors import (
     ConfigError,
+    CredentialError,
     EventError,
     GovernanceError,
     NotAvailableError,
@@ -47,7 +61,14 @@ __all__ = [
     "ActionStatus",
     "Approval",
     "ApprovalError",
+    "ApprovalHandler",
+    "ApprovalRequest",
+    "AutoApprovalHandler",
+    "CLIApprovalHandler",
+    "CallbackApprovalHandler",
     "ConfigError",
+    "CredentialBroker",
+    "CredentialError",
     "Diagnostic",
     "DuplicateActionError",
     "EventError",
@@ -60,6 +81,7 @@ __all__ = [
     "OPAClient",
     "OPAConnectionError",
     "PendingAction",
+    "PersistentCredentialBroker",
     "PlacetError",
     "PolicyDecision",
     "PolicyError",
@@ -72,8 +94,10 @@ __all__ = [
     "RuleRef",
     "SanitizedResponse",
     "SessionContext",
+    "SessionToken",
     "ToolCallInput",
     "ToolError",
+    "WebhookApprovalHandler",
     "__version__",
     "compile_yaml",
     "compile_yaml_string",

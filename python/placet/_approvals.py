@@ -1,23 +1,26 @@
-"""The queue of actions that wait for people, over the ledger."""
+"""Asking people: the ways to ask, and the queue of actions that wait for them."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
 import enum
+import getpass
+import inspect
 import logging
 import os
 import sqlite3
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from . import _core
+from ._bridge import forget, run_coroutine
 from ._errors import PlacetError
-from ._models import RiskTier
+from ._models import Action, RiskTier
 
 T = TypeVar("T")
 
@@ -37,6 +40,165 @@ class DuplicateActionError(ApprovalError, sqlite3.IntegrityError):
     """An action whose id is in the queue already."""
 
     code = "approval_exists"
+
+
+@dataclass(frozen=True)
+class ApprovalRequest:
+    """What a person is asked, with secrets taken out: exactly what a yes is bound to."""
+
+    id: str
+    action: Action
+    risk_tier: RiskTier
+    reason: str
+    matched_rule: str | None
+    digest: str
+    text: str
+    """The whole request as lines of text, with every control character escaped."""
+    expires_at: datetime
+
+
+class ApprovalHandler:
+    """A way to ask people about a call: override `request_approval`.
+
+    It decides no policy and is asked only about calls that a policy escalates. Only `True` approves; anything
+    else, and an exception, refuses. A yes counts once the ledger has admitted it as a vote of `approver`.
+    """
+
+    approver: str = "callback"
+
+    async def request_approval(self, request: ApprovalRequest) -> bool:
+        """Asks, in a thread and on an event loop of its own."""
+        raise NotImplementedError(f"{type(self).__name__} must override `request_approval`")
+
+    def _asker(self, timeout_seconds: float) -> _core.Asker:
+        return _core.Asker.callback(timeout_seconds, self.approver, self._answer)
+
+    def _answer(self, fields: Mapping[str, Any]) -> object:
+        return run_coroutine(self.request_approval(_request(fields)))
+
+
+class CallbackApprovalHandler(ApprovalHandler):
+    """Asks a function, which may be asynchronous. Its answers are recorded as those of `approver`."""
+
+    def __init__(
+        self, callback: Callable[[ApprovalRequest], bool | Awaitable[bool]], *, approver: str = "callback"
+    ) -> None:
+        self._callback = callback
+        self.approver = approver
+
+    async def request_approval(self, request: ApprovalRequest) -> bool:
+        answer = self._callback(request)
+        return await answer if inspect.isawaitable(answer) else answer
+
+
+class AutoApprovalHandler(ApprovalHandler):
+    """Approves everything that asks a person, and says so in the log. For demonstrations and tests."""
+
+    approver = "auto"
+
+    def __init__(self) -> None:
+        _log.warning("AutoApprovalHandler approves every call that asks a person; use it in tests only")
+
+    async def request_approval(self, request: ApprovalRequest) -> bool:
+        return True
+
+
+class CLIApprovalHandler(ApprovalHandler):
+    """Asks at the terminal that controls this process. Gates that share a terminal share one handler."""
+
+    def __init__(
+        self, *, approver: str | None = None, terminal: str | os.PathLike[str] | None = None
+    ) -> None:
+        self.approver = approver or getpass.getuser()
+        self._terminal = terminal
+
+    def _asker(self, timeout_seconds: float) -> _core.Asker:
+        return _core.Asker.terminal(timeout_seconds, self.approver, self._terminal)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name
+        return "terminal"
+
+
+class WebhookApprovalHandler(ApprovalHandler):
+    """Asks a web server, whose answer must be a JSON object with `"approved": true`.
+
+    With a `key` of at least 16 bytes the request is signed, and the answer must be.
+    """
+
+    approver = "webhook"
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 300.0,
+        method: str = "POST",
+        key: bytes | None = None,
+    ) -> None:
+        self._timeout = timeout
+        self._options = (url, method, list((headers or {}).items()), key)
+
+    def _asker(self, timeout_seconds: float) -> _core.Asker:
+        url, method, headers, key = self._options
+        return _core.Asker.webhook(min(timeout_seconds, self._timeout), url, method, headers, key)
+
+
+def asker(
+    handler: ApprovalHandler | None, on_escalate: Literal["raise", "wait"] | None, timeout_seconds: float
+) -> _core.Asker | None:
+    """How a gate asks people; None when escalated calls are refused at once."""
+    if on_escalate not in (None, "raise", "wait"):
+        raise ValueError(f"`on_escalate` must be 'raise' or 'wait', got {on_escalate!r}")
+    if handler is not None and not isinstance(handler, ApprovalHandler):
+        raise TypeError(f"`approvals` must be an ApprovalHandler, got {handler!r}")
+    if on_escalate == "raise" or (handler is None and on_escalate is None):
+        return None
+    if handler is None:
+        return _core.Asker.elsewhere(timeout_seconds)
+    return handler._asker(timeout_seconds)
+
+
+Begun = tuple[tuple[Any, ...], dict[str, Any], _core.Call | None]
+
+
+def beginnings(
+    tool: _core.Tool, asked: _core.Asker
+) -> tuple[Callable[..., Begun], Callable[..., Awaitable[Begun]]]:
+    """Two ways to begin a call that may have to wait for people."""
+
+    def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
+        call = tool.freeze(args, kwargs)
+        call.begin_waiting(asked, _core.Stop())
+        return (*call.start(), call)
+
+    async def begin_async(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
+        call, stop = tool.freeze(args, kwargs), _core.Stop()
+        try:
+            await _in_thread(call.begin_waiting, asked, stop, stop=stop)
+            return (*call.start(), call)
+        except asyncio.CancelledError:
+            forget(True, call.abandon)
+            raise
+
+    return begin, begin_async
+
+
+def _request(fields: Mapping[str, Any]) -> ApprovalRequest:
+    return ApprovalRequest(
+        id=fields["id"],
+        action=Action(fields["type"], fields["target"] or "", fields["params"]),
+        risk_tier=RiskTier(fields["risk_tier"]),
+        reason=fields["reason"],
+        matched_rule=fields["matched_rule"],
+        digest=fields["digest"],
+        text=fields["text"],
+        expires_at=datetime.fromtimestamp(fields["expires_at"], UTC),
+    )
 
 
 class ActionStatus(enum.StrEnum):

@@ -47,6 +47,12 @@ class ConfigError(PlacetError, ValueError):
     code = "config_invalid"
 
 
+class CredentialError(PlacetError, ValueError):
+    """A credential that is not issued, delegated or accepted."""
+
+    code = "credential_validation"
+
+
 class EventError(PlacetError, ValueError):
     """An event that is no event document."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import inspect
 from collections.abc import Awaitable
-from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from . import _core
 from ._bridge import run_coroutine
@@ -23,30 +24,23 @@ class Native(Protocol):
     async def _decide_async(self, event: FrozenEvent, context: SessionContext) -> PolicyDecision: ...
 
 
-Evaluator: TypeAlias = _core.Engine | PolicyEvaluator
-
-
 def decide_sync(
-    evaluator: Evaluator, event: FrozenEvent | PolicyDecision, context: SessionContext
+    evaluator: PolicyEvaluator | Native, event: FrozenEvent | PolicyDecision, context: SessionContext
 ) -> PolicyDecision:
     """Asks any evaluator about a frozen event. An event that could not be frozen is decided already."""
     if isinstance(event, PolicyDecision):
         return event
-    if isinstance(evaluator, _core.Engine):
-        return evaluator.decide(event)
     if isinstance(evaluator, Native):
         return evaluator._decide(event, context)
     return run_coroutine(_ask(evaluator, event, context))
 
 
 async def decide_async(
-    evaluator: Evaluator, event: FrozenEvent | PolicyDecision, context: SessionContext
+    evaluator: PolicyEvaluator | Native, event: FrozenEvent | PolicyDecision, context: SessionContext
 ) -> PolicyDecision:
     """As `decide_sync`, without blocking the event loop."""
     if isinstance(event, PolicyDecision):
         return event
-    if isinstance(evaluator, _core.Engine):
-        return evaluator.decide(event)
     if isinstance(evaluator, Native):
         return await evaluator._decide_async(event, context)
     return await _ask(evaluator, event, context)
@@ -56,6 +50,9 @@ async def _ask(evaluator: PolicyEvaluator, event: FrozenEvent, context: SessionC
     """Asks an evaluator that may fail in any way, or answer with anything. It never sees what will run."""
     name = type(evaluator).__name__
     fields: dict[str, Any] = event.fields()
+    # What the credential and the ledger say stands above what the caller said.
+    if changed := event.context_changes(context):
+        context = dataclasses.replace(context, **changed)
     try:
         if event.is_tool_call:
             answer: object = evaluator.evaluate(PolicyInput(context=context, **fields))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import typing
@@ -9,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from . import _core
-from ._evaluators import decide_async, decide_sync
+from ._approvals import beginnings
+from ._bridge import forget, off_loop
 from ._gate import PolicyGate
 from ._models import SessionContext
 from ._results import Cleaner
@@ -17,7 +19,7 @@ from ._results import Cleaner
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Begun = tuple[tuple[Any, ...], dict[str, Any]]
+Begun = tuple[tuple[Any, ...], dict[str, Any], _core.Call | None]
 
 
 class Options(NamedTuple):
@@ -137,69 +139,93 @@ def _wrap(
     clean: Cleaner,
 ) -> Callable[..., Any]:
     begin, begin_async = _beginnings(gate, context, tool)
+    waits = gate._engine.waits
     if _is(inspect.iscoroutinefunction, function):
-        if gate._engine is not None:
-            return _wrap_coroutine_embedded(function, begin, clean)
-        return _wrap_coroutine(function, begin_async, clean)
+        if gate._engine.is_external or waits or gate._asker is not None:
+            return _wrap_coroutine(function, begin_async, clean, waits)
+        return _wrap_coroutine_embedded(function, begin, clean)
     if _is(inspect.isasyncgenfunction, function):
-        return _wrap_async_generator(function, begin_async, clean)
+        return _wrap_async_generator(function, begin_async, clean, waits)
     if _is(inspect.isgeneratorfunction, function):
         return _wrap_generator(function, begin, clean)
-    return _wrap_function(function, begin, clean)
+    return _wrap_function(function, begin, clean, waits)
 
 
 def _beginnings(
     gate: PolicyGate, context: SessionContext, tool: _core.Tool
 ) -> tuple[Callable[..., Begun], Callable[..., typing.Awaitable[Begun]]]:
-    """Two ways to begin a call: bind and freeze it, decide it, and raise unless it is allowed."""
-    evaluator = gate._evaluator
+    """Two ways to begin a call: bind and freeze it, decide and record it, and raise unless it is allowed."""
+    waits = gate._engine.waits
+    if gate._asker is not None:
+        return beginnings(tool, gate._asker)
 
     def ask(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
-        event, positional, keywords = tool.freeze(args, kwargs)
-        tool.refuse(decide_sync(evaluator, event, context))
-        return positional, keywords
+        call = tool.freeze(args, kwargs)
+        event = call.prepare()
+        call.conclude(None if event is None else gate._ask_sync(event, context))
+        return (*call.start(), call)
 
     async def ask_async(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
-        event, positional, keywords = tool.freeze(args, kwargs)
-        tool.refuse(await decide_async(evaluator, event, context))
-        return positional, keywords
+        call = tool.freeze(args, kwargs)
+        event = await off_loop(waits, call.prepare)
+        decision = None if event is None else await gate._ask_async(event, context)
+        return await _granted(call, waits, call.conclude, decision)
 
     async def begin_async(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
-        return tool.begin(args, kwargs)
+        if not waits:
+            return tool.begin(args, kwargs)
+        call = tool.freeze(args, kwargs)
+        return await _granted(call, waits, call.begin)
 
-    if isinstance(evaluator, _core.Engine):
-        return tool.begin, begin_async
-    return ask, ask_async
+    if gate._engine.is_external:
+        return ask, ask_async
+    return tool.begin, begin_async
+
+
+async def _granted(call: _core.Call, waits: bool, commit: Callable[..., None], *decision: Any) -> Begun:
+    """Commits the decision; the permit goes back when the caller is cancelled meanwhile."""
+    try:
+        await off_loop(waits, commit, *decision)
+        return (*call.start(), call)
+    except asyncio.CancelledError:
+        forget(waits, call.abandon)
+        raise
 
 
 def _wrap_function(
-    function: Callable[..., Any], begin: Callable[..., Begun], clean: Cleaner
+    function: Callable[..., Any], begin: Callable[..., Begun], clean: Cleaner, waits: bool
 ) -> Callable[..., Any]:
     finish = clean.result
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        positional, keywords = begin(args, kwargs)
+        positional, keywords, owed = begin(args, kwargs)
         try:
             result = function(*positional, **keywords)
         except Exception as error:
-            raise clean.exception(error)  # noqa: B904 - it is the same exception, or stands in for it
-        return finish(result)
+            shown = clean.exception(error)
+            if owed is not None:
+                owed.fail(shown)
+            raise shown  # noqa: B904 - it is the same exception, or stands in for it
+        except BaseException as error:
+            if owed is not None:
+                owed.fail(error)
+            raise
+        if owed is None:
+            return finish(result)
+        return clean.finish(owed, result, waits)
 
     return call
 
 
 def _wrap_coroutine(
-    function: Callable[..., Any], begin: Callable[..., typing.Awaitable[Begun]], clean: Cleaner
+    function: Callable[..., Any],
+    begin: Callable[..., typing.Awaitable[Begun]],
+    clean: Cleaner,
+    waits: bool,
 ) -> Callable[..., Any]:
-    finish = clean.result
-
     async def call(*args: Any, **kwargs: Any) -> Any:
-        positional, keywords = await begin(args, kwargs)
-        try:
-            result = await function(*positional, **keywords)
-        except Exception as error:
-            raise clean.exception(error)  # noqa: B904
-        return finish(result)
+        positional, keywords, owed = await begin(args, kwargs)
+        return await clean.coroutine(owed, function(*positional, **keywords), waits)
 
     return call
 
@@ -211,7 +237,9 @@ def _wrap_coroutine_embedded(
     finish = clean.result
 
     async def call(*args: Any, **kwargs: Any) -> Any:
-        positional, keywords = begin(args, kwargs)
+        positional, keywords, owed = begin(args, kwargs)
+        if owed is not None:
+            return await clean.coroutine(owed, function(*positional, **keywords), False)
         try:
             result = await function(*positional, **keywords)
         except Exception as error:
@@ -225,18 +253,21 @@ def _wrap_generator(
     function: Callable[..., Any], begin: Callable[..., Begun], clean: Cleaner
 ) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        positional, keywords = begin(args, kwargs)
-        return (yield from clean.generator(function(*positional, **keywords)))
+        positional, keywords, owed = begin(args, kwargs)
+        return (yield from clean.generator(function(*positional, **keywords), owed))
 
     return call
 
 
 def _wrap_async_generator(
-    function: Callable[..., Any], begin: Callable[..., typing.Awaitable[Begun]], clean: Cleaner
+    function: Callable[..., Any],
+    begin: Callable[..., typing.Awaitable[Begun]],
+    clean: Cleaner,
+    waits: bool,
 ) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> Any:
-        positional, keywords = await begin(args, kwargs)
-        stream = clean.async_generator(function(*positional, **keywords))
+        positional, keywords, owed = await begin(args, kwargs)
+        stream = clean.async_generator(function(*positional, **keywords), owed, waits)
         try:
             async for item in stream:
                 yield item

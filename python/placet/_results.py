@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
 from . import _core
+from ._bridge import forget, off_loop
 from ._errors import PlacetError, ToolError
 
 _MAX_CHAIN = 64
@@ -40,6 +42,45 @@ class Cleaner:
             raise self.exception(error)  # noqa: B904
         return self.result(value)
 
+    def finish(self, owed: _core.Call, value: Any, waits: bool) -> Any:
+        """Records how a function ended and returns what to hand on; a stream ends later."""
+        if inspect.isgenerator(value):
+            return self.generator(value, owed)
+        if inspect.isasyncgen(value):
+            return self.async_generator(value, owed, waits)
+        if inspect.iscoroutine(value):
+            return self.coroutine(owed, value, waits)
+        shown, injections = self._counted(value)
+        owed.succeed(shown, injections)
+        return shown
+
+    async def coroutine(self, owed: _core.Call | None, coroutine: Any, waits: bool) -> Any:
+        """Awaits, records how it ended, and returns the value to hand on."""
+        if owed is None:
+            return await self._awaited(coroutine)
+        try:
+            value = await coroutine
+        except Exception as error:
+            shown = self.exception(error)
+            await _record(waits, owed.fail, shown)
+            raise shown  # noqa: B904
+        except BaseException as error:
+            # The loop may be on its way down, and the task is to end: nothing is awaited any more.
+            forget(waits, owed.fail, error)
+            raise
+        if inspect.isgenerator(value):
+            return self.generator(value, owed)
+        if inspect.isasyncgen(value):
+            return self.async_generator(value, owed, waits)
+        shown, injections = self._counted(value)
+        await _record(waits, owed.succeed, shown, injections)
+        return shown
+
+    def _counted(self, value: Any) -> tuple[Any, int]:
+        if not self._enabled or type(value) in _PLAIN:
+            return value, 0
+        return _core.clean_counted(value)
+
     def exception(self, error: Exception) -> Exception:
         """The exception to raise: the same one with clean texts, or one that stands in for it."""
         if not self._enabled or isinstance(error, PlacetError):
@@ -53,8 +94,22 @@ class Cleaner:
         stand_in.__suppress_context__ = True
         return stand_in
 
-    def generator(self, source: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-        """Cleans what a generator yields: text as a stream that holds some of it back, values one by one."""
+    def generator(
+        self, source: Generator[Any, Any, Any], owed: _core.Call | None = None
+    ) -> Generator[Any, Any, Any]:
+        """Cleans what a generator yields, and records how it ended."""
+        if owed is None:
+            return (yield from self._generator(source))
+        try:
+            value = yield from self._generator(source)
+        except BaseException as error:
+            owed.fail(error)
+            raise
+        owed.succeed(value, 0)
+        return value
+
+    def _generator(self, source: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        """Text is cleaned as a stream that holds some of it back, other values one by one."""
         if not self._enabled:
             return (yield from source)
         stream = _core.TextStream()
@@ -81,7 +136,9 @@ class Cleaner:
         finally:
             source.close()
 
-    async def async_generator(self, source: AsyncGenerator[Any, Any]) -> AsyncGenerator[Any, Any]:
+    async def async_generator(
+        self, source: AsyncGenerator[Any, Any], owed: _core.Call | None = None, waits: bool = False
+    ) -> AsyncGenerator[Any, Any]:
         """As `generator`, for asynchronous ones."""
         stream = _core.TextStream() if self._enabled else None
         sent: Any = None
@@ -93,9 +150,14 @@ class Cleaner:
                 except StopAsyncIteration:
                     if stream is not None and (rest := stream.finish()):
                         yield rest
+                    if owed is not None:
+                        await _record(waits, owed.succeed, None, 0)
                     return
                 except Exception as error:
-                    raise self.exception(error)  # noqa: B904
+                    shown = self.exception(error)
+                    if owed is not None:
+                        await _record(waits, owed.fail, shown)
+                    raise shown  # noqa: B904
                 sent = thrown = None
                 for ready in [item] if stream is None else _ready(stream, item):
                     try:
@@ -104,8 +166,22 @@ class Cleaner:
                         raise
                     except BaseException as error:
                         thrown = error
+        except BaseException as error:
+            if owed is not None:
+                # What was recorded above stays; only what ended otherwise is still owed.
+                forget(waits, owed.fail, error)
+            raise
         finally:
             await source.aclose()
+
+
+async def _record(waits: bool, work: Callable[..., None], *args: Any) -> None:
+    try:
+        await off_loop(waits, work, *args)
+    except asyncio.CancelledError:
+        # Cancelled before a thread took it up; what was recorded is not recorded twice.
+        forget(waits, work, *args)
+        raise
 
 
 _PLAIN = frozenset({type(None), bool, int, float, complex})

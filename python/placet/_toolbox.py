@@ -72,7 +72,10 @@ class GovernedToolbox:
     async def call(self, name: str, args: Mapping[str, Any]) -> Any:
         """Calls a tool with arguments by name. Raises `GovernanceError` unless the call is allowed."""
         entry = self._entry(name)
-        positional, keywords = entry.tool.spread(args)
+        spread = entry.tool.spread(args)
+        if isinstance(spread, _core.Call):
+            return await self._gate._refuse_async(spread)
+        positional, keywords = spread
         if is_async(entry.call):
             return await entry.call(*positional, **keywords)
         if inspect.isgeneratorfunction(entry.call) or inspect.isasyncgenfunction(entry.call):
@@ -82,7 +85,10 @@ class GovernedToolbox:
     def call_sync(self, name: str, args: Mapping[str, Any]) -> Any:
         """As `call`, without an event loop; asynchronous tools run on a loop of their own."""
         entry = self._entry(name)
-        positional, keywords = entry.tool.spread(args)
+        spread = entry.tool.spread(args)
+        if isinstance(spread, _core.Call):
+            return self._gate._refuse(spread)
+        positional, keywords = spread
         result = entry.call(*positional, **keywords)
         if is_async(entry.call):
             return run_coroutine(cast("Coroutine[Any, Any, Any]", result))

@@ -210,10 +210,11 @@ def test_f50_who_listens_to_the_alert_may_ask_the_gate(tmp_path, context):
     assert ("p.yaml" in failure, verdict) == (True, "allow")
 
 
-def test_things_that_do_not_exist_yet_say_so(open_gate):
-    for option in ("audit_log", "credential_broker"):
-        with pytest.raises(placet.NotAvailableError, match=option):
-            open_gate(**{option: "x"})
+def test_what_cannot_go_together_is_refused(open_gate):
+    with pytest.raises(TypeError, match="CredentialBroker"):
+        open_gate(credential_broker="x")
+    with pytest.raises(placet.ConfigError, match="no ledger of this build"):
+        open_gate(ledger="mysql://somewhere")
     with pytest.raises(ValueError, match="not both"):
         placet.PolicyGate(placet.OPAClient(), policies="policies")
 

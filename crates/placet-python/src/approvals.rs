@@ -8,20 +8,25 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use placet::channels::{self, ApprovalId, ApprovalState, ApproverId, Micros, QueuedAction};
+use placet::channels::{
+    self, ApprovalId, ApprovalState, ApproverId, Channel, Ending, Micros, Question, QueuedAction, Waiting,
+    WebhookOptions,
+};
 use placet::content::Redactor;
+use placet::trust::LedgerError;
 use placet::trust::approvals::queue::{Host, Proof, Queue, QueueError, Voter};
+use placet::trust::approvals::webhook::WebhookKey;
 use placet::trust::approvals::{Approval, ApprovalError};
-use placet::trust::{Ledger, LedgerError};
 use placet::{RiskTier, Value, refusal};
-use placet_store::{ApprovalViews, PlaceSettings};
+use placet_store::{ApprovalViews, PlaceSettings, Store};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
 use serde_json::{Map, Value as Json};
 
-use crate::freeze::Freezer;
+use crate::freeze::{Freezer, describe};
+use crate::ledger::{self, wait};
 use crate::thaw::thaw;
 
 /// How often a wait looks whether it was ended.
@@ -42,6 +47,95 @@ impl Stop {
     fn stop(&self) {
         self.0.stop();
     }
+}
+
+/// How people are asked about calls, and how long a call waits for them.
+#[pyclass(frozen, module = "placet._core")]
+pub(crate) struct Asker {
+    channel: Option<Arc<dyn Channel>>,
+    timeout: Duration,
+}
+
+impl Asker {
+    pub(crate) fn waiting(&self, stop: &Stop) -> Waiting {
+        let now = Instant::now();
+        let until = now.checked_add(self.timeout).unwrap_or(now);
+        Waiting { until, channel: self.channel.clone(), stop: stop.0.clone() }
+    }
+
+    fn new(channel: Arc<dyn Channel>, timeout_seconds: f64) -> PyResult<Self> {
+        Ok(Self { channel: Some(channel), timeout: duration(timeout_seconds)? })
+    }
+}
+
+#[pymethods]
+impl Asker {
+    /// Waits for votes made elsewhere, with `placet approvals` or by another process.
+    #[staticmethod]
+    fn elsewhere(timeout_seconds: f64) -> PyResult<Self> {
+        Ok(Self { channel: None, timeout: duration(timeout_seconds)? })
+    }
+
+    /// Asks at the terminal that controls this process, or at another.
+    #[staticmethod]
+    fn terminal(timeout_seconds: f64, approver: &str, path: Option<PathBuf>) -> PyResult<Self> {
+        let approver = ApproverId::from(approver);
+        let path = path.unwrap_or_else(|| PathBuf::from("/dev/tty"));
+        Self::new(Arc::new(channels::Terminal::at(path, approver)), timeout_seconds)
+    }
+
+    /// Asks a web server.
+    #[staticmethod]
+    fn webhook(
+        timeout_seconds: f64,
+        url: String,
+        method: String,
+        headers: Vec<(String, String)>,
+        key: Option<Vec<u8>>,
+    ) -> PyResult<Self> {
+        let invalid = |error: String| PyValueError::new_err(error);
+        let key = key.map(WebhookKey::new).transpose().map_err(|error| invalid(error.to_string()))?;
+        let timeout = duration(timeout_seconds)?;
+        let options = WebhookOptions { method, headers, timeout, key, ..WebhookOptions::new(url) };
+        let webhook = channels::Webhook::new(options).map_err(|error| invalid(error.to_string()))?;
+        Self::new(Arc::new(webhook), timeout_seconds)
+    }
+
+    /// Asks a callable, which gets a dict that describes the request. Only True approves.
+    #[staticmethod]
+    fn callback(timeout_seconds: f64, approver: &str, callable: Py<PyAny>) -> PyResult<Self> {
+        let function = move |question: &Question, _: &Ending| call_back(&callable, question);
+        let callback = channels::Callback::new(ApproverId::from(approver), function);
+        Self::new(Arc::new(callback), timeout_seconds)
+    }
+}
+
+/// Asks the callable; its failure in words.
+fn call_back(callable: &Py<PyAny>, question: &Question) -> Result<Value, String> {
+    Python::attach(|py| {
+        let answer = described(py, question).and_then(|asked| callable.bind(py).call1((asked,)));
+        let answer = answer.map_err(|error| describe(py, &error))?;
+        let frozen = Freezer::default().freeze(&answer);
+        frozen.map(|(value, _)| value).map_err(|error| error.reason(py))
+    })
+}
+
+fn described<'py>(py: Python<'py>, question: &Question) -> PyResult<Bound<'py, PyDict>> {
+    let entry = &question.entry;
+    let args = placet::json::parse(question.args.to_string().as_bytes())
+        .map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let dict = PyDict::new(py);
+    dict.set_item("id", &*entry.id.0)?;
+    dict.set_item("digest", entry.digest.to_string())?;
+    dict.set_item("text", &question.text)?;
+    dict.set_item("type", &*question.action_type)?;
+    dict.set_item("target", question.target.as_deref().or(entry.tool.as_deref()))?;
+    dict.set_item("params", thaw(py, &args)?)?;
+    dict.set_item("reason", &question.reason)?;
+    dict.set_item("risk_tier", entry.risk_tier.name())?;
+    dict.set_item("matched_rule", question.rule.as_deref())?;
+    dict.set_item("expires_at", seconds(entry.expires_us))?;
+    Ok(dict)
 }
 
 /// The clocks of the system.
@@ -65,7 +159,7 @@ impl Host for SystemHost {
 /// interpreter go on meanwhile.
 #[pyclass(frozen, module = "placet._core")]
 pub(crate) struct ApprovalQueue {
-    ledger: Arc<dyn Ledger>,
+    ledger: Arc<dyn Store>,
     views: Mutex<ApprovalViews>,
     redactor: Redactor,
     lifetime_seconds: u32,
@@ -84,12 +178,11 @@ impl ApprovalQueue {
     fn new(py: Python<'_>, path: PathBuf, keys: Option<PathBuf>, lifetime_seconds: u32) -> PyResult<Self> {
         let folder = env::current_dir()?;
         let name = path.to_str().ok_or_else(|| PyValueError::new_err("`db_path` is not UTF-8"))?;
-        let variable = |name: &str| env::var_os(name).map(PathBuf::from);
-        let keys = keys.or_else(|| variable("PLACET_KEYS"));
+        let keys = keys.or_else(|| env::var_os("PLACET_KEYS").map(PathBuf::from));
         let settings = PlaceSettings { ledger: Some(name.to_owned()), keys, ..PlaceSettings::default() };
-        let opened = settings.ledger(&folder, variable);
+        let opened = ledger::open(&settings, &folder);
         let opened = opened.map_err(|error| raise(py, &error.to_string(), "config_invalid"))?;
-        let ledger = opened.ok_or_else(|| PyValueError::new_err("`db_path` must name a file"))?;
+        let (ledger, _) = opened.ok_or_else(|| PyValueError::new_err("`db_path` must name a file"))?;
         let views = Mutex::new(ApprovalViews::new(&folder.join(path)));
         Ok(Self { ledger, views, redactor: Redactor::builtin(), lifetime_seconds })
     }
@@ -129,9 +222,8 @@ impl ApprovalQueue {
             tenant: tenant_id.map(Arc::from),
         };
         let lifetime = self.lifetime_seconds;
-        let done = py.detach(|| {
-            channels::enqueue(self.ledger.as_ref(), &SystemHost, &self.redactor, &action, lifetime)
-        });
+        let done =
+            wait(py, || channels::enqueue(&*self.ledger, &SystemHost, &self.redactor, &action, lifetime));
         done.map_err(|error| failed(py, &error))
     }
 
@@ -174,21 +266,21 @@ impl ApprovalQueue {
         let until = Instant::now().checked_add(duration(timeout_seconds)?);
         let until = until.ok_or_else(|| PyValueError::new_err("`timeout_seconds` is too large"))?;
         let id = ApprovalId::from(id);
-        let waited = self.run(py, |queue| {
-            loop {
-                if stop.0.is_stopped() {
-                    return Ok(None);
-                }
-                let now = Instant::now();
-                if now >= until {
-                    return queue.wait_for_decision(&id, until).map(Some);
-                }
-                let approval = queue.wait(&id, until.min(now + LOOK_EVERY))?;
-                if approval.state_at(SystemHost.now()) != ApprovalState::Pending {
-                    return Ok(Some(approval));
-                }
+        // In steps, so that a fork need not wait for people, and signals are heeded.
+        let waited = loop {
+            py.check_signals()?;
+            if stop.0.is_stopped() {
+                break None;
             }
-        })?;
+            let now = Instant::now();
+            if now >= until {
+                break Some(self.run(py, |queue| queue.wait_for_decision(&id, until))?);
+            }
+            let approval = self.run(py, |queue| queue.wait(&id, until.min(now + LOOK_EVERY)))?;
+            if approval.state_at(SystemHost.now()) != ApprovalState::Pending {
+                break Some(approval);
+            }
+        };
         waited.map(|approval| self.show(py, approval)).transpose()
     }
 }
@@ -199,7 +291,7 @@ impl ApprovalQueue {
         py: Python<'_>,
         work: impl FnOnce(&Queue<'_>) -> Result<T, QueueError> + Send,
     ) -> PyResult<T> {
-        let done = py.detach(|| work(&Queue::new(self.ledger.as_ref(), &SystemHost)));
+        let done = wait(py, || work(&Queue::new(&*self.ledger, &SystemHost)));
         done.map_err(|error| failed(py, &error))
     }
 
@@ -222,7 +314,7 @@ impl ApprovalQueue {
     }
 
     fn show<'py>(&self, py: Python<'py>, approval: Approval) -> PyResult<Bound<'py, PyDict>> {
-        let row = py.detach(|| self.row(approval));
+        let row = wait(py, || self.row(approval));
         row.map_err(|error| raise(py, &error, "state_tampered"))?.to_dict(py)
     }
 

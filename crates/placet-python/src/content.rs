@@ -110,6 +110,15 @@ pub(crate) fn clean<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny
     Ok(Cleaner::default().value(value)?.unwrap_or_else(|| value.clone()))
 }
 
+/// As `clean`, and returns how many spans were found.
+#[pyfunction]
+#[pyo3(signature = (value, /))]
+pub(crate) fn clean_counted<'py>(value: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, usize)> {
+    let mut cleaner = Cleaner::default();
+    let cleaned = cleaner.value(value)?.unwrap_or_else(|| value.clone());
+    Ok((cleaned, cleaner.findings.len()))
+}
+
 /// A text as Rust can read it; lone surrogates become replacement characters.
 fn readable<'a>(text: &'a Bound<'_, PyString>) -> Cow<'a, str> {
     text.to_string_lossy()

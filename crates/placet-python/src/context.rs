@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::freeze::Freezer;
+use crate::thaw::thaw;
 
 /// A validated `SessionContext`, as an event with nothing else in it.
 #[pyclass(frozen, module = "placet._core")]
@@ -37,6 +38,9 @@ const FIELDS: &[(&str, Field, Kind)] = &[
     ("budget_used_compute_seconds", Field::BudgetUsedComputeSeconds, Kind::Amount),
     ("attributes", Field::Attributes, Kind::Mapping),
 ];
+
+/// Texts that are None when they are absent; the other optional ones are empty.
+const OR_NONE: &[&str] = &["tenant_id", "agent_id", "user"];
 
 /// What a field takes.
 #[derive(Clone, Copy)]
@@ -115,6 +119,23 @@ impl Context {
     /// The event to fill in.
     pub(crate) fn event(&self) -> Event {
         self.event.clone()
+    }
+
+    /// The fields of an event that differ from this, by keyword.
+    pub(crate) fn changes<'py>(&self, py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyDict>> {
+        let changes = PyDict::new(py);
+        for (name, field, kind) in FIELDS {
+            let (was, is) = (self.event.get(*field), event.get(*field));
+            // Nothing spent is what a context without an amount says, too.
+            if was == is || (was.is_null() && is.as_number() == Some(0.0)) {
+                continue;
+            }
+            // Some texts of a context are never None.
+            let empty = is.is_null() && matches!(kind, Kind::OptionalText) && !OR_NONE.contains(name);
+            let value = if empty { "".into_pyobject(py)?.into_any() } else { thaw(py, is)? };
+            changes.set_item(name, value)?;
+        }
+        Ok(changes)
     }
 
     /// The template inside a `SessionContext`.

@@ -1,7 +1,10 @@
 //! The exception classes, which are written in Python, and how to raise them.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use placet::{ConfigError, Diagnostics, FileError, GateError};
+use placet::trust::LedgerError;
+use placet::trust::credentials::broker::BrokerError;
+use placet::{ConfigError, DenyCause, Diagnostics, FileError, GateError};
+use placet_store::PlaceError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -22,6 +25,7 @@ classes! {
     governance_error = "GovernanceError",
     policy_error = "PolicyError",
     config_error = "ConfigError",
+    credential_error = "CredentialError",
 }
 
 /// Raises `GovernanceError` with the decision attached.
@@ -55,6 +59,21 @@ pub(crate) fn gate(py: Python<'_>, error: &GateError) -> PyErr {
 /// Raises `ConfigError`.
 pub(crate) fn config(py: Python<'_>, error: &ConfigError) -> PyErr {
     plain(py, config_error, error.to_string(), "config_invalid").unwrap_or_else(|error| error)
+}
+
+/// Raises `ConfigError` for a ledger that cannot be set up.
+pub(crate) fn place(py: Python<'_>, error: &PlaceError) -> PyErr {
+    plain(py, config_error, error.to_string(), "config_invalid").unwrap_or_else(|error| error)
+}
+
+/// Raises `CredentialError`.
+pub(crate) fn credential(py: Python<'_>, error: &BrokerError) -> PyErr {
+    let cause = match error {
+        BrokerError::Ledger(LedgerError::Tampered { .. }) => DenyCause::StateTampered,
+        BrokerError::Ledger(_) => DenyCause::AuditUnavailable,
+        _ => DenyCause::CredentialValidation,
+    };
+    plain(py, credential_error, error.to_string(), cause.code()).unwrap_or_else(|error| error)
 }
 
 /// Raises `PolicyError` for a file that cannot be read.

@@ -16,13 +16,16 @@ use crate::thaw::thaw;
 pub(crate) struct FrozenEvent {
     event: Event,
     args: Py<PyDict>,
-    is_tool_call: bool,
+    pub(crate) is_tool_call: bool,
 }
 
 impl FrozenEvent {
-    /// A tool call.
-    pub(crate) fn of_call(event: Event, args: Py<PyDict>) -> Self {
-        Self { event, args, is_tool_call: true }
+    pub(crate) fn new(event: Event, args: Py<PyDict>, is_tool_call: bool) -> Self {
+        Self { event, args, is_tool_call }
+    }
+
+    pub(crate) fn args(&self, py: Python<'_>) -> Py<PyDict> {
+        self.args.clone_ref(py)
     }
 
     /// A decision about this event.
@@ -41,6 +44,11 @@ impl FrozenEvent {
     #[getter]
     fn is_tool_call(&self) -> bool {
         self.is_tool_call
+    }
+
+    /// What stands otherwise in this event than in the context that it came with.
+    fn context_changes<'py>(&self, context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+        Context::inside(context)?.get().changes(context.py(), &self.event)
     }
 
     /// The fields of the object it was made of, as copies: for code that is not to be trusted with what will run.

@@ -66,6 +66,11 @@ pub(crate) struct Freezer {
 }
 
 impl Freezer {
+    /// How much it has frozen.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Freezes one object.
     pub(crate) fn freeze<'py>(&mut self, object: &Bound<'py, PyAny>) -> Result<Frozen<'py>, FreezeError> {
         self.spend(NODE_BYTES)?;

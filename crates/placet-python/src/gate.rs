@@ -3,72 +3,160 @@
 
 use std::env;
 use std::path::{Path, PathBuf, absolute};
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use parking_lot::Mutex;
-use placet::{Config, DenyCause, Event, Field, Gate, GateOptions, Value, refusal};
+use placet::pipeline::Refused;
+use placet::trust::Ledger;
+use placet::{
+    Config, Decision, DenyCause, Event, Field, Gate, GateOptions, Pipeline, PipelineOptions, Request, Value,
+    refusal,
+};
+use placet_store::{PlaceSettings, Store};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::bind::{Call, Signature};
-use crate::context::{Context, texts};
+use crate::call::Call;
+use crate::clock::PyClock;
+use crate::context::Context;
+use crate::credentials::Broker;
 use crate::decision::PolicyDecision;
 use crate::diagnostic::Diagnostic;
 use crate::error;
-use crate::event::{FrozenEvent, as_dict, of_call, of_event};
+use crate::event::{FrozenEvent, of_call, of_event};
 use crate::freeze::{FreezeError, describe};
+use crate::ledger::{self, wait};
 
 /// The policies in force, embedded.
 #[pyclass(frozen, module = "placet._core")]
 pub(crate) struct Engine {
-    gate: Gate,
-    clock: Option<Py<PyAny>>,
-    latest: Mutex<Option<Timestamp>>,
+    pipeline: Arc<Pipeline>,
+    clock: Option<Arc<PyClock>>,
+    /// Whether anything is recorded or shown: otherwise a decision is all that there is to a call.
+    records: bool,
+    /// Whether recording waits for a disk.
+    waits: bool,
+    external: bool,
+    demands_credentials: bool,
 }
 
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (policies, global_policies, config, clock))]
+    #[pyo3(signature = (policies, global_policies, config, clock, ledger, audit_log, keys, broker, external))]
+    #[allow(clippy::too_many_arguments, reason = "one argument per keyword of `PolicyGate`")]
     fn new(
         py: Python<'_>,
         policies: Vec<PathBuf>,
         global_policies: Vec<PathBuf>,
         config: Option<PathBuf>,
         clock: Option<Py<PyAny>>,
+        ledger: Option<PathBuf>,
+        audit_log: Option<PathBuf>,
+        keys: Option<PathBuf>,
+        broker: Option<PyRef<'_, Broker>>,
+        external: bool,
     ) -> PyResult<Self> {
-        let mut config = match config {
-            Some(path) => Config::read(&rooted(&path)?).map_err(|error| error::config(py, &error))?,
-            None => Config::default(),
-        };
-        let file = config.clone();
-        // Without a current folder only absolute paths can be meant. Threads of the interpreter that set variables
-        // hold its lock, as we do.
-        let folder = env::current_dir().unwrap_or_default();
-        let overridden = config.override_from(env::vars_os(), &folder);
-        overridden.map_err(|error| error::config(py, &error))?;
-        // What the program says itself stands above the environment.
-        if !policies.is_empty() {
-            config.policies = file.policies;
+        let mut config = configured(py, config, &policies, &global_policies)?;
+        if let Some(ledger) = ledger {
+            config.ledger = Some(place_name(&ledger)?);
         }
-        if let (Some(global), false) = (&mut config.global, global_policies.is_empty()) {
-            global.policies = file.global.map(|global| global.policies).unwrap_or_default();
-        }
-        let options = GateOptions {
+        config.audit_log = audit_log.map(|path| rooted(&path)).transpose()?.or(config.audit_log);
+        config.keys = keys.map(|path| rooted(&path)).transpose()?.or(config.keys);
+        let opened = open_ledger(py, &config)?;
+        let waits = opened.as_ref().is_some_and(|(_, waits)| *waits)
+            || broker.as_ref().is_some_and(|broker| broker.waits());
+        let ledger = opened.map(|(store, _)| store as Arc<dyn Ledger>);
+        let options =
+            PipelineOptions::of_config(&config, ledger).map_err(|error| error::config(py, &error))?;
+        let options =
+            PipelineOptions { credentials: broker.map(|broker| broker.registrar().clone()), ..options };
+        let demands_credentials = options.credentials.is_some();
+        let records = options.ledger.is_some() || options.credentials.is_some();
+        let clock = clock.map(|callable| Arc::new(PyClock::new(callable)));
+        let mut gate = GateOptions {
             policies: policies.iter().map(|path| rooted(path)).collect::<PyResult<_>>()?,
             global_policies: global_policies.iter().map(|path| rooted(path)).collect::<PyResult<_>>()?,
             config,
             ..GateOptions::default()
         };
+        if let Some(clock) = &clock {
+            gate.clock = clock.clone();
+        }
         // Reading and compiling files takes long enough to let other threads go on.
-        let gate = py.detach(|| Gate::open(options)).map_err(|error| error::gate(py, &error))?;
-        Ok(Self { gate, clock, latest: Mutex::new(None) })
+        let gate = py.detach(|| if external { Gate::external(gate) } else { Gate::open(gate) });
+        let gate = gate.map_err(|error| error::gate(py, &error))?;
+        let pipeline = Arc::new(Pipeline::new(gate, options));
+        Ok(Self { pipeline, clock, records, waits, external, demands_credentials })
     }
 
-    /// Decides a frozen event.
+    /// Whether it decides itself; otherwise another evaluator does, and this records.
+    #[getter]
+    pub(crate) fn is_external(&self) -> bool {
+        self.external
+    }
+
+    /// Whether calls are recorded, or credentials demanded.
+    #[getter]
+    fn records(&self) -> bool {
+        self.records
+    }
+
+    /// Whether recording waits for a disk.
+    #[getter]
+    fn waits(&self) -> bool {
+        self.waits
+    }
+
+    /// A question without an effect, for another evaluator.
+    fn question(&self, py: Python<'_>, event: &FrozenEvent) -> Call {
+        Call::question(py, self.pipeline.clone(), event)
+    }
+
+    /// Records the refusal of something that is no event.
+    fn note_invalid(
+        &self,
+        py: Python<'_>,
+        decision: &PolicyDecision,
+        context: &Bound<'_, PyAny>,
+        event_type: &str,
+        action: &Bound<'_, PyAny>,
+    ) -> PyResult<PolicyDecision> {
+        if !self.records {
+            return Ok(decision.clone());
+        }
+        let mut event = Context::inside(context)?.get().event();
+        event.set(Field::EventType, event_type);
+        event.set(Field::Action, action.extract::<String>().map_or(Value::Null, |text| Value::from(&*text)));
+        let decision = decision.decision().clone();
+        let Refused { decision, request, .. } = wait(py, || {
+            let prepared = self.pipeline.prepare(event);
+            let request = Request::new(prepared.event().clone());
+            self.pipeline.note(prepared, decision, request)
+        });
+        Ok(PolicyDecision::of_request(decision, request))
+    }
+
+    /// Decides a frozen event, and records the decision.
     fn decide(&self, py: Python<'_>, event: &FrozenEvent) -> PolicyDecision {
-        self.judge(py, event.event())
+        self.question_of(py, event.event())
+    }
+
+    /// Decides a frozen event by the policies alone: as a tier of another gate, which records what comes of it. A gate
+    /// that demands credentials demands them here too.
+    fn judge(&self, py: Python<'_>, event: &FrozenEvent) -> PolicyDecision {
+        if self.demands_credentials {
+            return self.question_of(py, event.event());
+        }
+        let mut event = event.event();
+        match self.tell_time(py, &mut event) {
+            Ok(()) => {
+                let (decision, request) = self.gate().judge(event);
+                PolicyDecision::of_request(decision, request)
+            }
+            Err(decision) => PolicyDecision::new(*decision),
+        }
     }
 
     /// Decides a whole event given as JSON text; one that carries its own `now` happens then.
@@ -88,30 +176,27 @@ impl Engine {
             )));
         };
         Ok(match read {
-            Ok(event) if event.get(Field::Now).is_null() => self.judge(py, event),
-            Ok(event) => {
-                let (decision, request) = self.gate.judge(event);
-                PolicyDecision::of_request(decision, request)
-            }
+            Ok(event) if event.get(Field::Now).is_null() => self.question_of(py, event),
+            Ok(event) => self.answer(py, event),
             Err(reason) => {
-                PolicyDecision::new(self.gate.refuse(&format!("the document is no event: {reason}")))
+                PolicyDecision::new(self.gate().refuse(&format!("the document is no event: {reason}")))
             }
         })
     }
 
     #[getter]
     fn policy_version(&self) -> String {
-        self.gate.policy_version().to_string()
+        self.gate().policy_version().to_string()
     }
 
     #[getter]
     fn findings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, self.gate.findings().0.into_iter().map(Diagnostic).collect::<Vec<_>>())
+        PyTuple::new(py, self.gate().findings().0.into_iter().map(Diagnostic).collect::<Vec<_>>())
     }
 
     #[getter]
     fn reload_failure(&self) -> Option<String> {
-        self.gate.reload_failure().map(|message| message.to_string())
+        self.gate().reload_failure().map(|message| message.to_string())
     }
 }
 
@@ -121,33 +206,105 @@ fn rooted(path: &Path) -> PyResult<PathBuf> {
 }
 
 impl Engine {
-    fn judge(&self, py: Python<'_>, mut event: Event) -> PolicyDecision {
-        match self.now(py) {
-            Ok(None) => {}
-            Ok(Some(now)) => event.set(Field::Now, &*now.to_string()),
-            Err(error) => {
-                let reason = format!("the gate's clock failed: {}; correct `clock`", describe(py, &error));
-                let version = self.gate.policy_version();
-                return PolicyDecision::new(refusal::failure(DenyCause::EvaluatorFailure, reason, version));
+    pub(crate) fn gate(&self) -> &Gate {
+        self.pipeline.gate()
+    }
+
+    pub(crate) fn pipeline(&self) -> &Arc<Pipeline> {
+        &self.pipeline
+    }
+
+    /// Whether the embedded policies decide, and nothing is recorded.
+    pub(crate) fn is_bare(&self) -> bool {
+        !self.records && !self.external
+    }
+
+    /// Decides an event and records the decision; no effect follows.
+    pub(crate) fn question_of(&self, py: Python<'_>, mut event: Event) -> PolicyDecision {
+        match self.tell_time(py, &mut event) {
+            Ok(()) => self.answer(py, event),
+            Err(decision) if !self.records => PolicyDecision::new(*decision),
+            Err(decision) => {
+                let Refused { decision, request, .. } = wait(py, || {
+                    // Told by the clock of the system, since the other one fails.
+                    event.set(Field::Now, &*Timestamp::now().to_string());
+                    let prepared = self.pipeline.prepare(event);
+                    let request = Request::new(prepared.event().clone());
+                    self.pipeline.note(prepared, *decision, request)
+                });
+                PolicyDecision::of_request(decision, request)
             }
         }
-        let (decision, request) = self.gate.judge(event);
+    }
+
+    fn answer(&self, py: Python<'_>, event: Event) -> PolicyDecision {
+        if !self.records {
+            let (decision, request) = self.gate().judge(event);
+            return PolicyDecision::of_request(decision, request);
+        }
+        let Refused { decision, request, .. } = wait(py, || self.pipeline.ask(event));
         PolicyDecision::of_request(decision, request)
     }
 
-    /// The time of the caller's clock, never earlier than a time told before.
-    fn now(&self, py: Python<'_>) -> PyResult<Option<Timestamp>> {
-        let Some(clock) = &self.clock else { return Ok(None) };
-        let told = clock.bind(py).call0()?;
-        let text = told.call_method0("isoformat")?.extract::<String>()?;
-        let told: Timestamp = text.parse().map_err(|_| {
-            PyValueError::new_err(format!("`clock` must return a datetime with a time zone, got {text}"))
-        })?;
-        let mut latest = self.latest.lock();
-        let now = latest.map_or(told, |latest| latest.max(told));
-        *latest = Some(now);
-        Ok(Some(now))
+    /// Sets the time of the caller's clock; the decision that refuses when it fails.
+    pub(crate) fn tell_time(&self, py: Python<'_>, event: &mut Event) -> Result<(), Box<Decision>> {
+        let Some(clock) = &self.clock else { return Ok(()) };
+        match clock.ask(py) {
+            Ok(now) => {
+                event.set(Field::Now, &*now.to_string());
+                Ok(())
+            }
+            Err(error) => {
+                let reason = format!("the gate's clock failed: {}; correct `clock`", describe(py, &error));
+                let version = self.gate().policy_version();
+                Err(Box::new(refusal::failure(DenyCause::EvaluatorFailure, reason, version)))
+            }
+        }
     }
+}
+
+/// The settings: what the program says stands above the environment, which stands above the file.
+fn configured(
+    py: Python<'_>,
+    config: Option<PathBuf>,
+    policies: &[PathBuf],
+    global_policies: &[PathBuf],
+) -> PyResult<Config> {
+    let mut config = match config {
+        Some(path) => Config::read(&rooted(&path)?).map_err(|error| error::config(py, &error))?,
+        None => Config::default(),
+    };
+    let file = config.clone();
+    // Without a current folder only absolute paths can be meant. Threads of the interpreter that set variables
+    // hold its lock, as we do.
+    let folder = env::current_dir().unwrap_or_default();
+    let overridden = config.override_from(env::vars_os(), &folder);
+    overridden.map_err(|error| error::config(py, &error))?;
+    if !policies.is_empty() {
+        config.policies = file.policies;
+    }
+    if let (Some(global), false) = (&mut config.global, global_policies.is_empty()) {
+        global.policies = file.global.map(|global| global.policies).unwrap_or_default();
+    }
+    Ok(config)
+}
+
+/// The ledger that the settings name.
+pub(crate) fn open_ledger(py: Python<'_>, config: &Config) -> PyResult<Option<(Arc<dyn Store>, bool)>> {
+    let settings = PlaceSettings {
+        ledger: config.ledger.clone(),
+        audit_log: config.audit_log.clone(),
+        keys: config.keys.clone(),
+        anchor: config.anchor.clone(),
+        reviewers: Arc::new(config.approvals.reviewers().map_err(|error| error::config(py, &error))?),
+    };
+    let folder = env::current_dir().unwrap_or_default();
+    ledger::open(&settings, &folder).map_err(|error| error::place(py, &error))
+}
+
+/// `ledger` as settings write it.
+pub(crate) fn place_name(path: &Path) -> PyResult<String> {
+    path.to_str().map(str::to_owned).ok_or_else(|| PyValueError::new_err("`ledger` is not UTF-8"))
 }
 
 /// The frozen event of a tool call, or the decision that refuses it.
@@ -174,156 +331,4 @@ fn event_or_refusal(py: Python<'_>, frozen: Result<FrozenEvent, FreezeError>) ->
             Ok(Bound::new(py, PolicyDecision::new(decision))?.into_any())
         }
     }
-}
-
-/// A tool under governance: its signature, and everything of its events that is known beforehand.
-#[pyclass(frozen, module = "placet._core")]
-pub(crate) struct Tool {
-    name: String,
-    signature: Signature,
-    template: Event,
-    paths: Vec<String>,
-    engine: Option<Py<Engine>>,
-    /// What a partial binds beforehand.
-    bound: (Py<PyTuple>, Py<PyDict>),
-}
-
-#[pymethods]
-impl Tool {
-    #[new]
-    #[pyo3(signature = (*, name, action, parameters, bound, context, engine, tags, target, transport, paths, classification))]
-    #[allow(clippy::too_many_arguments, reason = "one argument per keyword of `governed`")]
-    fn new(
-        name: String,
-        action: &str,
-        parameters: &Bound<'_, PyList>,
-        bound: (Py<PyTuple>, Py<PyDict>),
-        context: &Bound<'_, PyAny>,
-        engine: Option<Py<Engine>>,
-        tags: &Bound<'_, PyAny>,
-        target: Option<&str>,
-        transport: Option<&str>,
-        paths: &Bound<'_, PyAny>,
-        classification: Option<&str>,
-    ) -> PyResult<Self> {
-        let mut template = Context::inside(context)?.get().event();
-        template.set(Field::EventType, "tool_call");
-        template.set(Field::Action, action);
-        template.set(Field::ToolName, &*name);
-        template.set(Field::ToolTags, strings("tags", tags)?);
-        for (field, value) in [(Field::Target, target), (Field::DataClassification, classification)] {
-            template.set(field, value.map_or(Value::Null, Value::from));
-        }
-        if let Some(transport) = transport {
-            if !["local", "mcp", "http"].contains(&transport) {
-                let message = format!("`{transport}` is no transport; use local, mcp or http");
-                return Err(PyValueError::new_err(message));
-            }
-            template.set(Field::Transport, transport);
-        }
-        let paths = strings("paths", paths)?;
-        let paths = paths.as_array().unwrap_or_default().iter().filter_map(Value::as_str);
-        Ok(Self {
-            name,
-            signature: Signature::new(parameters)?,
-            template,
-            paths: paths.map(str::to_owned).collect(),
-            engine,
-            bound,
-        })
-    }
-
-    /// Binds, freezes and decides a call; returns what the tool is to be called with, or raises.
-    fn begin<'py>(
-        &self,
-        args: &Bound<'py, PyTuple>,
-        kwargs: &Bound<'py, PyDict>,
-    ) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
-        let py = args.py();
-        let Call { args, positional, keywords } = self.bind(args, kwargs)?;
-        let Some(engine) = &self.engine else {
-            return Err(PyTypeError::new_err("this tool is not decided by the embedded engine"));
-        };
-        let decision = engine.get().judge(py, self.event(args));
-        error::refuse_tool(py, &self.name, decision)?;
-        Ok((positional, keywords))
-    }
-
-    /// Binds and freezes a call; returns its event and what the tool is to be called with, or raises.
-    fn freeze<'py>(
-        &self,
-        args: &Bound<'py, PyTuple>,
-        kwargs: &Bound<'py, PyDict>,
-    ) -> PyResult<(FrozenEvent, Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
-        let Call { args, positional, keywords } = self.bind(args, kwargs)?;
-        let named = self.signature.names(&positional, &keywords)?;
-        let mut event = self.event(args);
-        event.complete();
-        Ok((FrozenEvent::of_call(event, named.unbind()), positional, keywords))
-    }
-
-    /// Raises unless a decision allows this tool.
-    fn refuse(&self, py: Python<'_>, decision: PolicyDecision) -> PyResult<()> {
-        error::refuse_tool(py, &self.name, decision)
-    }
-
-    /// Turns arguments by name into positional and keyword arguments, or raises.
-    fn spread<'py>(&self, args: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
-        let py = args.py();
-        let spread = as_dict(args).and_then(|dict| {
-            let dict = dict.cast_into::<PyDict>().map_err(PyErr::from)?;
-            self.signature.spread(&dict, self.bound.0.bind(py).len())
-        });
-        spread.map_err(|error| self.invalid(py, error))
-    }
-}
-
-impl Tool {
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(crate) fn tags(&self) -> &[Value] {
-        self.template.get(Field::ToolTags).as_array().unwrap_or_default()
-    }
-
-    fn bind<'py>(&self, args: &Bound<'py, PyTuple>, kwargs: &Bound<'py, PyDict>) -> PyResult<Call<'py>> {
-        let py = args.py();
-        let (before, defaults) = (self.bound.0.bind(py), self.bound.1.bind(py));
-        if !before.is_empty() || !defaults.is_empty() {
-            let args = before.as_sequence().concat(args.as_sequence())?.to_tuple()?;
-            let all = defaults.copy()?;
-            all.update(kwargs.as_mapping())?;
-            return self.signature.bind(&args, &all).map_err(|error| self.invalid(py, error));
-        }
-        self.signature.bind(args, kwargs).map_err(|error| self.invalid(py, error))
-    }
-
-    fn event(&self, args: placet::Object) -> Event {
-        let mut event = self.template.clone();
-        if !self.paths.is_empty() {
-            let named = self.paths.iter().filter_map(|name| args.get(name)).filter(|value| !value.is_null());
-            let resources = named.flat_map(|value| match value {
-                Value::Array(several) => several.clone(),
-                one => vec![one.clone()],
-            });
-            event.set(Field::Resources, Value::Array(resources.collect()));
-        }
-        event.set(Field::Args, args);
-        event
-    }
-
-    fn invalid(&self, py: Python<'_>, error: FreezeError) -> PyErr {
-        let version = self.engine.as_ref().map(|engine| engine.get().gate.policy_version());
-        let decision = refusal::invalid(error.reason(py), version.unwrap_or_default());
-        error::refuse_tool(py, &self.name, PolicyDecision::new(decision))
-            .map_or_else(|error| error, |()| PyTypeError::new_err("an invalid call was not refused"))
-    }
-}
-
-fn strings(name: &str, given: &Bound<'_, PyAny>) -> PyResult<Value> {
-    if given.is_none() {
-        return Ok(Value::Array(Vec::new()));
-    }
-    texts(given)?.ok_or_else(|| PyTypeError::new_err(format!("`{name}` must be a list of strings")))
 }

@@ -5,9 +5,12 @@
 
 mod approvals;
 mod bind;
+mod call;
+mod clock;
 mod command;
 mod content;
 mod context;
+mod credentials;
 mod decision;
 mod diagnostic;
 mod error;
@@ -15,11 +18,13 @@ mod evaluator;
 mod event;
 mod freeze;
 mod gate;
+mod ledger;
 mod logging;
 mod opa;
 mod plan;
 mod restore;
 mod thaw;
+mod tool;
 
 use pyo3::prelude::*;
 
@@ -27,13 +32,19 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use crate::approvals::{ApprovalQueue, Stop};
+    use crate::approvals::{ApprovalQueue, Asker, Stop};
+    #[pymodule_export]
+    use crate::call::Call;
     #[pymodule_export]
     use crate::command::{compile_yaml, compile_yaml_string, main};
     #[pymodule_export]
-    use crate::content::{SanitizedResponse, TextStream, clean, sanitize_tool_output, sanitize_tool_schema};
+    use crate::content::{
+        SanitizedResponse, TextStream, clean, clean_counted, sanitize_tool_output, sanitize_tool_schema,
+    };
     #[pymodule_export]
     use crate::context::Context;
+    #[pymodule_export]
+    use crate::credentials::Broker;
     #[pymodule_export]
     use crate::decision::{PolicyDecision, ResolutionStep, RuleRef};
     #[pymodule_export]
@@ -43,13 +54,17 @@ mod _core {
     #[pymodule_export]
     use crate::event::FrozenEvent;
     #[pymodule_export]
-    use crate::gate::{Engine, Tool, freeze_call, freeze_event};
+    use crate::gate::{Engine, freeze_call, freeze_event};
+    #[pymodule_export]
+    use crate::ledger::{after_fork, before_fork};
     #[pymodule_export]
     use crate::opa::Opa;
     #[pymodule_export]
     use crate::plan::tagged_step;
     #[pymodule_export]
     use crate::restore::restore_decision;
+    #[pymodule_export]
+    use crate::tool::Tool;
 
     #[pymodule_init]
     fn init(_module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {

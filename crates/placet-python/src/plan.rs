@@ -5,7 +5,7 @@ use placet::{Value, normal_form};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyTuple};
 
-use crate::gate::Tool;
+use crate::tool::Tool;
 
 /// A copy of a step that also carries the tags of its tool, under any spelling of its name.
 ///

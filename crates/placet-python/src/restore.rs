@@ -12,20 +12,6 @@ use pyo3::prelude::*;
 
 use crate::decision::PolicyDecision;
 
-/// Every cause there is.
-const CAUSES: [DenyCause; 10] = [
-    DenyCause::Rule,
-    DenyCause::Default,
-    DenyCause::NoRuleMatched,
-    DenyCause::PolicyError,
-    DenyCause::PolicyUnavailable,
-    DenyCause::PolicyTooOld,
-    DenyCause::OpaConnectionFailure,
-    DenyCause::EvaluatorFailure,
-    DenyCause::InvalidRequest,
-    DenyCause::CredentialValidation,
-];
-
 /// A decision from its wire form. It is data about a decision that was made; the values looked at are not in it.
 #[pyfunction]
 pub(crate) fn restore_decision(text: &str) -> PyResult<PolicyDecision> {
@@ -72,7 +58,7 @@ fn verdict(value: &Value) -> Option<Verdict> {
         }
         "deny" => {
             let code = text(value, "code")?;
-            let cause = CAUSES.into_iter().find(|cause| cause.code() == &*code)?;
+            let cause = DenyCause::ALL.into_iter().find(|cause| cause.code() == &*code)?;
             Some(Verdict::Deny { hard: value.get("hard")?.as_bool()?, cause })
         }
         _ => None,

@@ -132,11 +132,24 @@ impl Gate {
     /// # Errors
     /// [`GateError`] with everything that is wrong with them; a gate never opens on half a set.
     pub fn open(options: GateOptions) -> Result<Self, GateError> {
-        let registry = Registry::new(&options.config.tools)?;
         let sources = read_sources(&options)?;
-        let (set, findings) =
-            PolicySet::load(&sources, &options.load_options()).map_err(GateError::Policy)?;
-        let reload = Reload { fingerprint: fingerprint(&sources), failure: None, findings };
+        Self::over(options, &sources)
+    }
+
+    /// A gate for events that another evaluator decides: it keeps the clock, the settings and the tools, and of
+    /// policies the core bundle alone, which is asked nothing. Policies among the options are not read.
+    ///
+    /// # Errors
+    /// [`GateError`] for settings that are refused.
+    pub fn external(options: GateOptions) -> Result<Self, GateError> {
+        let sources = core_bundle::guards(&limits(&options.config));
+        Self::over(GateOptions { reload: false, ..options }, &sources)
+    }
+
+    fn over(options: GateOptions, sources: &[(Tier, SourceFile)]) -> Result<Self, GateError> {
+        let registry = Registry::new(&options.config.tools)?;
+        let (set, findings) = PolicySet::load(sources, &options.load_options()).map_err(GateError::Policy)?;
+        let reload = Reload { fingerprint: fingerprint(sources), failure: None, findings };
         Ok(Self {
             current: ArcSwap::from_pointee(Loaded { set, confirmed: Mutex::new(Instant::now()) }),
             due: Interval::new(options.reload_interval),
@@ -166,6 +179,11 @@ impl Gate {
         let decision =
             self.unasked(bad_now, &loaded).unwrap_or_else(|| loaded.set.decide(&request, new_id()));
         (decision, request)
+    }
+
+    /// Adds what the registration of its tool says to an event that another evaluator is to decide.
+    pub fn complete(&self, event: &mut Event) {
+        self.registry.complete(event);
     }
 
     /// Sets the event's `now` where it has none.

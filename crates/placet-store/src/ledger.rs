@@ -188,6 +188,30 @@ impl<B: Backend> Ledger for LogLedger<B> {
     }
 }
 
+/// A ledger whatever its place, with what belongs to the life of a process.
+pub trait Store: Ledger {
+    /// As [`LogLedger::before_fork`]: the fork happens while the guard is held.
+    fn guard_fork(&self) -> Box<dyn Paused>;
+
+    /// As [`LogLedger::close`].
+    fn shut(&self);
+}
+
+/// A ledger that is closed around a fork, until this is dropped.
+pub trait Paused: Send {}
+
+impl<B: Backend> Paused for ForkGuard<B> {}
+
+impl<B: Backend> Store for LogLedger<B> {
+    fn guard_fork(&self) -> Box<dyn Paused> {
+        Box::new(self.before_fork())
+    }
+
+    fn shut(&self) {
+        self.close();
+    }
+}
+
 impl<B: Backend> Drop for LogLedger<B> {
     fn drop(&mut self) {
         let process = self.process.load_full();

@@ -31,7 +31,7 @@ mod views;
 mod witness;
 
 pub use keys::{KeyError, KeyFolder};
-pub use ledger::{ForkGuard, LogLedger};
+pub use ledger::{ForkGuard, LogLedger, Paused, Store};
 pub use memory::{Memory, MemoryLink};
 pub use place::{DEFAULT_FILE, Place, PlaceError, PlaceSettings};
 #[cfg(feature = "postgres")]

@@ -9,7 +9,7 @@ use placet_trust::Ledger;
 use placet_trust::approvals::Reviewers;
 
 use crate::keys::KeyFolder;
-use crate::ledger::LogLedger;
+use crate::ledger::{LogLedger, Store};
 use crate::memory::Memory;
 use crate::settings::Settings;
 use crate::sqlite::Sqlite;
@@ -104,6 +104,18 @@ impl PlaceSettings {
         folder: &Path,
         variable: impl Fn(&str) -> Option<PathBuf>,
     ) -> Result<Option<Arc<dyn Ledger>>, PlaceError> {
+        Ok(self.store(folder, variable)?.map(|store| store as Arc<dyn Ledger>))
+    }
+
+    /// As [`PlaceSettings::ledger`], for a process that forks or closes it.
+    ///
+    /// # Errors
+    /// [`PlaceError`].
+    pub fn store(
+        &self,
+        folder: &Path,
+        variable: impl Fn(&str) -> Option<PathBuf>,
+    ) -> Result<Option<Arc<dyn Store>>, PlaceError> {
         match self.place(folder)? {
             Place::Off => Ok(None),
             Place::Memory => {

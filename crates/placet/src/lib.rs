@@ -9,7 +9,8 @@ pub use placet_policy::{
 };
 pub use placet_runtime::{
     Clock, Config, ConfigError, FileError, FixedClock, Gate, GateError, GateOptions, OpaClient, OpaError,
-    OpaOptions, SystemClock, config, digest, environment, files, read_sources, refusal, tiers,
+    OpaOptions, Pipeline, PipelineOptions, Registrar, SystemClock, config, digest, environment, files,
+    pipeline, read_sources, refusal, tiers,
 };
 pub use placet_types::{
     Decision, DecisionId, DenyCause, Event, Field, Identity, InputSeen, JsonError, Object,

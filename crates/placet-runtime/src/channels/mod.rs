@@ -26,7 +26,7 @@ pub use callback::Callback;
 pub use queued::{QueuedAction, enqueue};
 #[cfg(unix)]
 pub use terminal::{MAX_TRIES, Terminal};
-pub use waiting::{Waited, Waiting};
+pub use waiting::{Step, Wait, Waited, Waiting};
 pub use webhook::{DEFAULT_TIMEOUT, Webhook, WebhookOptions, WebhookOptionsError};
 
 /// A way to ask people about one request.

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use placet_trust::Refusal;
 use placet_trust::approvals::Approval;
 use placet_trust::approvals::answer::NoReason;
 use placet_trust::approvals::queue::{Queue, QueueError};
+use placet_trust::{Ledger, Refusal};
 use placet_types::ids::ApprovalId;
 use placet_types::ledger::ApprovalState;
 use placet_types::{DenyCause, Event, Verdict};
@@ -46,6 +46,63 @@ pub enum Waited {
     Refused(Refused),
 }
 
+/// A wait on its way. Dropped, it leaves the request as it is, and its channel's answer does not count.
+pub struct Wait {
+    pipeline: Arc<Pipeline>,
+    ledger: Arc<dyn Ledger>,
+    id: ApprovalId,
+    refused: Refused,
+    waiting: Waiting,
+    asking: Option<Asking>,
+}
+
+/// What a step of a wait came to.
+pub enum Step {
+    /// It goes on.
+    Waits(Box<Wait>),
+    /// It has ended.
+    Ended(Waited),
+}
+
+impl Wait {
+    /// Waits for at most 50 ms, or until somebody decides.
+    #[must_use]
+    pub fn step(mut self) -> Step {
+        let looked = Instant::now();
+        let first = self.asking.is_none() && self.waiting.channel.is_some();
+        let slice = if first { looked } else { looked + LOOK_EVERY };
+        let host = PipelineHost(self.pipeline.clone());
+        let waited = Queue::new(self.ledger.as_ref(), &host).wait(&self.id, slice.min(self.waiting.until));
+        let Self { pipeline, refused, id, .. } = self;
+        // Looked at after the request was: a vote that came after the end of the wait is left for another call.
+        if self.waiting.stop.is_stopped() {
+            return Step::Ended(Waited::Refused(refused));
+        }
+        let approval = match waited {
+            Ok(approval) => approval,
+            Err(error) => return Step::Ended(pipeline.unreadable(refused, &error)),
+        };
+        if approval.state_at(pipeline.gate().now()) != ApprovalState::Pending {
+            return Step::Ended(pipeline.ended(refused, &approval));
+        }
+        if looked >= self.waiting.until {
+            return Step::Ended(pipeline.timed_out(refused, &id));
+        }
+        let failure = match (&mut self.asking, &self.waiting.channel) {
+            (Some(asking), _) => asking.failure(),
+            (None, None) => None,
+            (None, Some(channel)) => {
+                let begun = pipeline.begin_asking(&refused, approval, channel, self.waiting.until);
+                begun.map(|begun| self.asking = Some(begun)).err()
+            }
+        };
+        match failure {
+            Some(reason) => Step::Ended(pipeline.failed(refused, &id, &reason)),
+            None => Step::Waits(Box::new(Self { pipeline, refused, id, ..self })),
+        }
+    }
+}
+
 impl Pipeline {
     /// As [`Pipeline::begin`]; when a person has to decide, waits for that and begins again. The approval is used only
     /// by the call that it was given for, and only if the policies of that moment still ask for nothing more.
@@ -67,54 +124,34 @@ impl Pipeline {
 
     /// Waits until people decided about a call that was refused because they have to. Any other refusal stands.
     pub fn wait_for_people(self: &Arc<Self>, refused: Refused, waiting: &Waiting) -> Waited {
-        let escalated = matches!(refused.decision.verdict, Verdict::Escalate { .. });
-        match (&refused.approval, escalated) {
-            (Some(approval), true) => {
-                let approval = approval.clone();
-                self.wait_for(refused, &approval, waiting)
-            }
-            _ => Waited::Refused(refused),
+        let mut wait = match self.waits(refused, waiting) {
+            Ok(wait) => wait,
+            Err(refused) => return Waited::Refused(*refused),
+        };
+        loop {
+            wait = match wait.step() {
+                Step::Waits(wait) => *wait,
+                Step::Ended(waited) => return waited,
+            };
         }
     }
 
-    fn wait_for(self: &Arc<Self>, refused: Refused, id: &ApprovalId, waiting: &Waiting) -> Waited {
-        let Some(ledger) = self.ledger().cloned() else { return Waited::Refused(refused) };
-        let host = PipelineHost(self.clone());
-        let queue = Queue::new(ledger.as_ref(), &host);
-        let mut asking = None;
-        loop {
-            if waiting.stop.is_stopped() {
-                return Waited::Refused(refused);
-            }
-            let looked = Instant::now();
-            let slice =
-                if asking.is_none() && waiting.channel.is_some() { looked } else { looked + LOOK_EVERY };
-            let approval = match queue.wait(id, slice.min(waiting.until)) {
-                Ok(approval) => approval,
-                Err(error) => return self.unreadable(refused, &error),
-            };
-            if approval.state_at(self.gate().now()) != ApprovalState::Pending {
-                return self.ended(refused, &approval);
-            }
-            if looked >= waiting.until {
-                return self.timed_out(refused, id);
-            }
-            let failure = match (&mut asking, &waiting.channel) {
-                (Some(asking), _) => Asking::failure(asking),
-                (None, None) => None,
-                (None, Some(channel)) => {
-                    match self.begin_asking(&refused, approval, channel, waiting.until) {
-                        Ok(begun) => {
-                            asking = Some(begun);
-                            None
-                        }
-                        Err(reason) => Some(reason),
-                    }
-                }
-            };
-            if let Some(reason) = failure {
-                return self.failed(refused, id, &reason);
-            }
+    /// The wait of a call, to be taken step by step.
+    ///
+    /// # Errors
+    /// The refusal itself, when people are not asked about it.
+    pub fn waits(self: &Arc<Self>, refused: Refused, waiting: &Waiting) -> Result<Wait, Box<Refused>> {
+        let escalated = matches!(refused.decision.verdict, Verdict::Escalate { .. });
+        match (&refused.approval, self.ledger(), escalated) {
+            (Some(id), Some(ledger), true) => Ok(Wait {
+                pipeline: self.clone(),
+                ledger: ledger.clone(),
+                id: id.clone(),
+                refused,
+                waiting: waiting.clone(),
+                asking: None,
+            }),
+            _ => Err(Box::new(refused)),
         }
     }
 

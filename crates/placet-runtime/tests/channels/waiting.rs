@@ -102,6 +102,23 @@ fn kite_20_15_a_wait_that_is_ended_returns_at_once_and_leaves_the_request() {
 }
 
 #[test]
+fn kite_20_15_a_vote_after_the_end_of_a_wait_is_left_for_another_call() {
+    for amount in 500..520 {
+        let bench = bench();
+        let waiting = within(20_000);
+        let got = std::thread::scope(|scope| {
+            let call = scope.spawn(|| code(bench.pipeline.begin_waiting(&pay(amount), &waiting)));
+            let id = pending(bench.ledger.as_ref()).entry.id;
+            waiting.stop.stop();
+            vote(bench.ledger.as_ref(), &id, "ann", Proof::Asserted, true).unwrap();
+            call.join().unwrap()
+        });
+        assert_eq!(got, "approval_required");
+        assert_eq!(code(bench.pipeline.begin(pay(amount))), "allowed");
+    }
+}
+
+#[test]
 fn kite_20_15_who_asks_cannot_answer() {
     let bench = bench();
     let call = event(
