@@ -16,6 +16,7 @@ from ._approvals import (
     PendingAction,
     WebhookApprovalHandler,
 )
+from ._audit import AuditLog
 from ._core import (
     Diagnostic,
     PolicyDecision,
@@ -30,6 +31,7 @@ from ._core import (
 )
 from ._credentials import CredentialBroker, PersistentCredentialBroker, SessionToken
 from ._errors import (
+    AuditError,
     ConfigError,
     CredentialError,
     EventError,
@@ -63,6 +65,8 @@ __all__ = [
     "ApprovalError",
     "ApprovalHandler",
     "ApprovalRequest",
+    "AuditError",
+    "AuditLog",
     "AutoApprovalHandler",
     "CLIApprovalHandler",
     "CallbackApprovalHandler",

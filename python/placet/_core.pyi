@@ -18,6 +18,7 @@ __all__ = [
     "Diagnostic",
     "Engine",
     "FrozenEvent",
+    "Log",
     "Opa",
     "PolicyDecision",
     "ResolutionStep",
@@ -227,6 +228,28 @@ class Call:
     def abandon(self) -> None: ...
 
 @final
+class Log:
+    """A ledger's file, or a mirror of one."""
+
+    def __new__(cls, path: str | PathLike[str]) -> Self: ...
+    @property
+    def path(self) -> PathLike[str]: ...
+    def query(
+        self,
+        session: str | None,
+        tool: str | None,
+        agent: str | None,
+        outcomes: list[str],
+        verdicts: list[str],
+        risks: list[str],
+        statuses: list[str],
+        since: int | None,
+        until: int | None,
+        limit: int | None,
+    ) -> tuple[list[str], list[int]]: ...
+    def verify(self, keys: list[str], checkpoint: str | None) -> str: ...
+
+@final
 class Broker:
     """Issues, shows, narrows and revokes the tokens of sessions."""
 
@@ -282,6 +305,8 @@ class Engine:
     def records(self) -> bool: ...
     @property
     def waits(self) -> bool: ...
+    @property
+    def ledger_path(self) -> PathLike[str] | None: ...
     def question(self, event: FrozenEvent) -> Call: ...
     def note_invalid(
         self, decision: PolicyDecision, context: SessionContext, event_type: str, action: object

@@ -47,6 +47,12 @@ class ConfigError(PlacetError, ValueError):
     code = "config_invalid"
 
 
+class AuditError(PlacetError):
+    """A log that cannot be read."""
+
+    code = "audit_unreadable"
+
+
 class CredentialError(PlacetError, ValueError):
     """A credential that is not issued, delegated or accepted."""
 

@@ -9,10 +9,11 @@ from typing import Any, Literal, NoReturn, TypeAlias
 
 from . import _core
 from ._approvals import ApprovalHandler, asker
+from ._audit import AuditLog
 from ._bridge import off_loop
 from ._core import Diagnostic, FrozenEvent, PolicyDecision, SanitizedResponse
 from ._credentials import CredentialBroker
-from ._errors import NotAvailableError
+from ._errors import AuditError, NotAvailableError
 from ._evaluators import decide_async, decide_sync
 from ._models import GovernanceEvent, PolicyEvaluator, SessionContext, ToolCallInput
 
@@ -167,6 +168,14 @@ class PolicyGate:
     async def _refuse_async(self, call: _core.Call) -> NoReturn:
         await off_loop(self._engine.waits, call.begin)
         raise AssertionError("a call that cannot be bound was not refused")
+
+    @property
+    def audit(self) -> AuditLog:
+        """The log of this gate; raises `AuditError` when it keeps none in a file of this machine."""
+        path = self._engine.ledger_path
+        if path is None:
+            raise AuditError("this gate keeps no log in a file; give `ledger` a path")
+        return AuditLog(path)
 
     @property
     def policy_version(self) -> str | None:

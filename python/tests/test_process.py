@@ -3,9 +3,11 @@
 import concurrent.futures
 import multiprocessing
 import os
+import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
@@ -94,3 +96,123 @@ def test_compiling_reports_as_loading_does(tmp_path):
     with pytest.raises(placet.PolicyError) as caught:
         placet.compile_yaml_string(POLICY.replace("when", "wen"))
     assert caught.value.diagnostics
+
+
+# recording in several processes and threads
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """A folder with a policy, a ledger on disk and its keys, for every process to open."""
+    (tmp_path / "p.yaml").write_text(POLICY)
+    return tmp_path
+
+
+def open_shared(folder):
+    gate = placet.PolicyGate(policies=folder / "p.yaml", ledger=folder / "log.db", keys=folder / "keys")
+    context = placet.SessionContext(session_id="s", user_role="r", session_scopes=[])
+    return placet.governed(gate=gate, context=context, action="pay")(_pay)
+
+
+def recorded(folder):
+    """How many decisions the log has, and how many of them have their outcome."""
+    with sqlite3.connect(folder / "log.db") as database:
+        statuses = [row[0] for row in database.execute("select result_status from audit_log")]
+    return len(statuses), statuses.count("succeeded")
+
+
+def pay_often(tool, times, failures):
+    for _ in range(times):
+        try:
+            tool(5)
+        except Exception as error:
+            failures.put(repr(error))
+
+
+def pay_often_in_spawned(folder, times, failures):
+    pay_often(open_shared(folder), times, failures)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("used_before", [False, True])
+def test_forked_workers_of_a_preloaded_gate_share_one_log(shared, used_before):
+    """As gunicorn with `preload_app` and `multiprocessing` do it: the gate is made, perhaps used, before."""
+    tool = open_shared(shared)
+    if used_before:
+        tool(5)
+    fork = multiprocessing.get_context("fork")
+    failures = fork.Queue()
+    children = [fork.Process(target=pay_often, args=(tool, 10, failures)) for _ in range(4)]
+    for child in children:
+        child.start()
+    pay_often(tool, 10, failures)
+    for child in children:
+        child.join(60)
+    assert [child.exitcode for child in children] == [0] * 4
+    assert failures.empty(), failures.get()
+    assert recorded(shared) == (50 + used_before, 50 + used_before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_forking_while_other_threads_append_loses_nothing(shared):
+    tool = open_shared(shared)
+    fork = multiprocessing.get_context("fork")
+    failures = fork.Queue()
+    done = threading.Event()
+    counts = [0, 0, 0]
+
+    def append(index):
+        while not done.is_set():
+            pay_often(tool, 1, failures)
+            counts[index] += 1
+
+    threads = [threading.Thread(target=append, args=(index,)) for index in range(len(counts))]
+    for thread in threads:
+        thread.start()
+    children = [fork.Process(target=pay_often, args=(tool, 2, failures)) for _ in range(8)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+    done.set()
+    for thread in threads:
+        thread.join(60)
+    assert [child.exitcode for child in children] == [0] * 8
+    assert failures.empty(), failures.get()
+    total = sum(counts) + 16
+    assert recorded(shared) == (total, total)
+
+
+def send_ids(gate, context, sender):
+    call = placet.ToolCallInput(action="pay")
+    sender.send([gate.decide_tool_call(call, context).decision_id for _ in range(500)])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_forked_children_give_no_id_twice(gate, context):
+    gate.decide_tool_call(placet.ToolCallInput(action="pay"), context)
+    fork = multiprocessing.get_context("fork")
+    pipes = [fork.Pipe(duplex=False) for _ in range(4)]
+    children = [fork.Process(target=send_ids, args=(gate, context, sender)) for _, sender in pipes]
+    for child in children:
+        child.start()
+    ids = [id for receiver, _ in pipes for id in receiver.recv()]
+    for child in children:
+        child.join(10)
+    assert len(set(ids)) == len(ids) == 2000
+
+
+def test_spawned_workers_share_one_log(shared):
+    spawn = multiprocessing.get_context("spawn")
+    failures = spawn.Queue()
+    children = [spawn.Process(target=pay_often_in_spawned, args=(shared, 10, failures)) for _ in range(3)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+    assert [child.exitcode for child in children] == [0] * 3
+    assert failures.empty(), failures.get()
+    assert recorded(shared) == (30, 30)

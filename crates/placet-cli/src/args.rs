@@ -5,8 +5,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    check, compile, completions, diff, eval, explain, init, lint, sanitize, schema, simulate, test, validate,
-    version,
+    approvals, audit, check, compile, completions, diff, eval, explain, init, lint, sanitize, schema,
+    simulate, test, validate, version,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Explain(explain::ExplainArgs),
     Simulate(simulate::SimulateArgs),
     Diff(diff::DiffArgs),
+    Audit(audit::AuditArgs),
+    Approvals(approvals::ApprovalsArgs),
     Eval(eval::EvalArgs),
     Sanitize(sanitize::SanitizeArgs),
     Schema(schema::SchemaArgs),

@@ -88,6 +88,12 @@ pub(crate) enum Failure {
         /// What the system said.
         source: io::Error,
     },
+    /// The ledger cannot be read, or holds nothing to answer with.
+    #[error("{0}")]
+    Ledger(String),
+    /// The answer is no; the text says why.
+    #[error("{0}")]
+    Negative(String),
     /// Something that must not be overwritten exists.
     #[error("{0}")]
     Exists(String),
@@ -99,6 +105,7 @@ impl Failure {
         match self {
             Self::Policy(_)
             | Self::Exists(_)
+            | Self::Negative(_)
             | Self::File(FileError::NotText { .. } | FileError::TooLarge { .. })
             | Self::Gate(GateError::File(FileError::NotText { .. } | FileError::TooLarge { .. })) => {
                 Exit::Negative

@@ -9,6 +9,8 @@ mod commands;
 mod console;
 mod failure;
 mod input;
+mod log;
+mod moment;
 mod paint;
 mod project;
 mod render;

@@ -87,6 +87,13 @@ impl ProjectArgs {
         Ok(GateOptions { config, deny_warnings: self.deny_warnings, reload: false, ..GateOptions::default() })
     }
 
+    /// The settings of the project in the environment of this process, also where there are no policies.
+    pub(crate) fn settings(&self) -> Result<Config, Failure> {
+        let mut config = self.read_config()?;
+        config.override_from(env::vars_os(), Path::new(""))?;
+        Ok(config)
+    }
+
     fn read_config(&self) -> Result<Config, Failure> {
         let path = match &self.config {
             Some(path) => path.as_path(),

@@ -182,7 +182,8 @@ impl ApprovalQueue {
         let settings = PlaceSettings { ledger: Some(name.to_owned()), keys, ..PlaceSettings::default() };
         let opened = ledger::open(&settings, &folder);
         let opened = opened.map_err(|error| raise(py, &error.to_string(), "config_invalid"))?;
-        let (ledger, _) = opened.ok_or_else(|| PyValueError::new_err("`db_path` must name a file"))?;
+        let opened = opened.ok_or_else(|| PyValueError::new_err("`db_path` must name a file"))?;
+        let ledger = opened.store;
         let views = Mutex::new(ApprovalViews::new(&folder.join(path)));
         Ok(Self { ledger, views, redactor: Redactor::builtin(), lifetime_seconds })
     }

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use placet::channels::{Step, Waited, Waiting};
@@ -67,6 +68,8 @@ pub(crate) struct Call {
     args: Option<Py<PyDict>>,
     is_tool_call: bool,
     decision: Mutex<Option<DecisionId>>,
+    /// Whether the caller went away: a permit that comes later goes back.
+    abandoned: AtomicBool,
 }
 
 impl Call {
@@ -102,6 +105,7 @@ impl Call {
             args: None,
             is_tool_call,
             decision: Mutex::new(None),
+            abandoned: AtomicBool::new(false),
         }
     }
 
@@ -173,9 +177,17 @@ impl Call {
             Begun::Started(Started { decision, permit, .. }) => {
                 *self.decision.lock() = Some(decision.decision_id);
                 self.stage.set(Stage::Granted(permit));
+                if self.abandoned.load(Ordering::SeqCst) {
+                    self.give_up(py);
+                }
                 Ok(())
             }
         }
+    }
+
+    fn give_up(&self, py: Python<'_>) {
+        let stage = self.stage.take();
+        wait(py, || drop(stage));
     }
 
     fn refuse(&self, py: Python<'_>, decision: PolicyDecision) -> PyResult<()> {
@@ -314,8 +326,8 @@ impl Call {
 
     /// Gives up whatever is still owed, for instance because the caller was cancelled while it waited.
     fn abandon(&self, py: Python<'_>) {
-        let stage = self.stage.take();
-        wait(py, || drop(stage));
+        self.abandoned.store(true, Ordering::SeqCst);
+        self.give_up(py);
     }
 }
 

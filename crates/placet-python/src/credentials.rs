@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use crate::clock::PyClock;
 use crate::error;
 use crate::gate::{open_ledger, place_name};
-use crate::ledger::wait;
+use crate::ledger::{Opened, wait};
 
 /// Issues, shows, narrows and revokes the tokens of sessions.
 #[pyclass(frozen, module = "placet._core")]
@@ -80,7 +80,7 @@ impl Broker {
             ..Config::default()
         };
         let opened = open_ledger(py, &config)?;
-        let (store, waits) = opened.ok_or_else(|| {
+        let Opened { store, waits, .. } = opened.ok_or_else(|| {
             pyo3::exceptions::PyValueError::new_err("credentials need a ledger; name a file, or leave it out")
         })?;
         let clock: Arc<dyn Clock> = match clock {

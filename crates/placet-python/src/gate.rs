@@ -12,7 +12,7 @@ use placet::{
     Config, Decision, DenyCause, Event, Field, Gate, GateOptions, Pipeline, PipelineOptions, Request, Value,
     refusal,
 };
-use placet_store::{PlaceSettings, Store};
+use placet_store::PlaceSettings;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
@@ -26,7 +26,7 @@ use crate::diagnostic::Diagnostic;
 use crate::error;
 use crate::event::{FrozenEvent, of_call, of_event};
 use crate::freeze::{FreezeError, describe};
-use crate::ledger::{self, wait};
+use crate::ledger::{self, Opened, wait};
 
 /// The policies in force, embedded.
 #[pyclass(frozen, module = "placet._core")]
@@ -39,6 +39,7 @@ pub(crate) struct Engine {
     waits: bool,
     external: bool,
     demands_credentials: bool,
+    ledger_path: Option<PathBuf>,
 }
 
 #[pymethods]
@@ -65,9 +66,10 @@ impl Engine {
         config.audit_log = audit_log.map(|path| rooted(&path)).transpose()?.or(config.audit_log);
         config.keys = keys.map(|path| rooted(&path)).transpose()?.or(config.keys);
         let opened = open_ledger(py, &config)?;
-        let waits = opened.as_ref().is_some_and(|(_, waits)| *waits)
+        let waits = opened.as_ref().is_some_and(|opened| opened.waits)
             || broker.as_ref().is_some_and(|broker| broker.waits());
-        let ledger = opened.map(|(store, _)| store as Arc<dyn Ledger>);
+        let ledger_path = opened.as_ref().and_then(|opened| opened.path.clone());
+        let ledger = opened.map(|opened| opened.store as Arc<dyn Ledger>);
         let options =
             PipelineOptions::of_config(&config, ledger).map_err(|error| error::config(py, &error))?;
         let options =
@@ -88,7 +90,7 @@ impl Engine {
         let gate = py.detach(|| if external { Gate::external(gate) } else { Gate::open(gate) });
         let gate = gate.map_err(|error| error::gate(py, &error))?;
         let pipeline = Arc::new(Pipeline::new(gate, options));
-        Ok(Self { pipeline, clock, records, waits, external, demands_credentials })
+        Ok(Self { pipeline, clock, records, waits, external, demands_credentials, ledger_path })
     }
 
     /// Whether it decides itself; otherwise another evaluator does, and this records.
@@ -107,6 +109,12 @@ impl Engine {
     #[getter]
     fn waits(&self) -> bool {
         self.waits
+    }
+
+    /// The file of the ledger, where it is one.
+    #[getter]
+    fn ledger_path(&self) -> Option<PathBuf> {
+        self.ledger_path.clone()
     }
 
     /// A question without an effect, for another evaluator.
@@ -290,13 +298,14 @@ fn configured(
 }
 
 /// The ledger that the settings name.
-pub(crate) fn open_ledger(py: Python<'_>, config: &Config) -> PyResult<Option<(Arc<dyn Store>, bool)>> {
+pub(crate) fn open_ledger(py: Python<'_>, config: &Config) -> PyResult<Option<Opened>> {
+    let reviewers = config.approvals.reviewers().map_err(|error| error::config(py, &error))?;
     let settings = PlaceSettings {
+        reviewers: Arc::new(reviewers),
         ledger: config.ledger.clone(),
         audit_log: config.audit_log.clone(),
         keys: config.keys.clone(),
         anchor: config.anchor.clone(),
-        reviewers: Arc::new(config.approvals.reviewers().map_err(|error| error::config(py, &error))?),
     };
     let folder = env::current_dir().unwrap_or_default();
     ledger::open(&settings, &folder).map_err(|error| error::place(py, &error))

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -30,24 +30,39 @@ static UNDERWAY: AtomicUsize = AtomicUsize::new(0);
 /// Whether a thread is about to fork.
 static FORKING: AtomicBool = AtomicBool::new(false);
 
-/// The ledger at a place, which opens nothing before its first use; and whether it waits for a disk.
-pub(crate) fn open(
-    settings: &PlaceSettings,
-    folder: &Path,
-) -> Result<Option<(Arc<dyn Store>, bool)>, PlaceError> {
+/// A ledger that is in use.
+pub(crate) struct Opened {
+    pub(crate) store: Arc<dyn Store>,
+    /// Whether it waits for a disk or a server.
+    pub(crate) waits: bool,
+    /// Its file, where it is one.
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// The ledger at a place, which opens nothing before its first use; `None` when it is off.
+pub(crate) fn open(settings: &PlaceSettings, folder: &Path) -> Result<Option<Opened>, PlaceError> {
     let variable = |name: &str| env::var_os(name).map(Into::into);
     let place = settings.place(folder)?;
+    let path = match &place {
+        Place::Sqlite(path) => Some(path.clone()),
+        _ => None,
+    };
+    let waits = !matches!(place, Place::Memory);
     // Two ledgers in memory are two ledgers.
     if matches!(place, Place::Off | Place::Memory) {
         let made = settings.store(folder, variable)?;
-        return Ok(made.map(|store| (remember(String::new(), &store), false)));
+        return Ok(made.map(|store| Opened { store: remember(String::new(), &store), waits, path }));
     }
     let keys = settings.key_folder(folder, variable)?;
-    let name = format!("{place:?} {:?} {:?} {keys:?}", settings.audit_log, settings.anchor);
+    let PlaceSettings { audit_log, anchor, reviewers, .. } = settings;
+    let name = format!("{place:?} {audit_log:?} {anchor:?} {keys:?} {reviewers:?}");
     let known = STORES.lock().iter().find(|(known, _)| *known == name).and_then(|(_, store)| store.upgrade());
     match known {
-        Some(store) => Ok(Some((store, true))),
-        None => Ok(settings.store(folder, variable)?.map(|store| (remember(name, &store), true))),
+        Some(store) => Ok(Some(Opened { store, waits, path })),
+        None => {
+            let made = settings.store(folder, variable)?;
+            Ok(made.map(|store| Opened { store: remember(name, &store), waits, path }))
+        }
     }
 }
 

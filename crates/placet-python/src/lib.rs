@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 mod approvals;
+mod audit;
 mod bind;
 mod call;
 mod clock;
@@ -33,6 +34,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use crate::approvals::{ApprovalQueue, Asker, Stop};
+    #[pymodule_export]
+    use crate::audit::Log;
     #[pymodule_export]
     use crate::call::Call;
     #[pymodule_export]

@@ -8,9 +8,12 @@ use std::sync::Arc;
 use placet_types::{Decision, DecisionId, DenyCause, Identity, RiskTier, RuleRef, Verdict};
 
 /// A new decision id: a UUIDv7.
+///
+/// A forked child inherits the state of the generator; its process id keeps its ids apart from those of its parent.
 #[must_use]
 pub fn new_id() -> DecisionId {
-    DecisionId(uuid::Uuid::now_v7().to_string().into())
+    let apart = uuid::Uuid::now_v7().as_u128() ^ u128::from(std::process::id());
+    DecisionId(uuid::Uuid::from_u128(apart).to_string().into())
 }
 
 /// What is said about a tool call that may not run; `None` when it may.

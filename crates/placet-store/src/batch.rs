@@ -135,6 +135,7 @@ fn write<B: Backend>(
     let mut round = Round::new(engine)?;
     let mut done = Vec::with_capacity(works.len());
     round.note_clock(engine)?;
+    let awaited = works.iter().any(|work| matches!(work, Work::Commit(entry) if entry.ack == Ack::Published));
     let mut acks = Vec::with_capacity(works.len());
     for work in works {
         acks.push(work.ack());
@@ -147,7 +148,7 @@ fn write<B: Backend>(
     if round.entries.is_empty() && round.erase.is_empty() && !(published && grew) {
         return Ok(done);
     }
-    let spread = round.finish(engine, published && grew, publish)?;
+    let spread = round.finish(engine, published && grew, awaited, publish)?;
     if let Err(error) = spread {
         // Everything is committed, but not in every place that `published` promises.
         let waited = done.iter_mut().zip(acks).filter(|(_, ack)| *ack == Some(Ack::Published));
@@ -309,6 +310,7 @@ impl Round {
         self,
         engine: &mut Engine<B>,
         sign: bool,
+        awaited: bool,
         publish: &dyn Publish,
     ) -> Result<Result<(), LedgerError>, LedgerError> {
         let leaves: Vec<Digest> = self.entries.iter().map(|entry| entry.hash).collect();
@@ -326,7 +328,7 @@ impl Round {
         }
         engine.mirror(&batch);
         Ok(match &batch.note {
-            Some((size, note)) => engine.spread(*size, note),
+            Some((size, note)) => engine.signed(*size, note, awaited),
             None => Ok(()),
         })
     }

@@ -16,6 +16,9 @@ use crate::mirror::Mirror;
 use crate::settings::{KeySource, Settings};
 use crate::witness::{Claims, Grown, Witness, WitnessError};
 
+/// How many leaf hashes are kept in a process that only reads, and so signs nothing that would let them go.
+const MOST_SINCE: usize = 1 << 16;
+
 /// The writer's view of a log. One thread at a time uses it.
 pub(crate) struct Engine<B: Backend> {
     backend: Arc<B>,
@@ -24,6 +27,7 @@ pub(crate) struct Engine<B: Backend> {
     pub(crate) log: Option<Log>,
     frozen: Option<LedgerError>,
     mirror: Option<Mirror>,
+    pub(crate) unspread: Option<Unspread>,
     /// Why the mirror lags, if it does.
     pub(crate) mirror_trouble: Option<LedgerError>,
 }
@@ -63,7 +67,16 @@ pub(crate) trait Publish {
 impl<B: Backend> Engine<B> {
     pub(crate) fn new(backend: Arc<B>, settings: Arc<Settings>) -> Self {
         let mirror = settings.mirror.clone().map(Mirror::new);
-        Self { backend, settings, link: None, log: None, frozen: None, mirror, mirror_trouble: None }
+        Self {
+            backend,
+            settings,
+            link: None,
+            log: None,
+            frozen: None,
+            mirror,
+            unspread: None,
+            mirror_trouble: None,
+        }
     }
 
     pub(crate) fn unavailable(&self, action: &'static str, cause: impl ToString) -> LedgerError {
@@ -305,6 +318,9 @@ impl<B: Backend> Engine<B> {
         });
         if followed.is_ok() {
             log.publish(&records, publish);
+            if log.grown.since.len() > MOST_SINCE {
+                log.grown = Grown::from(log.committed.head.frontier.clone());
+            }
         } else {
             // Entries that lead to no sealed head are shown to nobody.
             log.committed = before.0;
@@ -365,18 +381,39 @@ impl<B: Backend> Engine<B> {
         self.mirror_trouble = failure.map(|failure| self.unavailable("append", failure));
     }
 
-    /// Keeps a committed checkpoint in every other place.
-    pub(crate) fn spread(&mut self, size: u64, note: &str) -> Result<(), LedgerError> {
+    /// A checkpoint was committed. It is kept in its other places now if somebody waits for that, else by the next
+    /// [`Unspread::spread`], which needs no lock.
+    pub(crate) fn signed(&mut self, size: u64, note: &str, awaited: bool) -> Result<(), LedgerError> {
         let Some(log) = &mut self.log else { return Ok(()) };
         log.signed = size;
         if size == log.committed.head.size() {
             log.grown = Grown::from(log.committed.head.frontier.clone());
         }
-        let failed = log.witnesses.iter().filter_map(|witness| witness.keep(note).err()).next();
+        let (ledger, witnesses) = (self.backend.name(), log.witnesses.clone());
+        let unspread = Unspread { ledger, witnesses, note: note.to_owned() };
+        if awaited {
+            self.unspread = None;
+            return unspread.spread();
+        }
+        self.unspread = Some(unspread);
+        Ok(())
+    }
+}
+
+/// A committed checkpoint that is not yet in its other places.
+pub(crate) struct Unspread {
+    ledger: Arc<str>,
+    witnesses: Vec<Witness>,
+    note: String,
+}
+
+impl Unspread {
+    pub(crate) fn spread(&self) -> Result<(), LedgerError> {
+        let failed = self.witnesses.iter().filter_map(|witness| witness.keep(&self.note).err()).next();
         match failed {
             None => Ok(()),
             Some(WitnessError::Unusable(cause) | WitnessError::Foreign(cause)) => {
-                Err(self.unavailable("append", cause))
+                Err(LedgerError::Unavailable { ledger: self.ledger.clone(), action: "append", cause })
             }
         }
     }

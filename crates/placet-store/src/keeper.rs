@@ -91,7 +91,7 @@ impl Watch {
             let Some(process) = process.upgrade() else { return };
             wanted.asked = process.readers.size();
             drop(wanted);
-            let trouble = process.submit(Work::Refresh).and_then(|_| process.submit(Work::Sign)).err();
+            let trouble = process.submit(Work::Refresh).and_then(|_| process.sign()).err();
             let trouble = trouble.or_else(|| process.tidy().err());
             locked(&self.wanted).trouble = trouble;
         }

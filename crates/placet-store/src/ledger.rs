@@ -52,7 +52,7 @@ impl<B: Backend> LogLedger<B> {
     /// # Errors
     /// [`LedgerError`].
     pub fn sign(&self) -> Result<(), LedgerError> {
-        self.process().submit(Work::Sign).map(|_| ())
+        self.process().sign()
     }
 
     /// Why the last checkpoint, mirror or housekeeping failed, if it did. Commits are complete without them.
@@ -142,7 +142,7 @@ impl<B: Backend> Process<B> {
         self.keeper.stop();
         if self.is_connected() {
             // What cannot be signed now is reported as unsigned by whoever verifies the log.
-            let _ = self.submit(Work::Sign);
+            let _ = self.sign();
             self.fold(true);
         }
     }

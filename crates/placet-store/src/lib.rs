@@ -24,6 +24,7 @@ mod place;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;
+pub mod query;
 mod queue;
 mod settings;
 mod sqlite;

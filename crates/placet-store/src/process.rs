@@ -163,6 +163,13 @@ impl<B: Backend> Process<B> {
         })
     }
 
+    /// Signs a checkpoint if anything is new, and keeps it in its other places while others commit.
+    pub(crate) fn sign(&self) -> Result<(), LedgerError> {
+        self.submit(Work::Sign)?;
+        let unspread = locked(&self.engine).unspread.take();
+        unspread.map_or(Ok(()), |unspread| unspread.spread())
+    }
+
     /// Why the mirror lags, if it does.
     pub(crate) fn mirror_trouble(&self) -> Option<LedgerError> {
         locked(&self.engine).mirror_trouble.clone()

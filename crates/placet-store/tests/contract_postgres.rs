@@ -1,66 +1,25 @@
 //! The contract of a ledger, over a real PostgreSQL: `PLACET_TEST_POSTGRES`, or a server of our own.
 // SPDX-License-Identifier: MIT OR Apache-2.0
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests: helpers outside test functions"
+)]
 #![cfg(feature = "postgres")]
 
 mod contract;
+#[path = "support/server.rs"]
+mod server;
 mod support;
-
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 
 use contract::{Place, contract};
 use placet_audit::verify::verify;
 use placet_store::{LogLedger, Postgres, PostgresSource, Settings};
 use placet_trust::{Ledger, LedgerError};
 use placet_types::Ack;
+use server::server;
 use tempfile::TempDir;
-
-/// The address of a server that lives as long as this process.
-fn server() -> &'static str {
-    static URL: OnceLock<String> = OnceLock::new();
-    URL.get_or_init(|| std::env::var("PLACET_TEST_POSTGRES").unwrap_or_else(|_| start()))
-}
-
-/// Starts a server on a Unix socket. A shell waits for the end of this process and then stops it.
-fn start() -> String {
-    let folder = tempfile::Builder::new().prefix("placet-pg").tempdir().unwrap().keep();
-    let as_root = std::fs::metadata("/proc/self").is_ok_and(|me| {
-        use std::os::unix::fs::MetadataExt;
-        me.uid() == 0
-    });
-    let run = if as_root { "runuser -u postgres --" } else { "" };
-    if as_root {
-        assert!(Command::new("chown").arg("postgres").arg(&folder).status().unwrap().success());
-    }
-    let script = format!(
-        "cd / && {run} initdb -D {0}/data -U placet -A trust >{0}/log 2>&1 &&
-         {run} pg_ctl -D {0}/data -w -o \"-k {0} -c listen_addresses='' -c max_connections=200\" -l {0}/server.log start >>{0}/log 2>&1
-         echo started $?
-         read end
-         {run} pg_ctl -D {0}/data -m immediate stop >/dev/null 2>&1
-         rm -rf {0}",
-        folder.display()
-    );
-    let mut shell = Command::new("sh")
-        .args(["-c", &script])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(shell.stdout.take().unwrap()), &mut line)
-        .unwrap();
-    let log = || std::fs::read_to_string(folder.join("log")).unwrap_or_default();
-    assert_eq!(line, "started 0\n", "{}", log());
-    std::mem::forget(shell);
-    address(&folder)
-}
-
-fn address(folder: &Path) -> String {
-    format!("host={} user=placet dbname=postgres", folder.display())
-}
 
 struct InPostgres {
     keys: TempDir,
@@ -135,8 +94,10 @@ fn f27_verify_reads_it_and_finds_edits() {
     drop(ledger);
     let origin: String = place.shell().query_one("SELECT origin FROM head", &[]).unwrap().get(0);
     let key = placet_store::KeyFolder::new(place.keys.path().join("keys")).verifier(&origin).unwrap();
-    let verified =
-        || verify(&mut PostgresSource::open(&place.backend()).unwrap(), &[key.clone()], None).unwrap();
+    let verified = || {
+        verify(&mut PostgresSource::open(&place.backend()).unwrap(), std::slice::from_ref(&key), None)
+            .unwrap()
+    };
     let report = verified();
     assert!(report.ok, "{report:?}");
     assert_eq!((report.entries, report.signed), (300, 300));

@@ -1,6 +1,11 @@
 //! The contract of a ledger, over sqlite.
 // SPDX-License-Identifier: MIT OR Apache-2.0
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests: helpers outside test functions"
+)]
 
 mod contract;
 mod support;

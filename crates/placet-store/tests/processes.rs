@@ -1,7 +1,15 @@
 //! Several processes on one log, and processes that are killed.
 // SPDX-License-Identifier: MIT OR Apache-2.0
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests: helpers outside test functions"
+)]
 
+#[cfg(feature = "postgres")]
+#[path = "support/server.rs"]
+mod server;
 mod support;
 
 use std::collections::BTreeSet;
@@ -18,24 +26,38 @@ use support::*;
 
 const ROLE: &str = "PLACET_STORE_TEST_ROLE";
 const FOLDER: &str = "PLACET_STORE_TEST_FOLDER";
+#[cfg(feature = "postgres")]
+const SERVER: &str = "PLACET_STORE_TEST_SERVER";
 
 /// This very test binary, in a role.
 fn spawn(role: &str, folder: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+    command(role, folder).spawn().unwrap()
+}
+
+fn command(role: &str, folder: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", "acts_in_a_role", "--nocapture", "--test-threads=1"])
         .env(ROLE, role)
         .env(FOLDER, folder)
         .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .unwrap()
+        .stderr(Stdio::inherit());
+    command
 }
 
 /// What a spawned process does; without a role, nothing.
 #[test]
 fn acts_in_a_role() {
     let (Ok(role), Ok(folder)) = (std::env::var(ROLE), std::env::var(FOLDER)) else { return };
-    let ledger = sqlite(Path::new(&folder));
+    let folder = Path::new(&folder);
+    #[cfg(feature = "postgres")]
+    if let Ok(url) = std::env::var(SERVER) {
+        return act(&role, &in_postgres(&url, folder));
+    }
+    act(&role, &sqlite(folder));
+}
+
+fn act(role: &str, ledger: &dyn Ledger) {
     let rounds = if role == "append" { 50 } else { usize::MAX };
     let threads = if role == "append" { 1 } else { 3 };
     std::thread::scope(|scope| {
@@ -103,11 +125,18 @@ fn f26_eight_processes_append_to_one_log() {
 #[test]
 fn aegis_73_kill_9_loses_no_acknowledged_record() {
     let folder = tempfile::tempdir().unwrap();
-    sqlite(folder.path()).commit(change(vec![limit(40)]), Ack::Durable).unwrap();
+    let open = || sqlite(folder.path());
+    let acknowledged = killed(&open, &|| spawn("until killed", folder.path()));
+    check(folder.path(), &acknowledged, acknowledged.len());
+}
+
+/// What processes were told before they were killed, each at another moment.
+fn killed<L: Ledger>(open: &dyn Fn() -> L, spawn: &dyn Fn() -> Child) -> Vec<(u64, String)> {
+    open().commit(change(vec![limit(40)]), Ack::Durable).unwrap();
     let kills = std::env::var("PLACET_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(25);
     let mut acknowledged = Vec::new();
     for kill in 0..kills {
-        let mut child = spawn("until killed", folder.path());
+        let mut child = spawn();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // Killed after a number of acknowledgements that differs each time, and a little later.
         let mut left = 1 + (kill * 7) % 40;
@@ -118,11 +147,53 @@ fn aegis_73_kill_9_loses_no_acknowledged_record() {
         child.kill().unwrap();
         child.wait().unwrap();
         acknowledged.extend(lines.map_while(Result::ok).filter_map(|line| ack(&line)));
-        let ledger = sqlite(folder.path());
-        ledger.open().unwrap();
-        assert!(spent(&ledger) <= 40);
+        assert!(spent(&open()) <= 40);
     }
-    check(folder.path(), &acknowledged, acknowledged.len());
+    acknowledged
+}
+
+#[cfg(feature = "postgres")]
+fn in_postgres(url: &str, folder: &Path) -> LogLedger<placet_store::Postgres> {
+    LogLedger::new(placet_store::Postgres::new(url).unwrap(), settings(folder))
+}
+
+#[cfg(feature = "postgres")]
+fn in_server(role: &str, folder: &Path) -> Child {
+    command(role, folder).env(SERVER, server::server()).spawn().unwrap()
+}
+
+/// Holds what processes were told against the log in PostgreSQL.
+#[cfg(feature = "postgres")]
+fn check_server(folder: &Path, acknowledged: &[(u64, String)]) {
+    let mut shell = postgres::Client::connect(server::server(), postgres::NoTls).unwrap();
+    let origin: String = shell.query_one("SELECT origin FROM placet.head", &[]).unwrap().get(0);
+    let key = KeyFolder::new(folder.join("keys")).verifier(&origin).unwrap();
+    let place = placet_store::Postgres::new(server::server()).unwrap();
+    let report = verify(&mut placet_store::PostgresSource::open(&place).unwrap(), &[key], None).unwrap();
+    assert!(report.ok, "{report:?}");
+    let mut seqs = BTreeSet::new();
+    for (seq, id) in acknowledged {
+        assert!(seqs.insert(*seq), "position {seq} was given twice");
+        let sql = "SELECT leaf::jsonb ->> 'id' FROM placet.entry WHERE seq = $1";
+        let stored: String = shell.query_one(sql, &[&(*seq as i64)]).unwrap().get(0);
+        assert!(id == "refused" || stored == *id, "record {id} is not at {seq}");
+    }
+}
+
+/// Both on one log: first processes that are killed, then eight that append.
+#[cfg(feature = "postgres")]
+#[test]
+fn f27_processes_that_are_killed_and_eight_that_append() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || in_postgres(server::server(), folder.path());
+    let mut acknowledged = killed(&open, &|| in_server("until killed", folder.path()));
+    let mut children: Vec<Child> = (0..8).map(|_| in_server("append", folder.path())).collect();
+    acknowledged.extend(children.iter_mut().flat_map(acks));
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    check_server(folder.path(), &acknowledged);
+    assert_eq!(spent(&open()), 40);
 }
 
 /// A fork is prepared by closing what must not be inherited. The fork itself is tested from Python, where it is safe.

@@ -1,6 +1,11 @@
 //! What an operator with a shell does to a ledger's file is noticed, and what the disk does refuses and loses nothing.
 // SPDX-License-Identifier: MIT OR Apache-2.0
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests: helpers outside test functions"
+)]
 
 mod support;
 

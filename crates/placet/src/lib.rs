@@ -10,7 +10,7 @@ pub use placet_policy::{
 pub use placet_runtime::{
     Clock, Config, ConfigError, FileError, FixedClock, Gate, GateError, GateOptions, OpaClient, OpaError,
     OpaOptions, Pipeline, PipelineOptions, Registrar, SystemClock, config, digest, environment, files,
-    pipeline, read_sources, refusal, tiers,
+    read_sources, refusal, tiers,
 };
 pub use placet_types::{
     Decision, DecisionId, DenyCause, Event, Field, Identity, InputSeen, JsonError, Object,
@@ -38,11 +38,6 @@ pub mod rego {
     };
 }
 
-/// The ledger, credentials, budgets and approvals.
-pub mod trust {
-    pub use placet_trust::*;
-}
-
 /// Asking people, and waiting for what they answer.
 pub mod channels {
     pub use placet_runtime::channels::*;
@@ -53,4 +48,26 @@ pub mod channels {
 /// Content inspection: the prompt-injection sanitiser.
 pub mod content {
     pub use placet_content::*;
+}
+
+/// The pipeline: one event from its credential to its outcome.
+pub mod pipeline {
+    pub use placet_runtime::pipeline::*;
+    pub use placet_runtime::registrar::*;
+}
+
+/// What audit keeps, and the operations and ids in it.
+pub mod record {
+    pub use placet_types::record::*;
+    pub use placet_types::{Ack, ids, ledger};
+}
+
+/// The log: records, checkpoints, proofs, verification.
+pub mod audit {
+    pub use placet_audit::*;
+}
+
+/// Credentials, budgets and approvals over a ledger.
+pub mod trust {
+    pub use placet_trust::*;
 }

@@ -1,6 +1,8 @@
 //! The commands, one module each.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+pub(crate) mod approvals;
+pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod completions;
@@ -32,6 +34,8 @@ pub(crate) fn dispatch(command: Command, console: &mut Console<'_>) -> Result<Ex
         Command::Explain(args) => explain::run(&args, console),
         Command::Simulate(args) => simulate::run(&args, console),
         Command::Diff(args) => diff::run(&args, console),
+        Command::Audit(args) => audit::run(&args, console),
+        Command::Approvals(args) => approvals::run(&args, console),
         Command::Eval(args) => eval::run(&args, console),
         Command::Sanitize(args) => sanitize::run(&args, console),
         Command::Schema(args) => schema::run(args, console),

@@ -234,7 +234,7 @@ impl Pipeline {
         match self.commit_case(self.case(prepared, decision, request, false)) {
             Begun::Refused(refused) => refused,
             Begun::Started(Started { decision, request, permit }) => {
-                drop(permit);
+                permit.discard();
                 Refused { decision, request, approval: None }
             }
         }

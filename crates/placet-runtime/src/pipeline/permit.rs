@@ -41,6 +41,11 @@ impl Permit {
         Self(Some(granted))
     }
 
+    /// Gives up a permit that nobody was given: no effect can follow, so no outcome is owed.
+    pub(super) fn discard(mut self) {
+        self.0 = None;
+    }
+
     /// The id of the decision.
     #[must_use]
     pub fn decision(&self) -> Option<&RecordId> {

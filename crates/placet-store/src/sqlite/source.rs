@@ -46,6 +46,15 @@ impl SqliteSource {
         Ok(Self { connection, chunk, after, checkpoint_after: i64::MIN, ended: false })
     }
 
+    /// The name of the log, as its head states it. Nothing vouches for it but a checkpoint.
+    ///
+    /// # Errors
+    /// [`SourceError`] when there is no readable head.
+    pub fn origin(&self) -> Result<String, SourceError> {
+        let read = self.connection.query_row("SELECT origin FROM head WHERE one = 1", [], |row| row.get(0));
+        read.map_err(|error| unavailable(&error))
+    }
+
     /// Goes on after this position.
     pub fn seek(&mut self, after: u64) {
         self.chunk.clear();

@@ -1,0 +1,125 @@
+//! `placet audit`: what was decided, what became of it, and whether anybody touched the log.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+mod export;
+mod list;
+mod prove;
+mod show;
+mod stats;
+mod tail;
+mod verify;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::args::Format;
+use crate::console::Console;
+use crate::failure::{Exit, Failure};
+use crate::log::{self, LedgerArgs};
+
+/// Read, verify and prove the audit log; without a subcommand, list its decisions
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_precedence_over_arg = true)]
+pub(crate) struct AuditArgs {
+    #[command(subcommand)]
+    command: Option<AuditCommand>,
+    #[command(flatten)]
+    list: list::ListArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// Which ledger, and for whom.
+#[derive(Debug, Clone, Args)]
+struct CommonArgs {
+    #[command(flatten)]
+    ledger: LedgerArgs,
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", global = true)]
+    format: Format,
+}
+
+impl CommonArgs {
+    fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+}
+
+/// What to do with the log.
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// List decisions, oldest first
+    List(list::ListArgs),
+    /// Show one record whole: what was decided and why, the answer of a person, what became of it
+    Show {
+        /// Position in the log, or id
+        #[arg(value_name = "SEQ|ID")]
+        record: String,
+    },
+    /// Show the newest records, and with `-f` those to come
+    Tail(tail::TailArgs),
+    /// Write the log as JSON lines that `verify` reads, or one session with proofs
+    Export(export::ExportArgs),
+    /// Check the log against its key, and against a checkpoint kept elsewhere
+    Verify(verify::VerifyArgs),
+    /// Prove that one record is in the signed log
+    Prove(prove::ProveArgs),
+    /// Check a proof, or a session report, offline
+    Check(prove::CheckArgs),
+    /// Count decisions, outcomes and denials
+    Stats,
+    /// Print the public key of the log, to be kept elsewhere
+    Key {
+        /// Write it to this file, outside the folder of the log
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+pub(crate) fn run(args: &AuditArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let common = &args.common;
+    match &args.command {
+        None => list::run(&args.list, common, console),
+        Some(AuditCommand::List(list)) => list::run(list, common, console),
+        Some(AuditCommand::Show { record }) => show::run(record, common, console),
+        Some(AuditCommand::Tail(tail)) => tail::run(tail, common, console),
+        Some(AuditCommand::Export(export)) => export::run(export, common, console),
+        Some(AuditCommand::Verify(verify)) => verify::run(verify, common, console),
+        Some(AuditCommand::Prove(prove)) => prove::run(prove, common, console),
+        Some(AuditCommand::Check(check)) => prove::check(check, common, console),
+        Some(AuditCommand::Stats) => stats::run(common, console),
+        Some(AuditCommand::Key { output }) => key(output.as_ref(), common, console),
+    }
+}
+
+fn key(output: Option<&PathBuf>, common: &CommonArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let ledger = common.ledger.log()?;
+    if ledger.is_mirror() {
+        return Err(Failure::Usage("a mirror has no key of its own; name the ledger".to_owned()));
+    }
+    let origin = ledger.sqlite()?.origin().map_err(|error| log::unreadable(&error))?;
+    let keys = log::key_folder(&common.ledger.config()?)?;
+    let key = keys.verifier(&origin).map_err(|error| Failure::Ledger(error.to_string()))?;
+    if let Some(output) = output {
+        std::fs::write(output, format!("{key}\n"))
+            .map_err(|source| Failure::Write { what: format!("`{}`", output.display()), source })?;
+    } else if common.is_json() {
+        console.json(&serde_json::json!({"origin": origin, "key": key.to_string()}))?;
+    } else {
+        writeln!(console.out, "{key}")?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Tells of records that could not be read, once.
+fn warn_unreadable(seqs: &[u64], console: &mut Console<'_>) {
+    let Some(first) = seqs.first() else { return };
+    let word = console.paint_err.paint(crate::paint::RED, "warning:");
+    let which = if seqs.len() == 1 {
+        format!("record {first} was")
+    } else {
+        format!("{} records, the first of them {first}, were", seqs.len())
+    };
+    console.say(&format!("{word} {which} edited or cannot be read; run `placet audit verify`"));
+}

@@ -1,0 +1,162 @@
+//! Finding and reading the ledger that a command works on: never creating, migrating or writing.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{BufReader, Error};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use placet::Config;
+use placet::audit::keys::VerifierKey;
+use placet::audit::mirror::MirrorSource;
+use placet::audit::verify::{EntrySource, SourceError};
+use placet::trust::Ledger;
+use placet_store::{KeyFolder, Place, PlaceSettings, SqliteSource};
+
+use crate::failure::Failure;
+use crate::project::ProjectArgs;
+
+/// Which ledger.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct LedgerArgs {
+    /// Ledger, or a mirror of one (`.jsonl`) [default: what `placet.yaml` or PLACET_LEDGER says, else `placet_audit.db`]
+    #[arg(long, alias = "db", value_name = "PATH", global = true)]
+    pub(crate) ledger: Option<PathBuf>,
+    /// Configuration file [default: `placet.yaml` where it exists]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+}
+
+impl LedgerArgs {
+    /// The settings of the deployment.
+    pub(crate) fn config(&self) -> Result<Config, Failure> {
+        let project = ProjectArgs { config: self.config.clone(), ..ProjectArgs::default() };
+        let mut config = project.settings()?;
+        if let Some(path) = &self.ledger {
+            config.ledger = Some(path.display().to_string());
+        }
+        Ok(config)
+    }
+
+    /// The ledger, which must exist.
+    pub(crate) fn log(&self) -> Result<Log, Failure> {
+        let path = match &self.ledger {
+            Some(path) => path.clone(),
+            None => match place_settings(&self.config()?).place(Path::new("")) {
+                Ok(Place::Sqlite(path)) => path,
+                Ok(Place::Off | Place::Memory) => {
+                    let text = "`ledger` says that nothing is kept on this machine; name a ledger with `--ledger PATH`";
+                    return Err(Failure::Ledger(text.to_owned()));
+                }
+                Err(error) => return Err(Failure::Ledger(error.to_string())),
+            },
+        };
+        match fs::metadata(&path) {
+            Ok(file) if file.is_file() => Ok(Log { path }),
+            Ok(_) => Err(Failure::Ledger(format!("the ledger `{}` is no file", path.display()))),
+            Err(error) => Err(missing(&path, &error)),
+        }
+    }
+}
+
+fn missing(path: &Path, error: &Error) -> Failure {
+    let advice = "run a governed call first, change the folder, or name it with `--ledger PATH`";
+    Failure::Ledger(format!("there is no ledger `{}` ({error}); {advice}", path.display()))
+}
+
+/// What the settings say of the ledger.
+pub(crate) fn place_settings(config: &Config) -> PlaceSettings {
+    PlaceSettings {
+        ledger: config.ledger.clone(),
+        audit_log: config.audit_log.clone(),
+        keys: config.keys.clone(),
+        anchor: config.anchor.clone(),
+        ..PlaceSettings::default()
+    }
+}
+
+/// The deployment's ledger, for what is written to it. It must exist.
+pub(crate) fn ledger(args: &LedgerArgs, config: &Config) -> Result<Arc<dyn Ledger>, Failure> {
+    let log = args.log()?;
+    if log.is_mirror() {
+        return Err(Failure::Usage("a mirror cannot be written to; name the ledger".to_owned()));
+    }
+    let reviewers = Arc::new(config.approvals.reviewers()?);
+    let settings = PlaceSettings { reviewers, ..place_settings(config) };
+    let variable = |name: &str| env::var_os(name).map(PathBuf::from);
+    let ledger = settings.ledger(Path::new(""), variable);
+    let ledger = ledger.map_err(|error| Failure::Ledger(error.to_string()))?;
+    ledger.ok_or_else(|| Failure::Ledger("`ledger` is off; there is nothing to answer".to_owned()))
+}
+
+/// The folder of the ledger's keys.
+pub(crate) fn key_folder(config: &Config) -> Result<KeyFolder, Failure> {
+    let variable = |name: &str| env::var_os(name).map(PathBuf::from);
+    let folder = place_settings(config).key_folder(Path::new(""), variable);
+    folder.map(KeyFolder::new).map_err(|error| Failure::Ledger(error.to_string()))
+}
+
+/// A ledger's file, or a mirror.
+#[derive(Debug, Clone)]
+pub(crate) struct Log {
+    pub(crate) path: PathBuf,
+}
+
+impl Log {
+    /// Whether it is a mirror, by its name.
+    pub(crate) fn is_mirror(&self) -> bool {
+        self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"))
+    }
+
+    /// One moment of it, from the beginning.
+    pub(crate) fn open(&self) -> Result<Box<dyn EntrySource>, Failure> {
+        if !self.is_mirror() {
+            return Ok(Box::new(self.sqlite()?));
+        }
+        let reader =
+            || File::open(&self.path).map(BufReader::new).map_err(|error| missing(&self.path, &error));
+        Ok(Box::new(MirrorSource::new(reader()?, reader()?)))
+    }
+
+    /// The ledger's file.
+    pub(crate) fn sqlite(&self) -> Result<SqliteSource, Failure> {
+        SqliteSource::open(&self.path).map_err(|error| unreadable(&error))
+    }
+
+    /// The keys that verify the log. None is taken from the folder of the log: whoever can edit the log can put a
+    /// key beside it.
+    pub(crate) fn keys(&self, given: &[String]) -> Result<Vec<VerifierKey>, Failure> {
+        given.iter().map(|key| self.key(key)).collect()
+    }
+
+    fn key(&self, given: &str) -> Result<VerifierKey, Failure> {
+        let folder = |path: &Path| {
+            let real = fs::canonicalize(path).ok()?;
+            real.parent().map(Path::to_path_buf)
+        };
+        let file = Path::new(given);
+        if file.is_file() && folder(file) == folder(&self.path) {
+            return Err(Failure::Usage(format!(
+                "the key `{given}` lies in the folder of the log, where whoever edits the log can exchange it; keep it elsewhere, and give that copy"
+            )));
+        }
+        key(given)
+    }
+}
+
+/// A public key as text, or the file that holds one.
+pub(crate) fn key(given: &str) -> Result<VerifierKey, Failure> {
+    if let Ok(key) = given.trim().parse() {
+        return Ok(key);
+    }
+    let text = fs::read_to_string(given)
+        .map_err(|source| Failure::Read { what: format!("the key `{given}`"), source })?;
+    text.trim().parse().map_err(|error| Failure::Ledger(format!("the key in `{given}` is none: {error}")))
+}
+
+/// The log cannot be read.
+pub(crate) fn unreadable(error: &SourceError) -> Failure {
+    Failure::Ledger(error.to_string())
+}

@@ -1,0 +1,86 @@
+"""Reading the log of what was decided."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from . import _core
+from ._errors import AuditError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Words: TypeAlias = str | Sequence[str]
+
+
+class AuditLog:
+    """A ledger's file, or a mirror of one (`.jsonl`)."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._core = _core.Log(path)
+
+    def query(
+        self,
+        *,
+        session_id: str | None = None,
+        tool: str | None = None,
+        agent_id: str | None = None,
+        outcome: Words = (),
+        verdict: Words = (),
+        risk: Words = (),
+        status: Words = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """The decisions, oldest first, in the columns of the view `audit_log`; `limit` takes the newest.
+
+        Raises `AuditError` when a record cannot be read: `verify` tells more.
+        """
+        rows, unreadable = self._core.query(
+            session_id,
+            tool,
+            agent_id,
+            _list(outcome),
+            _list(verdict),
+            _list(risk),
+            _list(status),
+            _micros(since),
+            _micros(until),
+            limit,
+        )
+        if unreadable:
+            raise AuditError(f"the records {unreadable} of `{self.path}` cannot be read; verify the log")
+        return [json.loads(row) for row in rows]
+
+    def verify(self, key: Words, checkpoint: str | None = None) -> dict[str, Any]:
+        """Whether anybody touched the log, by its public key and best by a checkpoint kept elsewhere.
+
+        The key is its text. Keep it elsewhere: whoever can edit the log can put another beside it.
+        """
+        report: dict[str, Any] = json.loads(self._core.verify(_list(key), checkpoint))
+        return report
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return Path(self._core.path)
+
+    def __repr__(self) -> str:
+        return f"AuditLog({str(self.path)!r})"
+
+
+def _list(words: Words) -> list[str]:
+    return [words] if isinstance(words, str) else list(words)
+
+
+def _micros(moment: datetime | None) -> int | None:
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise ValueError("`since` and `until` need a time zone")
+    return (moment - _EPOCH) // timedelta(microseconds=1)
