@@ -3,6 +3,19 @@
 An agent proposes; Placet decides; nothing happens without a placet.
 """
 
+from ._approvals import (
+    ActionStatus,
+    ApprovalError,
+    ApprovalHandler,
+    ApprovalRequest,
+    AutoApprovalHandler,
+    CallbackApprovalHandler,
+    CLIApprovalHandler,
+    DuplicateActionError,
+    HITLQueue,
+    PendingAction,
+    WebhookApprovalHandler,
+)
 from ._audit import AuditLog
 from ._core import (
     Diagnostic,
@@ -47,21 +60,31 @@ from ._toolbox import GovernedToolbox
 
 __all__ = [
     "Action",
+    "ActionStatus",
     "Approval",
+    "ApprovalError",
+    "ApprovalHandler",
+    "ApprovalRequest",
     "AuditError",
     "AuditLog",
+    "AutoApprovalHandler",
+    "CLIApprovalHandler",
+    "CallbackApprovalHandler",
     "ConfigError",
     "CredentialBroker",
     "CredentialError",
     "Diagnostic",
+    "DuplicateActionError",
     "EventError",
     "GovernanceError",
     "GovernanceEvent",
     "GovernedToolbox",
+    "HITLQueue",
     "HierarchicalEvaluator",
     "NotAvailableError",
     "OPAClient",
     "OPAConnectionError",
+    "PendingAction",
     "PersistentCredentialBroker",
     "PlacetError",
     "PolicyDecision",
@@ -78,6 +101,7 @@ __all__ = [
     "SessionToken",
     "ToolCallInput",
     "ToolError",
+    "WebhookApprovalHandler",
     "__version__",
     "compile_yaml",
     "compile_yaml_string",

@@ -10,6 +10,8 @@ from ._models import Action, Approval, GovernanceEvent, RiskLevel, RiskTier, Ses
 __version__: str
 
 __all__ = [
+    "ApprovalQueue",
+    "Asker",
     "Broker",
     "Call",
     "Context",
@@ -22,6 +24,7 @@ __all__ = [
     "ResolutionStep",
     "RuleRef",
     "SanitizedResponse",
+    "Stop",
     "TextStream",
     "Tool",
     "__version__",
@@ -215,6 +218,7 @@ class Call:
     """A governed call on its way through the pipeline."""
 
     def begin(self) -> None: ...
+    def begin_waiting(self, asker: Asker, stop: Stop) -> None: ...
     def start(self) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
     def prepare(self) -> FrozenEvent | None: ...
     def conclude(self, decision: PolicyDecision | None) -> None: ...
@@ -389,3 +393,45 @@ def compile_yaml_string(text: str, /) -> str:
     """Exports a YAML policy given as text to Rego."""
 
 def main(arguments: Sequence[str]) -> int: ...
+
+@final
+class ApprovalQueue:
+    def __new__(
+        cls, path: str | PathLike[str], keys: str | PathLike[str] | None, lifetime_seconds: int
+    ) -> Self: ...
+    def setup(self) -> None: ...
+    def enqueue(
+        self,
+        id: str,
+        session_id: str,
+        tool_name: str,
+        args: dict[str, Any],
+        risk_tier: str,
+        tenant_id: str | None,
+    ) -> None: ...
+    def approve(self, id: str, by: str) -> bool: ...
+    def deny(self, id: str, by: str, reason: str | None) -> bool: ...
+    def get(self, id: str) -> dict[str, Any] | None: ...
+    def pending(self) -> list[dict[str, Any]]: ...
+    def expire(self, older_than_seconds: float) -> int: ...
+    def wait(self, id: str, timeout_seconds: float, stop: Stop) -> dict[str, Any] | None: ...
+
+@final
+class Stop:
+    def __new__(cls) -> Self: ...
+    def stop(self) -> None: ...
+
+@final
+class Asker:
+    @staticmethod
+    def elsewhere(timeout_seconds: float) -> Asker: ...
+    @staticmethod
+    def terminal(timeout_seconds: float, approver: str, path: str | PathLike[str] | None) -> Asker: ...
+    @staticmethod
+    def webhook(
+        timeout_seconds: float, url: str, method: str, headers: list[tuple[str, str]], key: bytes | None
+    ) -> Asker: ...
+    @staticmethod
+    def callback(
+        timeout_seconds: float, approver: str, callable: Callable[[dict[str, Any]], object]
+    ) -> Asker: ...

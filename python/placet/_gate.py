@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias
 
 from . import _core
+from ._approvals import ApprovalHandler, asker
 from ._audit import AuditLog
 from ._bridge import off_loop
 from ._core import Diagnostic, FrozenEvent, PolicyDecision, SanitizedResponse
 from ._credentials import CredentialBroker
-from ._errors import AuditError
+from ._errors import AuditError, NotAvailableError
 from ._evaluators import decide_async, decide_sync
 from ._models import GovernanceEvent, PolicyEvaluator, SessionContext, ToolCallInput
 
@@ -44,7 +45,14 @@ class PolicyGate:
         keys: PolicyPath | None = None,
         credential_broker: CredentialBroker | None = None,
         clock: Callable[[], datetime] | None = None,
+        approvals: ApprovalHandler | None = None,
+        on_escalate: Literal["raise", "wait"] | None = None,
+        approval_timeout_seconds: float = 300,
     ) -> None:
+        asked = asker(approvals, on_escalate, approval_timeout_seconds)
+        if asked is not None and opa_client is not None:
+            raise NotAvailableError("a gate with `opa_client` cannot wait for people; leave `approvals` out")
+        self._asker = asked
         if opa_client is not None and any(value is not None for value in (policies, global_policies)):
             raise ValueError("give either `opa_client` or `policies` and `global_policies`, not both")
         if credential_broker is not None and not isinstance(credential_broker, CredentialBroker):

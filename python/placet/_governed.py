@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from . import _core
+from ._approvals import beginnings
 from ._bridge import forget, off_loop
 from ._gate import PolicyGate
 from ._models import SessionContext
@@ -140,7 +141,7 @@ def _wrap(
     begin, begin_async = _beginnings(gate, context, tool)
     waits = gate._engine.waits
     if _is(inspect.iscoroutinefunction, function):
-        if gate._engine.is_external or waits:
+        if gate._engine.is_external or waits or gate._asker is not None:
             return _wrap_coroutine(function, begin_async, clean, waits)
         return _wrap_coroutine_embedded(function, begin, clean)
     if _is(inspect.isasyncgenfunction, function):
@@ -155,6 +156,8 @@ def _beginnings(
 ) -> tuple[Callable[..., Begun], Callable[..., typing.Awaitable[Begun]]]:
     """Two ways to begin a call: bind and freeze it, decide and record it, and raise unless it is allowed."""
     waits = gate._engine.waits
+    if gate._asker is not None:
+        return beginnings(tool, gate._asker)
 
     def ask(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
         call = tool.freeze(args, kwargs)

@@ -6,6 +6,8 @@ import asyncio
 import dataclasses
 import datetime
 import multiprocessing
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -252,3 +254,30 @@ def test_kite_20_10_what_was_decided_is_what_runs_while_its_record_is_written(op
 
     asyncio.run(work())
     assert seen == [5]
+
+
+def test_f23_rows_edited_by_hand_revive_nothing_and_widen_nothing(open_gate, tmp_path):
+    path, keys = tmp_path / "credentials.db", tmp_path / "keys"
+    broker = PersistentCredentialBroker(path, keys=keys)
+    revoked = broker.issue("s1", ["pay"])
+    broker.revoke(revoked.token_id)
+    reader = broker.issue("s1", ["read"])
+    script = f"""
+import sqlite3
+database = sqlite3.connect({str(path)!r})
+for name, in database.execute("select name from sqlite_master where type = 'trigger'").fetchall():
+    database.execute(f'drop trigger "{{name}}"')
+gone = database.execute(
+    "update state set body = json_remove(body, '$.revoked') where body like '%revoked%'"
+).rowcount
+edit = "update state set body = replace(body, '\\"read\\"', '\\"pay\\"') where body like '%\\"read\\"%'"
+print(gone, database.execute(edit).rowcount)
+database.commit()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1 1\n"), done.stderr
+    again = PersistentCredentialBroker(path, keys=keys)
+    gate = open_gate(POLICY, credential_broker=again, ledger=path, keys=keys)
+    assert again.validate(revoked.token_id) is None
+    assert verdict(gate, token=revoked.token_id) == "credential_validation"
+    assert verdict(gate, token=reader.token_id) in ("credential_validation", "state_tampered")

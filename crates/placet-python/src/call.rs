@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
+use placet::channels::{Step, Waited, Waiting};
 use placet::pipeline::{Begun, Effect, Outcome, Permit, Pipeline, Prepared, Refused, Started};
 use placet::trust::Refusal;
 use placet::{Decision, DecisionId, DenyCause, Event, Request, Value, refusal};
@@ -12,6 +13,7 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::approvals::{Asker, Stop};
 use crate::decision::PolicyDecision;
 use crate::error;
 use crate::event::FrozenEvent;
@@ -117,6 +119,50 @@ impl Call {
         self.take_up(py, begun)
     }
 
+    /// As [`Self::decide`]; where people have to decide, asks them and waits. Signals are heeded meanwhile.
+    pub(crate) fn decide_waiting(&self, py: Python<'_>, waiting: &Waiting) -> PyResult<()> {
+        let event = match self.stage.take() {
+            Stage::Asked(event, None) => *event,
+            stage => {
+                self.stage.set(stage);
+                return self.decide(py);
+            }
+        };
+        loop {
+            let refused = match wait(py, || self.pipeline.begin(event.clone())) {
+                Begun::Refused(refused) => refused,
+                started @ Begun::Started(_) => return self.take_up(py, started),
+            };
+            if let Some(refused) = self.people_decided(py, refused, waiting)? {
+                return self.take_up(py, Begun::Refused(refused));
+            }
+        }
+    }
+
+    /// Waits for people; what is refused in the end, or None when they decided.
+    fn people_decided(
+        &self,
+        py: Python<'_>,
+        refused: Refused,
+        waiting: &Waiting,
+    ) -> PyResult<Option<Refused>> {
+        let mut step = match self.pipeline.waits(refused, waiting) {
+            Ok(wait) => Step::Waits(Box::new(wait)),
+            Err(refused) => return Ok(Some(*refused)),
+        };
+        loop {
+            step = match step {
+                Step::Waits(waits) => {
+                    py.check_signals()?;
+                    // In steps, so that a fork need not wait for people.
+                    wait(py, || waits.step())
+                }
+                Step::Ended(Waited::Decided) => return Ok(None),
+                Step::Ended(Waited::Refused(refused)) => return Ok(Some(refused)),
+            };
+        }
+    }
+
     fn note(&self, event: Event, decision: Decision) -> Refused {
         let prepared = self.pipeline.prepare(event);
         let request = Request::new(prepared.event().clone());
@@ -201,6 +247,11 @@ impl Call {
     /// Decides and records; returns what the tool is to be called with, or raises. May wait for a disk.
     fn begin(&self, py: Python<'_>) -> PyResult<()> {
         self.decide(py)
+    }
+
+    /// As `begin`; where people have to decide, asks them and waits.
+    fn begin_waiting(&self, py: Python<'_>, asker: &Asker, stop: &Stop) -> PyResult<()> {
+        self.decide_waiting(py, &asker.waiting(stop))
     }
 
     /// Begins the effect; returns what the tool is to be called with.

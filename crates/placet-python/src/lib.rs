@@ -3,6 +3,7 @@
 //! Everything here is private to the package `placet`; users import from there.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+mod approvals;
 mod audit;
 mod bind;
 mod call;
@@ -31,6 +32,8 @@ use pyo3::prelude::*;
 /// The module.
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::approvals::{ApprovalQueue, Asker, Stop};
     #[pymodule_export]
     use crate::audit::Log;
     #[pymodule_export]

@@ -4,6 +4,7 @@
 //! decides events under a clock. It opens nothing until it is asked to.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+pub mod channels;
 pub mod clock;
 pub mod config;
 pub mod digest;

@@ -28,6 +28,7 @@ pub mod query;
 mod queue;
 mod settings;
 mod sqlite;
+mod views;
 mod witness;
 
 pub use keys::{KeyError, KeyFolder};
@@ -38,3 +39,4 @@ pub use place::{DEFAULT_FILE, Place, PlaceError, PlaceSettings};
 pub use postgres::{Postgres, PostgresLink, PostgresSource};
 pub use settings::{Clock, Settings};
 pub use sqlite::{APPLICATION_ID, SCHEMA_VERSION, Sqlite, SqliteLink, SqliteSource};
+pub use views::ApprovalViews;

@@ -92,6 +92,12 @@ pub enum DenyCause {
     ApprovalInvalid,
     /// A person said no.
     ApprovalDenied,
+    /// The request for approval ran out before anybody decided it.
+    ApprovalExpired,
+    /// Nobody decided as long as the call waited; the request may still be open.
+    ApprovalTimeout,
+    /// The channel through which people were asked failed, or gave no answer that counts.
+    ApprovalFailed,
     /// The database disagrees with the log: someone edited it.
     StateTampered,
     /// The record could not be committed, so nothing may happen.
@@ -102,7 +108,7 @@ pub enum DenyCause {
 
 impl DenyCause {
     /// Every cause.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Rule,
         Self::Default,
         Self::NoRuleMatched,
@@ -117,6 +123,9 @@ impl DenyCause {
         Self::RateLimited,
         Self::ApprovalInvalid,
         Self::ApprovalDenied,
+        Self::ApprovalExpired,
+        Self::ApprovalTimeout,
+        Self::ApprovalFailed,
         Self::StateTampered,
         Self::AuditUnavailable,
         Self::PermitInvalid,
@@ -140,6 +149,9 @@ impl DenyCause {
             Self::RateLimited => "rate_limited",
             Self::ApprovalInvalid => "approval_invalid",
             Self::ApprovalDenied => "approval_denied",
+            Self::ApprovalExpired => "approval_expired",
+            Self::ApprovalTimeout => "approval_timeout",
+            Self::ApprovalFailed => "approval_failed",
             Self::StateTampered => "state_tampered",
             Self::AuditUnavailable => "audit_unavailable",
             Self::PermitInvalid => "permit_invalid",

@@ -38,6 +38,13 @@ pub mod rego {
     };
 }
 
+/// Asking people, and waiting for what they answer.
+pub mod channels {
+    pub use placet_runtime::channels::*;
+    pub use placet_types::ledger::ApprovalState;
+    pub use placet_types::{ApprovalId, ApproverId, Micros, RecordId};
+}
+
 /// Content inspection: the prompt-injection sanitiser.
 pub mod content {
     pub use placet_content::*;

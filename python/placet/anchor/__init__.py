@@ -1,5 +1,6 @@
-"""Credentials under the ancestors' import path."""
+"""Credentials and approvals under the ancestors' import path."""
 
 from .credentials import CredentialBroker, PersistentCredentialBroker, SessionToken
+from .models import HITLQueue
 
-__all__ = ["CredentialBroker", "PersistentCredentialBroker", "SessionToken"]
+__all__ = ["CredentialBroker", "HITLQueue", "PersistentCredentialBroker", "SessionToken"]

@@ -10,12 +10,13 @@ use placet_trust::approvals::{ApprovalSubject, Terms};
 use placet_trust::{Freshness, Ledger, LedgerError, Refusal};
 use placet_types::ids::{ApprovalId, Digest, RecordId};
 use placet_types::ledger::{
-    ApprovalEntry, ApprovalState, BudgetUnit, Consumption, LedgerOp, Quorum, VoteStrength,
+    ApprovalClosing, ApprovalEntry, ApprovalState, BudgetUnit, Consumption, LedgerOp, Quorum, VoteStrength,
 };
-use placet_types::{DenyCause, Field, Object, ReviewerGroup, Value, Verdict};
+use placet_types::{Decision, DenyCause, Event, Field, Object, ReviewerGroup, Value, Verdict};
 use serde_json::json;
 
-use super::{Begun, Case, Pipeline, text_of};
+use super::{Begun, Case, Pipeline, Refused, Started, text_of};
+use crate::channels::Question;
 use crate::config::Approvals;
 use crate::digest::digest;
 use crate::refusal;
@@ -108,7 +109,7 @@ impl Pipeline {
             }
             Ok(Standing::Approved(entry)) => {
                 let ApprovalEntry { id: approval, digest, .. } = *entry;
-                let decision = placet_types::Decision { verdict: Verdict::Allow, ..case.decision.clone() };
+                let decision = Decision { verdict: Verdict::Allow, ..case.decision.clone() };
                 let consume = LedgerOp::Consume(Consumption { approval, digest });
                 self.commit_allow(ledger, Case { decision, ..case }, Some(consume))
             }
@@ -180,8 +181,8 @@ impl Pipeline {
         let key = ledger.tenant_key(text_of(event, Field::TenantId))?;
         let args = key.mac(&case.call);
         let rules: BTreeSet<Arc<str>> = decision.rules.iter().map(|rule| rule.name.clone()).collect();
-        let max_cost = self.max_cost(case);
-        let displayed = self.displayed(case, &args, &max_cost, key.bytes())?;
+        let max_cost = self.max_cost(event);
+        let displayed = self.displayed(event, decision, &args, key.bytes())?;
         let terms = &self.options.approvals;
         let (lineage, authority) = match &case.holder {
             Some(holder) => (holder.lineage.clone(), Some(holder.entry.authority)),
@@ -214,8 +215,8 @@ impl Pipeline {
         Ok((subject, displayed))
     }
 
-    fn max_cost(&self, case: &Case) -> Vec<(BudgetUnit, u64)> {
-        let estimate = self.gate.estimate_of(case.request.event());
+    fn max_cost(&self, event: &Event) -> Vec<(BudgetUnit, u64)> {
+        let estimate = self.gate.estimate_of(event);
         [BudgetUnit::Tokens, BudgetUnit::CostMicros, BudgetUnit::ComputeMillis]
             .into_iter()
             .map(|unit| (unit, estimate.of(unit)))
@@ -223,14 +224,15 @@ impl Pipeline {
             .collect()
     }
 
+    /// What a person sees of the call.
     fn displayed(
         &self,
-        case: &Case,
+        event: &Event,
+        decision: &Decision,
         args_digest: &Digest,
-        max_cost: &[(BudgetUnit, u64)],
         key: &[u8; 32],
     ) -> Result<Displayed, SubjectError> {
-        let (event, decision) = (case.request.event(), &case.decision);
+        let max_cost = self.max_cost(event);
         let no_args = Object::new();
         let args = event.get(Field::Args).as_object().unwrap_or(&no_args);
         if let Some((name, _)) = args.iter().find(|(_, value)| value.has_by_reference()) {
@@ -260,13 +262,70 @@ impl Pipeline {
             reason: &decision.reason,
             rules: &rules,
             policy_version: &decision.policy_version,
-            max_cost,
+            max_cost: &max_cost,
             args: &shown_args,
             args_digest,
         };
         display(&shown, key).map_err(|error| {
             SubjectError::Refused(Refusal::new(DenyCause::ApprovalInvalid, error.to_string()))
         })
+    }
+
+    /// The question that a channel puts to people about a call that waits: exactly what they approve.
+    pub(crate) fn question(&self, refused: &Refused, entry: ApprovalEntry) -> Result<Question, Refusal> {
+        let (event, decision) = (refused.request.event(), &refused.decision);
+        let ledger = self.options.ledger.as_ref();
+        let unread = |error: String| Refusal::new(DenyCause::AuditUnavailable, error);
+        let ledger = ledger.ok_or_else(|| unread("there is no ledger".to_owned()))?;
+        let tenant = text_of(event, Field::TenantId);
+        let key = ledger.tenant_key(tenant).map_err(|error| unread(error.to_string()))?;
+        let args = key.mac(&Digest(digest(event.get(Field::Args))));
+        let displayed = match self.displayed(event, decision, &args, key.bytes()) {
+            Ok(displayed) if displayed.digest == entry.displayed => displayed,
+            Ok(_) => {
+                let reason = format!("the request `{}` is for another call; ask anew", entry.id);
+                return Err(Refusal::new(DenyCause::ApprovalInvalid, reason));
+            }
+            Err(SubjectError::Ledger(error)) => return Err(unread(error.to_string())),
+            Err(SubjectError::Refused(refusal)) => return Err(refusal),
+        };
+        Ok(Question {
+            entry,
+            text: displayed.text,
+            action_type: text_of(event, Field::Action).unwrap_or_default().into(),
+            target: text_of(event, Field::Target).map(Arc::from),
+            args: self.redactor.value(event.get(Field::Args)),
+            reason: self.redactor.text(&decision.reason).into_owned(),
+            rule: decision.rule_matched().cloned(),
+        })
+    }
+
+    /// Refuses a call for which people were asked, and records that. The request itself ends too when `end` says how.
+    pub(crate) fn give_up(
+        self: &Arc<Self>,
+        refused: Refused,
+        refusal: &Refusal,
+        end: Option<(ApprovalState, &str)>,
+    ) -> Refused {
+        let Refused { decision, request, approval } = refused;
+        let decision_id = refusal::new_id();
+        let decision = Decision { decision_id, ..super::denied_at_commit(&decision, refusal) };
+        let Some(ledger) = &self.options.ledger else { return Refused { decision, request, approval } };
+        let close = approval.clone().zip(end).map(|(approval, (state, code))| {
+            let from = ApprovalState::Pending;
+            LedgerOp::Close(ApprovalClosing { approval, from, state, code: code.into() })
+        });
+        let call = Digest(digest(request.event().get(Field::Args)));
+        let ack = self.gate.ack_of(request.event()).unwrap_or(self.options.ack);
+        let case = Case { request, decision, holder: None, call, ack, wants_permit: true };
+        match self.commit_refusal(ledger.as_ref(), case, approval, close.into_iter().collect()) {
+            Begun::Refused(refused) => refused,
+            // Dropping the permit says that it was not used; a refusal gives none.
+            Begun::Started(Started { decision, request, permit }) => {
+                drop(permit);
+                Refused { decision, request, approval: None }
+            }
+        }
     }
 }
 

@@ -469,7 +469,12 @@ impl Pipeline {
 fn denied_at_commit(decision: &Decision, refusal: &Refusal) -> Decision {
     let soft = matches!(
         refusal.cause,
-        DenyCause::BudgetExhausted | DenyCause::RateLimited | DenyCause::ApprovalInvalid
+        DenyCause::BudgetExhausted
+            | DenyCause::RateLimited
+            | DenyCause::ApprovalInvalid
+            | DenyCause::ApprovalExpired
+            | DenyCause::ApprovalTimeout
+            | DenyCause::ApprovalFailed
     );
     Decision {
         verdict: Verdict::Deny { hard: !soft, cause: refusal.cause },
