@@ -5,7 +5,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    approvals, audit, check, compile, completions, diff, eval, explain, init, lint, sanitize, schema,
+    approvals, audit, check, compile, completions, diff, eval, explain, init, lint, replay, sanitize, schema,
     simulate, test, validate, version,
 };
 
@@ -15,7 +15,7 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-const EXIT_CODES: &str = "Exit codes: 0 ok or allow, 1 a negative answer (deny, findings, failed test, invalid policy), 2 an error, 3 escalate.";
+const EXIT_CODES: &str = "Exit codes: 0 ok or allow, 1 a negative answer (deny, findings, failed test, invalid policy), 2 an error, 3 escalate or pending.";
 
 /// Decides what AI agents may do, before they do it.
 #[derive(Debug, Parser)]
@@ -62,8 +62,9 @@ pub(crate) enum Command {
     Explain(explain::ExplainArgs),
     Simulate(simulate::SimulateArgs),
     Diff(diff::DiffArgs),
-    Audit(audit::AuditArgs),
+    Audit(Box<audit::AuditArgs>),
     Approvals(approvals::ApprovalsArgs),
+    Replay(replay::ReplayArgs),
     Eval(eval::EvalArgs),
     Sanitize(sanitize::SanitizeArgs),
     Schema(schema::SchemaArgs),

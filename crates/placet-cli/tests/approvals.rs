@@ -17,6 +17,50 @@ fn pending(project: &Project) -> Vec<String> {
     ids.collect()
 }
 
+/// What both the view `audit_log` and the list have.
+const COLUMNS: [&str; 24] = [
+    "id",
+    "seq",
+    "session_id",
+    "timestamp",
+    "action_type",
+    "action_target",
+    "action_params",
+    "risk_level",
+    "risk_tier",
+    "approval",
+    "matched_rule",
+    "human_decision",
+    "result_status",
+    "result_data",
+    "result_error",
+    "agent_id",
+    "chain_depth",
+    "event_type",
+    "tool_name",
+    "verdict",
+    "code",
+    "policy_version",
+    "hitl_decided_by",
+    "outcome",
+];
+
+fn in_the_view(project: &Project) -> Vec<serde_json::Value> {
+    let script = "import sqlite3,sys,json
+c=sqlite3.connect(sys.argv[1]); print(json.dumps(c.execute('SELECT '+sys.argv[2]+' FROM audit_log').fetchall()))";
+    let mut python = Command::new("python3");
+    python.args(["-c", script]).arg(project.path("placet_audit.db")).arg(COLUMNS.join(","));
+    let done = python.output().expect("python3");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    serde_json::from_slice(&done.stdout).expect("JSON")
+}
+
+fn in_the_list(project: &Project) -> Vec<serde_json::Value> {
+    let rows = project.run(&["audit", "--format", "json"]).exits(0).json();
+    let row = |row: &serde_json::Value| COLUMNS.iter().map(|name| row[name].clone()).collect();
+    rows.as_array().expect("a list").iter().map(row).collect()
+}
+
 fn write_report(deployment: &Deployment) -> Result<(), &'static str> {
     deployment.run(call("write_report", r#"{"id":"42"}"#, "s1"), Outcome::succeeded(None))
 }
@@ -52,6 +96,7 @@ fn a_person_approves_what_waits_and_then_it_runs_once() {
     assert_eq!((&row[0]["human_decision"], &row[0]["hitl_decided_by"]), (&"approved".into(), &"ann".into()));
     let every = project.run(&["audit", "--tool", "write_report", "--every-step"]).exits(0);
     assert_eq!(every.out.lines().count(), 3);
+    assert_eq!(in_the_view(&project), in_the_list(&project), "the view of the database says the same");
     let seq = row[0]["seq"].to_string();
     project.run(&["audit", "show", &seq]).exits(0).says(&[
         "approved  by ann (asserted, cli), record ",

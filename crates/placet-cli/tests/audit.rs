@@ -287,14 +287,24 @@ fn f31_a_session_report_proves_itself_and_an_edited_one_fails() {
     project.run(&["audit", "export", "--session", "s9"]).exits(1).complains(&["`s9`"]);
 }
 
-/// The query script of the tutorial, as it is printed there.
-const DOC_2: &str = r#"
-import json, sys
-with open(sys.argv[1]) as f:
-    for line in f:
-        e = json.loads(line)
-        if e["event"] == "tool_call" and e["decision"]["deny"]:
-            print(e["tool"], e["timestamp"], e["policy_version"], e["decision"]["reason"])
+/// The query script of the second seed, as it is printed there.
+const QUERY: &str = r#"import json
+from collections import Counter
+
+# Load the audit log emitted by the adapter.
+events = [json.loads(line) for line in open("audit.jsonl")]
+
+# How many times did each tool fire — and how many were denied?
+denied_by_tool = Counter(
+    e["tool"] for e in events
+    if e["event"] == "tool_call" and e["decision"]["allow"] is False
+)
+print(denied_by_tool.most_common(10))
+
+# Audit answer: who denied this and which policy version?
+for e in events:
+    if e.get("decision", {}).get("allow") is False:
+        print(e["timestamp"], e["policy_version"], e["decision"]["reason"])
 "#;
 
 #[test]
@@ -306,14 +316,15 @@ fn f30_the_exported_lines_are_a_mirror_that_verifies_and_reads_as_before() {
         .run(&["audit", "verify", "--ledger", "mirror.jsonl", "--key", &key])
         .exits(0)
         .says(&["OK  6 records"]);
-    project.write("query.py", DOC_2);
-    let python = Command::new("python3")
-        .args(["query.py", "mirror.jsonl"])
-        .current_dir(project.folder.path())
-        .output();
+    project.write("audit.jsonl", &project.read("mirror.jsonl"));
+    project.write("audit_query.py", QUERY);
+    let python = Command::new("python3").arg("audit_query.py").current_dir(project.folder.path()).output();
     let out = String::from_utf8(python.expect("python3").stdout).expect("text");
-    assert!(out.starts_with("delete_document 20") && out.ends_with(" documents are kept\n"), "{out}");
-    assert_eq!(out.lines().count(), 1);
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines[0], "[('write_report', 1), ('delete_document', 1)]");
+    assert!(lines[1].ends_with(" a person reads it first"), "{out}");
+    assert!(lines[2].starts_with("20") && lines[2].contains("Z sha256:"), "{out}");
+    assert!(lines[2].ends_with(" documents are kept") && lines.len() == 3, "{out}");
     project.write("mirror.jsonl", &project.read("mirror.jsonl").replacen("documents are kept", "fine", 1));
     project.run(&["audit", "verify", "--ledger", "mirror.jsonl", "--key", &key]).exits(1).says(&["record 3"]);
     let from_mirror = project.run(&["audit", "--ledger", "mirror.jsonl", "--tool", "search"]).exits(0);

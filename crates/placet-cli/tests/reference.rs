@@ -1,7 +1,6 @@
 //! `docs/cli.md` says what `--help` says. `cargo xtask gen` writes the second half of the page anew.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot be set up fails")]
 
-use std::fmt::Write;
 use std::path::Path;
 
 /// What stands above this line is written by hand.
@@ -12,15 +11,26 @@ fn reference() -> String {
     let mut root = placet_cli::command();
     root.build();
     for command in root.get_subcommands().filter(|command| command.get_name() != "help") {
-        let mut command =
-            command.clone().disable_help_flag(true).mut_args(|argument| match argument.get_id().as_str() {
-                "color" => argument.hide(true),
-                _ => argument,
-            });
-        let help = command.render_help().to_string();
-        let _ = write!(out, "\n### `placet {}`\n\n```text\n{}\n```\n", command.get_name(), help.trim());
+        let name = command.get_name().to_owned();
+        out.push_str(&page(command, &name));
+        for inner in command.get_subcommands().filter(|command| command.get_name() != "help") {
+            out.push_str(&page(inner, &format!("{name} {}", inner.get_name())));
+        }
     }
     out
+}
+
+fn page(command: &clap::Command, name: &str) -> String {
+    // What every command of a group takes is said once, with the group.
+    let is_inner = name.contains(' ');
+    let mut command =
+        command.clone().disable_help_flag(true).mut_args(|argument| match argument.get_id().as_str() {
+            "color" => argument.hide(true),
+            "ledger" | "config" | "format" if is_inner => argument.hide(true),
+            _ => argument,
+        });
+    let help = command.render_help().to_string();
+    format!("\n### `placet {name}`\n\n```text\n{}\n```\n", help.trim())
 }
 
 #[test]

@@ -355,7 +355,7 @@ fn the_audit_log_view_has_the_columns_of_older_logs() {
     assert!(allowed[1].len() == 32 && allowed[1].ends_with("+00:00"), "{}", allowed[1]);
     assert_eq!(allowed[2..4], ["payments.refund", "payments"]);
     assert!(allowed[4].contains("\"amount\":120"));
-    assert_eq!(allowed[5..9], ["TRANSACTIONAL_LOW", "auto", "small-refunds", "succeeded"]);
+    assert_eq!(allowed[5..9], ["MEDIUM", "auto", "small-refunds", "success"]);
     assert_eq!(allowed[9], "{\"id\":\"r-1\"}");
     assert_eq!(allowed[10..12], ["agent-1", "refund"]);
     assert_eq!(allowed[14], "allowed");

@@ -11,6 +11,7 @@ pub(crate) mod eval;
 pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod lint;
+pub(crate) mod replay;
 pub(crate) mod sanitize;
 pub(crate) mod schema;
 pub(crate) mod simulate;
@@ -36,6 +37,7 @@ pub(crate) fn dispatch(command: Command, console: &mut Console<'_>) -> Result<Ex
         Command::Diff(args) => diff::run(&args, console),
         Command::Audit(args) => audit::run(&args, console),
         Command::Approvals(args) => approvals::run(&args, console),
+        Command::Replay(args) => replay::run(&args, console),
         Command::Eval(args) => eval::run(&args, console),
         Command::Sanitize(args) => sanitize::run(&args, console),
         Command::Schema(args) => schema::run(args, console),

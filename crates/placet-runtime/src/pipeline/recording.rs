@@ -57,21 +57,25 @@ pub(super) fn decision_view(event: &Event, decision: &Decision, redact: &Redacto
         ("target", Field::Target),
         ("transport", Field::Transport),
         ("tool_tags", Field::ToolTags),
+        ("resource_path", Field::ResourcePath),
         ("resources", Field::Resources),
         ("steps", Field::Steps),
         ("requested_capabilities", Field::RequestedCapabilities),
         ("delegation_target", Field::DelegationTarget),
         ("data_classification", Field::DataClassification),
         ("role", Field::UserRole),
+        ("agent_role", Field::AgentRole),
         ("user", Field::User),
         ("scopes", Field::SessionScopes),
         ("parent_session", Field::ParentSessionId),
+        ("now", Field::Now),
     ] {
         let value = event.get(field);
         if !value.is_null() && value.as_array() != Some(&[]) {
             view.insert(key.to_owned(), redact.value(value));
         }
     }
+    view.insert("context".to_owned(), context(event, redact).into());
     view.insert("args".to_owned(), redact.value(event.get(Field::Args)));
     view.insert("reason".to_owned(), redact.text(&decision.reason).into());
     view.insert("rules".to_owned(), json!(decision.rules));
@@ -80,6 +84,34 @@ pub(super) fn decision_view(event: &Event, decision: &Decision, redact: &Redacto
         decision.inputs.iter().map(|seen| json!({"field": seen.field, "value": redact.value(&seen.value)}));
     view.insert("inputs".to_owned(), inputs.collect());
     view
+}
+
+/// The context as policies saw it, without ids of tokens: what replay decides anew with.
+fn context(event: &Event, redact: &Redactor) -> Map<String, Json> {
+    let mut context = Map::new();
+    for (key, field) in [
+        ("session_id", Field::SessionId),
+        ("user_role", Field::UserRole),
+        ("session_scopes", Field::SessionScopes),
+        ("sandbox_verified", Field::SandboxVerified),
+        ("delegation_depth", Field::DelegationDepth),
+        ("tenant_id", Field::TenantId),
+        ("budget_total_tokens", Field::BudgetTotalTokens),
+        ("budget_used_tokens", Field::BudgetUsedTokens),
+        ("budget_total_api_calls", Field::BudgetTotalApiCalls),
+        ("budget_used_api_calls", Field::BudgetUsedApiCalls),
+        ("budget_total_cost_cents", Field::BudgetTotalCostCents),
+        ("budget_used_cost_cents", Field::BudgetUsedCostCents),
+        ("budget_total_compute_seconds", Field::BudgetTotalComputeSeconds),
+        ("budget_used_compute_seconds", Field::BudgetUsedComputeSeconds),
+        ("attributes", Field::Attributes),
+    ] {
+        let value = event.get(field);
+        if !value.is_null() {
+            context.insert(key.to_owned(), redact.value(value));
+        }
+    }
+    context
 }
 
 /// What became of an effect, as the enforcement point saw it.

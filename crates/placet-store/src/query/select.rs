@@ -134,7 +134,8 @@ impl Gathering<'_> {
                 continue;
             };
             if taken.insert(id) {
-                let approval = row.decision.approval.as_ref();
+                let answered = &*row.decision.verdict != "escalate";
+                let approval = row.decision.approval.as_ref().filter(|_| answered);
                 row.decided_by = approval.and_then(|approval| self.voted.get(approval)).cloned();
                 rows.push(row);
             }

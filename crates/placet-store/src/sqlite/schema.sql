@@ -63,15 +63,21 @@ CREATE VIEW reservations AS SELECT id, body, seq FROM state WHERE kind = 'reserv
 CREATE VIEW approvals AS
   SELECT id, json_extract(body, '$.state') AS state, body, seq FROM state WHERE kind = 'approval';
 
--- Decision and outcome side by side, in the columns that readers of older audit logs know.
+-- Decision and outcome side by side, in the columns and words that readers of older audit logs know. A call about
+-- which a person was asked is one row, the last decision on it. `placet audit` shows the same rows.
 CREATE VIEW audit_log AS
 WITH outcome AS MATERIALIZED (
   SELECT json_extract(o.leaf, '$.fact.outcome.decision') AS decision,
-         json_extract(o.leaf, '$.fact.outcome.status')   AS status,
+         CASE json_extract(o.leaf, '$.fact.outcome.status')
+           WHEN 'succeeded' THEN 'success' ELSE json_extract(o.leaf, '$.fact.outcome.status') END AS status,
          json_extract(o.leaf, '$.fact.outcome.error')    AS error,
          v.body                                          AS body
   FROM entry o LEFT JOIN "view" v ON v.seq = o.seq
   WHERE json_type(o.leaf, '$.fact.outcome') IS NOT NULL
+),
+asked AS MATERIALIZED (
+  SELECT leaf ->> '$.fact.decision.approval' AS approval, max(seq) AS last
+  FROM entry WHERE leaf ->> '$.fact.decision.approval' IS NOT NULL GROUP BY 1
 ),
 decided AS (
   SELECT e.seq, e.leaf ->> '$.id' AS id, e.leaf -> '$.fact.decision' AS fact, e.leaf, v.body AS body,
@@ -89,14 +95,21 @@ SELECT
   d.body ->> '$.target' AS action_target,
   d.body -> '$.args' AS action_params,
   d.body ->> '$.description' AS action_desc,
-  d.fact ->> '$.risk_tier' AS risk_level,
-  CASE d.fact ->> '$.verdict' WHEN 'allow' THEN 'auto' WHEN 'escalate' THEN 'approve' ELSE 'block' END AS approval,
+  CASE d.fact ->> '$.risk_tier' WHEN 'INFORMATIONAL' THEN 'LOW'
+       WHEN 'OPERATIONAL' THEN 'MEDIUM' WHEN 'TRANSACTIONAL_LOW' THEN 'MEDIUM'
+       WHEN 'TRANSACTIONAL_HIGH' THEN 'HIGH' WHEN 'DESTRUCTIVE' THEN 'HIGH' ELSE 'CRITICAL' END AS risk_level,
+  CASE WHEN d.fact ->> '$.verdict' = 'allow' AND d.fact ->> '$.approval' IS NULL THEN 'auto'
+       WHEN d.fact ->> '$.verdict' = 'deny' AND d.fact ->> '$.code' <> 'approval_denied' THEN 'block'
+       ELSE 'approve' END AS approval,
   d.fact ->> '$.rules[0]' AS matched_rule,
   CASE WHEN d.fact ->> '$.code' = 'approval_denied' THEN 'denied'
        WHEN d.fact ->> '$.verdict' = 'allow' AND d.fact ->> '$.approval' IS NOT NULL THEN 'approved' END
     AS human_decision,
   CASE WHEN o.decision IS NOT NULL THEN o.status
-       WHEN d.fact ->> '$.verdict' = 'allow' THEN 'unknown' ELSE 'blocked' END AS result_status,
+       WHEN d.fact ->> '$.verdict' = 'allow' AND d.fact ->> '$.permit' THEN 'unknown'
+       WHEN d.fact ->> '$.verdict' = 'allow' THEN 'not_started'
+       WHEN d.fact ->> '$.verdict' = 'escalate' THEN 'pending'
+       WHEN d.fact ->> '$.code' = 'approval_denied' THEN 'denied' ELSE 'blocked' END AS result_status,
   o.body -> '$.result' AS result_data,
   coalesce(o.body ->> '$.error', o.error, CASE WHEN d.fact ->> '$.verdict' = 'deny' THEN d.body ->> '$.reason' END)
     AS result_error,
@@ -110,14 +123,19 @@ SELECT
   d.fact AS policy_decision_json,
   d.fact ->> '$.policy_version' AS policy_version,
   d.fact ->> '$.approval' AS hitl_action_id,
-  (SELECT a.body ->> '$.votes[0].approver' FROM state a
-     WHERE a.kind = 'approval' AND a.id = d.fact ->> '$.approval') AS hitl_decided_by,
+  (SELECT a.body ->> '$.decided.by' FROM state a
+     WHERE a.kind = 'approval' AND a.id = d.fact ->> '$.approval' AND d.fact ->> '$.verdict' <> 'escalate')
+    AS hitl_decided_by,
   CASE WHEN d.fact ->> '$.verdict' = 'escalate' THEN 'hitl_queued'
        WHEN d.fact ->> '$.verdict' = 'allow' AND d.fact ->> '$.approval' IS NOT NULL THEN 'hitl_approved'
        WHEN d.fact ->> '$.verdict' = 'allow' THEN 'allowed'
        WHEN d.fact ->> '$.code' = 'approval_denied' THEN 'hitl_denied'
        WHEN d.fact ->> '$.hard' THEN 'blocked'
        ELSE 'soft_denied' END AS outcome,
-  d.body -> '$.context' AS context_json
+  d.body -> '$.context' AS context_json,
+  d.fact ->> '$.risk_tier' AS risk_tier, d.fact ->> '$.verdict' AS verdict, d.fact ->> '$.code' AS code,
+  d.body ->> '$.reason' AS reason
 FROM decided d LEFT JOIN outcome o ON o.decision = d.id
+               LEFT JOIN asked ON asked.approval = d.fact ->> '$.approval'
+WHERE asked.last IS NULL OR asked.last = d.seq
 ORDER BY d.seq;

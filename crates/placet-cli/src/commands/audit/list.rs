@@ -30,8 +30,12 @@ pub(super) struct ListArgs {
     /// Of this agent
     #[arg(long, value_name = "ID")]
     agent: Option<String>,
-    /// Decided so: allowed, blocked, soft_denied, `hitl_queued`, `hitl_approved`, `hitl_denied`
-    #[arg(long, value_delimiter = ',', value_name = "OUTCOMES")]
+    #[arg(
+        long,
+        help = "Decided so: allowed, blocked, soft_denied, hitl_queued, hitl_approved, hitl_denied",
+        value_delimiter = ',',
+        value_name = "OUTCOMES"
+    )]
     outcome: Vec<Outcome>,
     /// With this verdict: allow, deny, escalate
     #[arg(long, value_delimiter = ',', value_parser = verdict, value_name = "VERDICTS")]
@@ -39,8 +43,12 @@ pub(super) struct ListArgs {
     /// Of this level (low, medium, high, critical) or risk tier
     #[arg(long, alias = "risk-level", value_delimiter = ',', value_parser = risk, value_name = "RISKS")]
     risk: Vec<Tiers>,
-    /// Which ended so: success, failed, cancelled, `not_started`, unknown, blocked, denied, pending
-    #[arg(long, value_delimiter = ',', value_name = "STATUSES")]
+    #[arg(
+        long,
+        help = "Which ended so: success, failed, cancelled, not_started, unknown, blocked, denied, pending",
+        value_delimiter = ',',
+        value_name = "STATUSES"
+    )]
     status: Vec<Status>,
     /// Not before: RFC 3339, a day in UTC, or how long ago (`2h`)
     #[arg(long, value_parser = moment::parse, value_name = "TIME")]

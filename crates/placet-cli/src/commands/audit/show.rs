@@ -289,6 +289,8 @@ impl Page {
     }
 
     fn operations(&mut self, ops: &[LedgerOp]) {
+        // What was asked has a title of its own.
+        let ops: Vec<&LedgerOp> = ops.iter().filter(|op| !matches!(op, LedgerOp::Ask(_))).collect();
         if ops.is_empty() {
             return;
         }

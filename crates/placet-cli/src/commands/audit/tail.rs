@@ -48,11 +48,13 @@ pub(super) fn run(args: &TailArgs, common: &CommonArgs, console: &mut Console<'_
     read.map_err(|error| log::unreadable(&error))?;
     newest.iter().try_for_each(|stored| print(stored, common, console))?;
     console.out.flush()?;
-    while args.follow {
+    if !args.follow {
+        return Ok(Exit::Ok);
+    }
+    loop {
         std::thread::sleep(LOOK_EVERY);
         last = news(&log, last, common, console)?;
     }
-    Ok(Exit::Ok)
 }
 
 /// Prints what came after a position. Returns the last one.
