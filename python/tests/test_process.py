@@ -118,7 +118,7 @@ def recorded(folder):
     """How many decisions the log has, and how many of them have their outcome."""
     with sqlite3.connect(folder / "log.db") as database:
         statuses = [row[0] for row in database.execute("select result_status from audit_log")]
-    return len(statuses), statuses.count("succeeded")
+    return len(statuses), statuses.count("success")
 
 
 def pay_often(tool, times, failures):
