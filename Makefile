@@ -8,8 +8,9 @@ OPA_VERSION := v1.22.0
 
 .PHONY: demo test test-rust test-python lint opa venv wheel bench fuzz differential test-all clean
 
-demo: wheel ## Build, scaffold the five-minute walkthrough, run it, then judge real agent traces.
+demo: wheel ## Build, run the five-minute walkthrough, ask a person, tamper with the log, judge real agent traces.
 	$(BIN)/python demo/walkthrough.py
+	$(BIN)/python demo/trust.py
 	$(PYTHON) -m venv demo/out/venv
 	demo/out/venv/bin/python demo/traces.py --placet $(BIN)/placet --out demo/out
 

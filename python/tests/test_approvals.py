@@ -76,6 +76,17 @@ def bank(open_gate: Open, tmp_path: Path, context: placet.SessionContext) -> Cal
     return lambda **options: Bank(open_gate, folder, context, **options)
 
 
+def test_f16_a_refused_call_names_its_request_and_runs_once_after_a_yes(bank: Callable[..., Bank]) -> None:
+    made = bank()
+    asked = refusal(made.pay, 500).decision.approval_id
+    assert asked and refusal(made.pay, 500).decision.approval_id == asked
+    assert asyncio.run(made.queue().approve(asked, "ann"))
+    assert made.pay(500) == 500
+    again = refusal(made.pay, 500).decision
+    assert again.requires_hitl and again.approval_id not in (None, asked)
+    assert made.paid == [500]
+
+
 def test_f16_without_a_way_to_ask_an_escalated_call_is_refused_at_once(bank: Callable[..., Bank]) -> None:
     made = bank()
     error = refusal(made.pay, 500)

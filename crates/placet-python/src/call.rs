@@ -171,9 +171,7 @@ impl Call {
 
     fn take_up(&self, py: Python<'_>, begun: Begun) -> PyResult<()> {
         match begun {
-            Begun::Refused(Refused { decision, request, .. }) => {
-                self.refuse(py, PolicyDecision::of_request(decision, request))
-            }
+            Begun::Refused(refused) => self.refuse(py, PolicyDecision::of_refused(refused)),
             Begun::Started(Started { decision, permit, .. }) => {
                 *self.decision.lock() = Some(decision.decision_id);
                 self.stage.set(Stage::Granted(permit));
@@ -301,8 +299,8 @@ impl Call {
         };
         let decision = self.decided(&prepared, decision);
         let request = Request::new(prepared.event().clone());
-        let Refused { decision, request, .. } = wait(py, || self.pipeline.note(*prepared, decision, request));
-        Ok(PolicyDecision::of_request(decision, request))
+        let refused = wait(py, || self.pipeline.note(*prepared, decision, request));
+        Ok(PolicyDecision::of_refused(refused))
     }
 
     /// Records that the effect returned. Raises when that cannot be recorded: the result is withheld.

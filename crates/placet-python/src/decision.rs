@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use placet::channels::ApprovalId;
+use placet::pipeline::Refused;
 use placet::{
     Decision, DenyCause, Field, Identity, Request, ReviewerGroup, RiskTier, Tier, TraceStep, Verdict, json,
     refusal,
@@ -20,15 +22,21 @@ use crate::thaw::thaw;
 pub(crate) struct PolicyDecision {
     decision: Arc<Decision>,
     request: Option<Arc<Request>>,
+    approval: Option<ApprovalId>,
 }
 
 impl PolicyDecision {
     pub(crate) fn new(decision: Decision) -> Self {
-        Self { decision: Arc::new(decision), request: None }
+        Self { decision: Arc::new(decision), request: None, approval: None }
     }
 
     pub(crate) fn of_request(decision: Decision, request: Request) -> Self {
-        Self { decision: Arc::new(decision), request: Some(Arc::new(request)) }
+        Self { request: Some(Arc::new(request)), ..Self::new(decision) }
+    }
+
+    /// What the pipeline refused, with the request for approval that stands for it.
+    pub(crate) fn of_refused(Refused { decision, request, approval }: Refused) -> Self {
+        Self { approval, ..Self::of_request(decision, request) }
     }
 
     pub(crate) fn decision(&self) -> &Decision {
@@ -194,6 +202,13 @@ impl PolicyDecision {
     #[getter]
     fn requires_hitl(&self) -> bool {
         matches!(self.decision.verdict, Verdict::Escalate { .. })
+    }
+
+    /// The id of the request for approval that stands for this call, as `placet approvals` takes it; None when nobody
+    /// was asked.
+    #[getter]
+    fn approval_id(&self) -> Option<&str> {
+        self.approval.as_ref().map(|approval| &*approval.0)
     }
 
     /// Whether the event may happen now. An escalation is not allowed before somebody approved it.

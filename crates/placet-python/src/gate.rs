@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use placet::pipeline::Refused;
 use placet::trust::Ledger;
 use placet::{
     Config, Decision, DenyCause, Event, Field, Gate, GateOptions, Pipeline, PipelineOptions, Request, Value,
@@ -138,12 +137,12 @@ impl Engine {
         event.set(Field::EventType, event_type);
         event.set(Field::Action, action.extract::<String>().map_or(Value::Null, |text| Value::from(&*text)));
         let decision = decision.decision().clone();
-        let Refused { decision, request, .. } = wait(py, || {
+        let refused = wait(py, || {
             let prepared = self.pipeline.prepare(event);
             let request = Request::new(prepared.event().clone());
             self.pipeline.note(prepared, decision, request)
         });
-        Ok(PolicyDecision::of_request(decision, request))
+        Ok(PolicyDecision::of_refused(refused))
     }
 
     /// Decides a frozen event, and records the decision.
@@ -233,14 +232,14 @@ impl Engine {
             Ok(()) => self.answer(py, event),
             Err(decision) if !self.records => PolicyDecision::new(*decision),
             Err(decision) => {
-                let Refused { decision, request, .. } = wait(py, || {
+                let refused = wait(py, || {
                     // Told by the clock of the system, since the other one fails.
                     event.set(Field::Now, &*Timestamp::now().to_string());
                     let prepared = self.pipeline.prepare(event);
                     let request = Request::new(prepared.event().clone());
                     self.pipeline.note(prepared, *decision, request)
                 });
-                PolicyDecision::of_request(decision, request)
+                PolicyDecision::of_refused(refused)
             }
         }
     }
@@ -250,8 +249,8 @@ impl Engine {
             let (decision, request) = self.gate().judge(event);
             return PolicyDecision::of_request(decision, request);
         }
-        let Refused { decision, request, .. } = wait(py, || self.pipeline.ask(event));
-        PolicyDecision::of_request(decision, request)
+        let refused = wait(py, || self.pipeline.ask(event));
+        PolicyDecision::of_refused(refused)
     }
 
     /// Sets the time of the caller's clock; the decision that refuses when it fails.
