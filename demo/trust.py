@@ -1,4 +1,4 @@
-"""What stands behind a decision: a person's answer, a child that may do less, a log on which tampering shows."""
+"""What stands behind a decision: a person's answer, a child that may do less, a log that shows tampering."""
 
 # SPDX-License-Identifier: MIT OR Apache-2.0
 from __future__ import annotations
