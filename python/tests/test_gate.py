@@ -61,6 +61,17 @@ def test_several_paths_and_a_configuration(tmp_path, context):
         placet.PolicyGate(config=tmp_path / "placet.yaml")
 
 
+@pytest.mark.parametrize(
+    "setting", ["policies: [p.yaml]", "global: { policies: p.yaml }", "library: [read_only]"]
+)
+def test_a_gate_that_asks_elsewhere_refuses_policies_of_its_configuration(tmp_path, setting):
+    (tmp_path / "placet.yaml").write_text(f"{setting}\nledger: off\n")
+    with pytest.raises(ValueError, match="`opa_client` decides alone"):
+        placet.PolicyGate(placet.OPAClient(), config=tmp_path / "placet.yaml")
+    (tmp_path / "placet.yaml").write_text("ledger: off\n")
+    placet.PolicyGate(placet.OPAClient(), config=tmp_path / "placet.yaml")
+
+
 def test_variables_override_the_configuration_and_keywords_override_variables(tmp_path, monkeypatch, context):
     for action in ("one", "two", "three"):
         rule = f"version: 1\nrules:\n  - {{ name: r, when: {{ action: {action} }}, then: allow }}\n"

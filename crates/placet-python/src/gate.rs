@@ -58,7 +58,7 @@ impl Engine {
         broker: Option<PyRef<'_, Broker>>,
         external: bool,
     ) -> PyResult<Self> {
-        let mut config = configured(py, config, &policies, &global_policies)?;
+        let mut config = configured(py, config, &policies, &global_policies, external)?;
         if let Some(ledger) = ledger {
             config.ledger = Some(place_name(&ledger)?);
         }
@@ -276,11 +276,19 @@ fn configured(
     config: Option<PathBuf>,
     policies: &[PathBuf],
     global_policies: &[PathBuf],
+    external: bool,
 ) -> PyResult<Config> {
     let mut config = match config {
         Some(path) => Config::read(&rooted(&path)?).map_err(|error| error::config(py, &error))?,
         None => Config::default(),
     };
+    if external
+        && (!config.policies.to_vec().is_empty() || config.global.is_some() || !config.library.is_empty())
+    {
+        return Err(PyValueError::new_err(
+            "`opa_client` decides alone, and `config` names policies; leave `policies`, `global` and `library` out of it",
+        ));
+    }
     let file = config.clone();
     // Without a current folder only absolute paths can be meant. Threads of the interpreter that set variables
     // hold its lock, as we do.

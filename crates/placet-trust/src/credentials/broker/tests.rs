@@ -1,6 +1,7 @@
 //! The broker over a tiny ledger, against the rows of the acceptance list.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
