@@ -93,6 +93,17 @@ def test_f16_without_a_way_to_ask_an_escalated_call_is_refused_at_once(bank: Cal
     assert (error.code, made.paid) == ("approval_required", [])
 
 
+def test_aegis_10_the_handler_is_called_exactly_once_and_before_the_tool(bank: Callable[..., Bank]) -> None:
+    paid_when_asked: list[list[int]] = []
+
+    def answer(request: ApprovalRequest) -> bool:
+        paid_when_asked.append(list(made.paid))
+        return True
+
+    made = bank(approvals=CallbackApprovalHandler(answer))
+    assert (made.pay(500), made.paid, paid_when_asked) == (500, [500], [[]])
+
+
 def test_aegis_60_the_automatic_handler_approves_and_says_so(
     bank: Callable[..., Bank], caplog: pytest.LogCaptureFixture
 ) -> None:
