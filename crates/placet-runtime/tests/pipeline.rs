@@ -189,7 +189,14 @@ fn a_forgotten_effect_is_recorded_as_cancelled_and_a_forgotten_permit_costs_noth
     );
 }
 
-fn limited(calls: u32) -> Event {
+#[test]
+fn f11_a_limit_with_a_fraction_is_not_ignored() {
+    let bench = bench(|_| {});
+    assert_eq!(run(&bench, limited(1.5)), Ok(()));
+    assert_eq!(run(&bench, limited(1.5)), Err("budget_exhausted"), "half a call is none");
+}
+
+fn limited(calls: impl std::fmt::Display) -> Event {
     event(&format!(
         r#"{{"action":"read","context":{{"session_id":"s9","delegation_depth":0,"budget_total_api_calls":{calls},"budget_used_api_calls":0}}}}"#
     ))

@@ -490,11 +490,11 @@ fn text_of(event: &Event, field: Field) -> Option<&str> {
     event.get(field).as_str()
 }
 
-/// A count of a field, where it is one.
+/// A count of a field, where it is one. Of a fraction the whole part counts: a limit of 1.5 calls is one call.
 fn count_of(event: &Event, field: Field) -> Option<u64> {
     match event.get(field) {
         Value::Int(number) => u64::try_from(*number).ok(),
-        Value::Float(number) if *number >= 0.0 && number.fract() == 0.0 => format!("{number}").parse().ok(),
+        Value::Float(number) if *number >= 0.0 => format!("{}", number.floor()).parse().ok(),
         _ => None,
     }
 }
