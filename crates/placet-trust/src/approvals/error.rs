@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use placet_types::ledger::{ApprovalState, VoteStrength};
+use placet_types::ledger::{ApprovalEvent, ApprovalState, VoteStrength};
 use placet_types::{ApprovalId, ApproverId, DenyCause, Micros};
 
 use crate::state::Refusal;
@@ -98,6 +98,40 @@ pub enum ApprovalError {
         /// Who answered twice.
         approver: ApproverId,
     },
+    /// Somebody else works on the request.
+    #[error("`{by}` has claimed the approval request `{id}`; wait, ask them to release it, or say no")]
+    Claimed {
+        /// Which request.
+        id: ApprovalId,
+        /// Who.
+        by: ApproverId,
+    },
+    /// It was recorded before.
+    #[error("of the approval request `{id}` it was recorded already that it was {event}")]
+    Recorded {
+        /// Which request.
+        id: ApprovalId,
+        /// What.
+        event: ApprovalEvent,
+    },
+    /// Somebody else is about to tell it.
+    #[error("somebody else is about to tell `{channel}` that the approval request `{id}` was {event}; leave it to them")]
+    Telling {
+        /// Which request.
+        id: ApprovalId,
+        /// What.
+        event: ApprovalEvent,
+        /// Whom.
+        channel: Arc<str>,
+    },
+    /// It is not so.
+    #[error("the approval request `{id}` was not {event} then; read it again")]
+    NotSo {
+        /// Which request.
+        id: ApprovalId,
+        /// What.
+        event: ApprovalEvent,
+    },
     /// A signature is missing, does not hold, or is by a key that is not configured.
     #[error(
         "the vote of `{approver}` on `{id}` {problem}; sign it with a key of `{approver}` known to this deployment"
@@ -142,6 +176,10 @@ impl ApprovalError {
             Self::State { .. }
                 | Self::Expired { .. }
                 | Self::Repeated { .. }
+                | Self::Claimed { .. }
+                | Self::Recorded { .. }
+                | Self::NotSo { .. }
+                | Self::Telling { .. }
                 | Self::OpenAlready(_)
                 | Self::Taken(_)
         )
