@@ -465,8 +465,8 @@ impl<'a> Queue<'a> {
         let receipt =
             self.ledger.commit(Proposal { record, view, personal, fallback: None }, Ack::Durable)?;
         let Some(refusal) = receipt.refused else { return Ok(()) };
-        let at = self.host.now();
-        self.read(|approvals| check(approvals, at))??;
+        // The time of the log, which is not that of this machine where another one's clock is ahead.
+        self.read(|approvals| check(approvals, receipt.time_us))??;
         Err(refusal.into())
     }
 }
