@@ -15,6 +15,7 @@
 pub mod backend;
 mod batch;
 mod engine;
+mod finding;
 mod keeper;
 mod keys;
 mod ledger;

@@ -50,7 +50,7 @@ pub enum ApprovalError {
         wanted: ApprovalState,
     },
     /// The time of the request ran out.
-    #[error("the approval request `{id}` expired at {} µs since 1970; ask anew", expires_us.0)]
+    #[error("the approval request `{id}` expired{}; ask anew", moment(*expires_us))]
     Expired {
         /// Which request.
         id: ApprovalId,
@@ -156,6 +156,12 @@ pub enum ApprovalError {
         /// Of whom.
         wanted: String,
     },
+}
+
+/// ` at 2026-11-26T12:00:00Z`; nothing for a time that is none.
+fn moment(at: Micros) -> String {
+    let at = jiff::Timestamp::from_microsecond(at.0.div_euclid(1_000_000).saturating_mul(1_000_000));
+    at.map_or_else(|_| String::new(), |at| format!(" at {at}"))
 }
 
 impl ApprovalError {
