@@ -109,7 +109,9 @@ impl Outbox {
                 ApprovalEvent::Breached => {
                     tracing::warn!(target: "placet::approvals", %approval, event = "breached", "an answer is overdue");
                 }
-                event => tracing::info!(target: "placet::approvals", %approval, %event, "an answer is awaited"),
+                event => {
+                    tracing::info!(target: "placet::approvals", %approval, %event, "an answer is awaited")
+                }
             }
         }
         Ok(marks)
@@ -188,7 +190,8 @@ impl Outbox {
         let (now, instant) = (self.host.now(), self.host.instant());
         let mut due = None;
         self.ledger.read(Freshness::Seen, &mut |state| due = state.approvals.next_due())?;
-        let until_due = due.map(|due| Duration::from_micros(due.0.saturating_sub(now.0).max(0).unsigned_abs()));
+        let until_due =
+            due.map(|due| Duration::from_micros(due.0.saturating_sub(now.0).max(0).unsigned_abs()));
         let rested = self.resting.values().map(|(_, until)| *until).filter(|until| *until > instant).min();
         let next = instant + until_due.map_or(LOOK_EVERY, |until| until.min(LOOK_EVERY));
         Ok(rested.map_or(next, |rested| rested.min(next)))

@@ -4,6 +4,7 @@
 
 mod callback;
 mod common;
+mod meanwhile;
 mod outbox;
 #[cfg(unix)]
 mod terminal;

@@ -186,8 +186,13 @@ fn f70_the_terms_of_the_configuration_remind_escalate_and_breach_at_their_time()
         stop.stop();
         let notices = notices.lock().unwrap();
         let late = |event: &str, seconds: u32| (notices[event].0 - asked.plus_seconds(seconds).0) / 1_000;
-        let late: Vec<i64> =
-            vec![late("asked", 0), late("reminded", 1), late("escalated", 2), late("breached", 3), late("ended", 4)];
+        let late: Vec<i64> = vec![
+            late("asked", 0),
+            late("reminded", 1),
+            late("escalated", 2),
+            late("breached", 3),
+            late("ended", 4),
+        ];
         println!("milliseconds after their time: {late:?}");
         assert!(late.iter().all(|late| (0..1_500).contains(late)), "{late:?}");
     });

@@ -115,7 +115,9 @@ pub enum ApprovalError {
         event: ApprovalEvent,
     },
     /// Somebody else is about to tell it.
-    #[error("somebody else is about to tell `{channel}` that the approval request `{id}` was {event}; leave it to them")]
+    #[error(
+        "somebody else is about to tell `{channel}` that the approval request `{id}` was {event}; leave it to them"
+    )]
     Telling {
         /// Which request.
         id: ApprovalId,

@@ -29,9 +29,7 @@ pub mod webhook;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use placet_types::ledger::{
-    ApprovalClosing, ApprovalEntry, ApprovalEvent, ApprovalState, Consumption, Vote,
-};
+use placet_types::ledger::{ApprovalClosing, ApprovalEntry, ApprovalEvent, ApprovalState, Consumption, Vote};
 use placet_types::{ApprovalId, ApproverId, DenyCause, Digest, LedgerOp, Micros, RecordId};
 use serde::Serialize;
 

@@ -43,7 +43,8 @@ impl Index {
                 self.timed.remove(&key);
             }
         }
-        if !approval.is_open() && approval.told.keys().any(|channel| owed_to(approval, channel).next().is_some())
+        if !approval.is_open()
+            && approval.told.keys().any(|channel| owed_to(approval, channel).next().is_some())
         {
             self.telling.insert(approval.order, approval.entry.id.clone());
         } else {

@@ -266,8 +266,7 @@ impl<'a> Queue<'a> {
             let Some(approval) = self.get(&mark.approval)? else { continue };
             let mut record = self.record("system", &approval.entry);
             record.ops.push(LedgerOp::Mark(mark.clone()));
-            let done =
-                self.commit(record, None, Vec::new(), |approvals, at| approvals.check_mark(&mark, at));
+            let done = self.commit(record, None, Vec::new(), |approvals, at| approvals.check_mark(&mark, at));
             match done {
                 Ok(()) => marked.push(mark),
                 // Another process was faster, or somebody decided in the last moment.

@@ -132,10 +132,7 @@ fn f69_the_outbox_is_the_log_and_owes_until_a_channel_was_told() {
     assert_eq!(owed(&ledger, "other"), ["b:asked"], "what ended before it was told is no news");
     ledger.host.advance(3600);
     ledger.queue().keep_time().unwrap();
-    assert_eq!(
-        tell(&ledger, "hook"),
-        ["a:decided", "b:reminded", "b:escalated", "b:breached", "b:ended"]
-    );
+    assert_eq!(tell(&ledger, "hook"), ["a:decided", "b:reminded", "b:escalated", "b:breached", "b:ended"]);
     assert_eq!(owed(&ledger, "hook"), [""; 0]);
     assert_eq!(owed(&ledger, "other"), [""; 0]);
 }
@@ -185,17 +182,18 @@ fn f69_of_50_reviewers_one_claims_and_only_that_one_can_say_yes() {
     let ledger = asked(&["a"]).reopened(reviewers(&[("finance", &members)]));
     let barrier = Barrier::new(50);
     let claimed: Vec<bool> = std::thread::scope(|scope| {
-        let claim = |name: &String| {
-            let (ledger, barrier, name) = (&ledger, &barrier, person(name));
-            scope.spawn(move || {
-                barrier.wait();
-                let claim = ledger.queue().claim(&id("a"), &name, Duration::from_secs(600));
-                assert!(claim.as_ref().err().is_none_or(
-                    |error| matches!(error, QueueError::Approval(error) if error.is_conflict())
-                ));
-                claim.is_ok()
-            })
-        };
+        let claim =
+            |name: &String| {
+                let (ledger, barrier, name) = (&ledger, &barrier, person(name));
+                scope.spawn(move || {
+                    barrier.wait();
+                    let claim = ledger.queue().claim(&id("a"), &name, Duration::from_secs(600));
+                    assert!(claim.as_ref().err().is_none_or(
+                        |error| matches!(error, QueueError::Approval(error) if error.is_conflict())
+                    ));
+                    claim.is_ok()
+                })
+            };
         let claims: Vec<_> = names.iter().map(claim).collect();
         claims.into_iter().map(|claim| claim.join().unwrap()).collect()
     });

@@ -47,7 +47,8 @@ pub(super) fn run(
 fn report(turn: &Turn, common: &CommonArgs, console: &mut Console<'_>) -> Result<(), Failure> {
     let mut line = |word: &str, notice: &str, problem: Option<&str>| -> Result<(), Failure> {
         if common.is_json() {
-            let line = json!({"at": moment::exact(now()), "what": word, "notice": notice, "problem": problem});
+            let line =
+                json!({"at": moment::exact(now()), "what": word, "notice": notice, "problem": problem});
             writeln!(console.out, "{line}")?;
         } else {
             let problem = problem.map(|problem| format!("  {problem}")).unwrap_or_default();

@@ -38,13 +38,17 @@ pub(super) fn json(approval: &Approval, now: Micros) -> Value {
 }
 
 pub(super) fn table(requests: &[Approval], now: Micros, paint: Paint) -> String {
-    let head = ["id", "state", "risk", "time", "due", "claimed by", "tool", "session", "agent", "ask", "rule"];
+    let head =
+        ["id", "state", "risk", "time", "due", "claimed by", "tool", "session", "agent", "ask", "rule"];
     let mut rows: Vec<Vec<Cell>> = vec![head.map(|name| Cell::left(name).styled(DIM)).into()];
     let cells: Vec<[(String, Option<Style>); 11]> = requests.iter().map(|one| cells(one, now)).collect();
     // A column in which nothing stands takes no room.
-    let shown: Vec<bool> =
-        (0..head.len()).map(|at| cells.iter().any(|row| row.get(at).is_some_and(|cell| !cell.0.is_empty()))).collect();
-    let kept = |row: Vec<Cell>| row.into_iter().zip(&shown).filter(|(_, shown)| **shown).map(|(cell, _)| cell).collect();
+    let shown: Vec<bool> = (0..head.len())
+        .map(|at| cells.iter().any(|row| row.get(at).is_some_and(|cell| !cell.0.is_empty())))
+        .collect();
+    let kept = |row: Vec<Cell>| {
+        row.into_iter().zip(&shown).filter(|(_, shown)| **shown).map(|(cell, _)| cell).collect()
+    };
     for row in cells {
         let cell = |(text, style): (String, Option<Style>)| {
             let cell = Cell::left(text);
@@ -117,7 +121,8 @@ pub(super) fn summary(requests: &[Approval], now: Micros) -> Option<String> {
     let count = waiting.len();
     let waits = if count == 1 { "1 waits".to_owned() } else { format!("{count} wait") };
     let late = if overdue > 0 { format!(", {overdue} breached") } else { String::new() };
-    let oldest = if count == 1 { format!("for {}", span(oldest)) } else { format!("the oldest for {}", span(oldest)) };
+    let oldest =
+        if count == 1 { format!("for {}", span(oldest)) } else { format!("the oldest for {}", span(oldest)) };
     Some(format!("{waits}{late}; {oldest}; `placet approvals show ID` shows what would run"))
 }
 
@@ -207,7 +212,10 @@ fn facts(approval: &Approval, shown: &Shown, now: Micros) -> Vec<(&'static str, 
 /// Why an answer came too late, for the one who gave it.
 pub(super) fn too_late(approval: &Approval, now: Micros) -> Option<String> {
     let id = &approval.entry.id;
-    let by = approval.decided.as_ref().map(|decided| format!(" by {} at {}", decided.by, moment::short(decided.at_us)));
+    let by = approval
+        .decided
+        .as_ref()
+        .map(|decided| format!(" by {} at {}", decided.by, moment::short(decided.at_us)));
     let by = by.unwrap_or_default();
     match approval.state_at(now) {
         ApprovalState::Pending => None,
@@ -216,7 +224,9 @@ pub(super) fn too_late(approval: &Approval, now: Micros) -> Option<String> {
             moment::short(approval.entry.expires_us)
         )),
         ApprovalState::Cancelled => Some(format!("the request `{id}` was taken back; nothing waits for it")),
-        ApprovalState::Consumed => Some(format!("the request `{id}` was approved{by}, and what it allowed has begun")),
+        ApprovalState::Consumed => {
+            Some(format!("the request `{id}` was approved{by}, and what it allowed has begun"))
+        }
         state => Some(format!("the request `{id}` was {state}{by}; the first decision counts")),
     }
 }
