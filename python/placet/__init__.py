@@ -56,6 +56,7 @@ from ._models import (
     SessionContext,
     ToolCallInput,
 )
+from ._notify import ApprovalNotice, WebhookNotifier
 from ._toolbox import GovernedToolbox
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "Approval",
     "ApprovalError",
     "ApprovalHandler",
+    "ApprovalNotice",
     "ApprovalRequest",
     "AuditError",
     "AuditLog",
@@ -102,6 +104,7 @@ __all__ = [
     "ToolCallInput",
     "ToolError",
     "WebhookApprovalHandler",
+    "WebhookNotifier",
     "__version__",
     "compile_yaml",
     "compile_yaml_string",

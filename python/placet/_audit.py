@@ -41,21 +41,57 @@ class AuditLog:
 
         Raises `AuditError` when a record cannot be read: `verify` tells more.
         """
+        rows = self._rows(
+            session_id, tool, agent_id, outcome, verdict, risk, status, since=since, until=until, limit=limit
+        )
+        return [json.loads(row) for row in rows]
+
+    def count(
+        self,
+        *,
+        session_id: str | None = None,
+        tool: str | None = None,
+        agent_id: str | None = None,
+        outcome: Words = (),
+        verdict: Words = (),
+        risk: Words = (),
+        status: Words = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> int:
+        """How many decisions `query` finds."""
+        return len(
+            self._rows(
+                session_id, tool, agent_id, outcome, verdict, risk, status, since=since, until=until, limit=None
+            )
+        )
+
+    def _rows(
+        self,
+        session_id: str | None,
+        tool: str | None,
+        agent_id: str | None,
+        *words: Words,
+        since: datetime | None,
+        until: datetime | None,
+        limit: int | None,
+    ) -> list[str]:
+        outcomes, verdicts, risks, statuses = (_list(given) for given in words)
         rows, unreadable = self._core.query(
             session_id,
             tool,
             agent_id,
-            _list(outcome),
-            _list(verdict),
-            _list(risk),
-            _list(status),
+            outcomes,
+            verdicts,
+            risks,
+            statuses,
             _micros(since),
             _micros(until),
             limit,
         )
         if unreadable:
             raise AuditError(f"the records {unreadable} of `{self.path}` cannot be read; verify the log")
-        return [json.loads(row) for row in rows]
+        return rows
 
     def verify(self, key: Words, checkpoint: str | None = None) -> dict[str, Any]:
         """Whether anybody touched the log, by its public key and best by a checkpoint kept elsewhere.

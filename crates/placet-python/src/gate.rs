@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use placet::channels::outbox::Notifier;
 use placet::trust::Ledger;
 use placet::{
     Config, Decision, DenyCause, Event, Field, Gate, GateOptions, Pipeline, PipelineOptions, Request, Value,
@@ -39,6 +40,7 @@ pub(crate) struct Engine {
     external: bool,
     demands_credentials: bool,
     ledger_path: Option<PathBuf>,
+    notifiers: Vec<Arc<dyn Notifier>>,
 }
 
 #[pymethods]
@@ -73,6 +75,7 @@ impl Engine {
             PipelineOptions::of_config(&config, ledger).map_err(|error| error::config(py, &error))?;
         let options =
             PipelineOptions { credentials: broker.map(|broker| broker.registrar().clone()), ..options };
+        let notifiers = config.approvals.notifiers().map_err(|error| error::config(py, &error))?;
         let demands_credentials = options.credentials.is_some();
         let records = options.ledger.is_some() || options.credentials.is_some();
         let clock = clock.map(|callable| Arc::new(PyClock::new(callable)));
@@ -89,7 +92,7 @@ impl Engine {
         let gate = py.detach(|| if external { Gate::external(gate) } else { Gate::open(gate) });
         let gate = gate.map_err(|error| error::gate(py, &error))?;
         let pipeline = Arc::new(Pipeline::new(gate, options));
-        Ok(Self { pipeline, clock, records, waits, external, demands_credentials, ledger_path })
+        Ok(Self { pipeline, clock, records, waits, external, demands_credentials, ledger_path, notifiers })
     }
 
     /// Whether it decides itself; otherwise another evaluator does, and this records.
@@ -215,6 +218,11 @@ fn rooted(path: &Path) -> PyResult<PathBuf> {
 impl Engine {
     pub(crate) fn gate(&self) -> &Gate {
         self.pipeline.gate()
+    }
+
+    /// Whom the configuration tells of requests.
+    pub(crate) fn notifiers(&self) -> &[Arc<dyn Notifier>] {
+        &self.notifiers
     }
 
     pub(crate) fn pipeline(&self) -> &Arc<Pipeline> {

@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 
 use placet_trust::approvals::notices::Owed;
 use placet_trust::approvals::queue::{Host, Queue, QueueError};
-use placet_trust::{Freshness, Ledger};
+use placet_trust::{Freshness, Ledger, LedgerError};
 use placet_types::ledger::{ApprovalEvent, ApprovalMark};
 
 use super::Stop;
+use super::asking::PipelineHost;
+use crate::pipeline::Pipeline;
 
 /// How long one notice may take, and how long others leave it alone.
 pub const TELLING: Duration = Duration::from_secs(30);
@@ -95,6 +97,21 @@ impl Outbox {
     #[must_use]
     pub fn new(ledger: Arc<dyn Ledger>, host: Arc<dyn Host>, notifiers: Vec<Arc<dyn Notifier>>) -> Self {
         Self { ledger, host, notifiers, resting: HashMap::new(), failures: HashMap::new() }
+    }
+
+    /// The outbox of a pipeline's log, by the pipeline's clock; `None` when it keeps no log.
+    #[must_use]
+    pub fn of_pipeline(pipeline: &Arc<Pipeline>, notifiers: Vec<Arc<dyn Notifier>>) -> Option<Self> {
+        let ledger = pipeline.ledger()?.clone();
+        Some(Self::new(ledger, Arc::new(PipelineHost(pipeline.clone())), notifiers))
+    }
+
+    /// Waits until the log is longer than `seen`, or until `until`; its length.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn news(&self, seen: u64, until: Instant) -> Result<u64, LedgerError> {
+        self.ledger.wait(seen, until)
     }
 
     /// Records what time did to requests by now.
