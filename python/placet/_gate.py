@@ -112,6 +112,11 @@ class PolicyGate:
         """Looks for prompt injection in a text and takes it out."""
         return _core.sanitize_tool_output(text)
 
+    def close(self) -> None:
+        """Tells people what is still to be told, and ends the thread that does. The end of the program does so too."""
+        if self._attendant is not None:
+            self._attendant.close()
+
     async def health(self) -> bool:
         """Whether it could decide now."""
         return True if self._evaluator is None else await self._evaluator.health()

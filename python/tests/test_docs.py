@@ -1,18 +1,21 @@
-"""Every code block of the guide runs and prints what stands below it."""
+"""Every code block of the guides runs and prints what stands below it."""
 
 import contextlib
 import io
 import re
 from pathlib import Path
 
-GUIDE = Path(__file__).parents[2] / "docs" / "python.md"
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def test_the_guide_is_true(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("guide", "least"), [("python.md", 11), ("approvals.md", 5)])
+def test_the_guide_is_true(tmp_path, monkeypatch, guide, least):
     monkeypatch.chdir(tmp_path)
-    blocks = BLOCK.findall(GUIDE.read_text(encoding="utf-8"))
-    assert len(blocks) > 10
+    blocks = BLOCK.findall((DOCS / guide).read_text(encoding="utf-8"))
+    assert len(blocks) >= least
     names: dict[str, object] = {"__name__": "guide"}
     for position, (kind, file, text) in enumerate(blocks):
         if file:
@@ -26,5 +29,5 @@ def test_the_guide_is_true(tmp_path, monkeypatch):
 def run(text, names, kind, expected):
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile(text, "docs/python.md", "exec", dont_inherit=True), names)
+        exec(compile(text, "docs", "exec", dont_inherit=True), names)
     assert printed.getvalue().strip() == (expected.strip() if kind == "text" else "")
