@@ -355,11 +355,7 @@ impl Call {
 
 impl Call {
     /// Commits what another evaluator decided; with the event as it came.
-    fn concluded(
-        &self,
-        py: Python<'_>,
-        decision: Option<&PolicyDecision>,
-    ) -> PyResult<(Begun, Box<Event>)> {
+    fn concluded(&self, py: Python<'_>, decision: Option<&PolicyDecision>) -> PyResult<(Begun, Box<Event>)> {
         let (prepared, event) = match self.stage.take() {
             Stage::Prepared(prepared, event) => (prepared, event),
             other => return self.out_of_turn(other),

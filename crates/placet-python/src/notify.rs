@@ -56,8 +56,8 @@ impl Receiver {
 
 /// Tells the callable; its failure in words.
 fn call_back(callable: &Py<PyAny>, notice: &Owed) -> Result<(), String> {
-    let body = placet::json::parse(notice_body(notice).to_string().as_bytes())
-        .map_err(|error| error.to_string())?;
+    let body =
+        placet::json::parse(notice_body(notice).to_string().as_bytes()).map_err(|error| error.to_string())?;
     Python::attach(|py| {
         let told = thaw(py, &body).and_then(|body| callable.bind(py).call1((body,)));
         told.map(|_| ()).map_err(|error| describe(py, &error))
