@@ -134,7 +134,10 @@ def test_f10_after_a_plan_is_approved_an_off_plan_call_is_denied(box, gate, cont
     def pay(amount):
         ran.append(amount)
 
-    box.register("pay", lambda amount: ran.append(amount)).register("show", lambda: ran.append("show"))
+    def box_pay(amount):
+        ran.append(amount)
+
+    box.register("pay", box_pay).register("show", lambda: ran.append("show"))
     box.call_sync("pay", {"amount": 1})
     assert box.decide_plan([{"tool": "show"}]).allow
     box.call_sync("show", {})
@@ -148,7 +151,7 @@ def test_f10_after_a_plan_is_approved_an_off_plan_call_is_denied(box, gate, cont
     call = placet.ToolCallInput(action="pay", args={"amount": 2})
     assert gate.decide_tool_call(call, context).code == "off_plan"
     other = dataclasses.replace(context, session_id="s2")
-    placet.GovernedToolbox(gate, other).register("pay", ran.append).call_sync("pay", {"amount": 3})
+    placet.GovernedToolbox(gate, other).register("pay", box_pay).call_sync("pay", {"amount": 3})
     assert asyncio.run(box.evaluate_plan([{"tool": "pay"}, {"tool_name": "show"}])).allow
     box.call_sync("pay", {"amount": 4})
     assert ran == [1, "show", 3, 4]
