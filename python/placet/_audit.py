@@ -62,7 +62,16 @@ class AuditLog:
         """How many decisions `query` finds."""
         return len(
             self._rows(
-                session_id, tool, agent_id, outcome, verdict, risk, status, since=since, until=until, limit=None
+                session_id,
+                tool,
+                agent_id,
+                outcome,
+                verdict,
+                risk,
+                status,
+                since=since,
+                until=until,
+                limit=None,
             )
         )
 

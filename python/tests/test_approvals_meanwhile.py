@@ -189,7 +189,7 @@ def opa() -> Iterator[str]:
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            body = b'{"result": {"allow": true, "deny": false, "requires_hitl": true, "risk_tier": "DESTRUCTIVE"}}'
+            body = b'{"result": {"allow": true, "requires_hitl": true, "risk_tier": "DESTRUCTIVE"}}'
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -212,9 +212,7 @@ def test_f16_a_call_that_another_evaluator_escalates_waits_too(
 ) -> None:
     ran: list[int] = []
     evaluator: Any = Evaluator() if kind == "own" else placet.OPAClient(opa)
-    gate = PolicyGate(
-        evaluator, ledger=tmp_path / "ledger.db", keys=tmp_path / "keys", on_escalate="wait"
-    )
+    gate = PolicyGate(evaluator, ledger=tmp_path / "ledger.db", keys=tmp_path / "keys", on_escalate="wait")
     call = by_decorator(gate, context, (pay_async if is_async else pay_sync)(ran))
     queue = HITLQueue(tmp_path / "ledger.db", keys=tmp_path / "keys")
     results: list[Any] = []
@@ -508,7 +506,11 @@ def test_aegis_d42_a_call_that_fails_after_a_yes_keeps_who_said_it(
     with pytest.raises(RuntimeError, match="the bank is closed"):
         pay(900)
     [row] = gate.audit.query(tool="pay")
-    assert (row["human_decision"], row["hitl_decided_by"], row["result_status"]) == ("approved", "ann", "failed")
+    assert (row["human_decision"], row["hitl_decided_by"], row["result_status"]) == (
+        "approved",
+        "ann",
+        "failed",
+    )
     assert "the bank is closed" in row["result_error"]
 
 
@@ -540,7 +542,14 @@ def test_aegis_d40_two_calls_that_ask_through_one_handler_get_their_own_answers(
 
 @pytest.mark.parametrize(
     "answer",
-    ["I do NOT approve", "disapprove", "please don't approve, deny it", "no approve?", "approve", {"x": False}],
+    [
+        "I do NOT approve",
+        "disapprove",
+        "please don't approve, deny it",
+        "no approve?",
+        "approve",
+        {"x": False},
+    ],
 )
 def test_aegis_d36_d37_no_text_is_taken_for_a_yes(
     open_gate: Open, tmp_path: Path, context: SessionContext, answer: Any

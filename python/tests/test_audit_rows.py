@@ -119,7 +119,12 @@ def test_aegis_74_secrets_are_in_no_file_wherever_they_stood(
     def pay(**args: Any) -> Any:
         if args.get("fails"):
             raise ValueError(f"no such key {AWS}, password=hunter2hunter2, see {TICKET}")
-        return {"key": GITHUB, "nested": [{"passwd": "hunter2hunter2"}], "note": f"see {TICKET}", "max_tokens": 7}
+        return {
+            "key": GITHUB,
+            "nested": [{"passwd": "hunter2hunter2"}],
+            "note": f"see {TICKET}",
+            "max_tokens": 7,
+        }
 
     given = {
         "password": "hunter2hunter2",
