@@ -172,7 +172,7 @@ def beginnings(
     ask: Callable[[_core.FrozenEvent], _core.PolicyDecision] | None,
     ask_async: Callable[[_core.FrozenEvent], Awaitable[_core.PolicyDecision]] | None,
 ) -> tuple[Callable[..., Begun], Callable[..., Awaitable[Begun]]]:
-    """Two ways to begin a call that may have to wait for people; `ask` is another evaluator, if one decides."""
+    """Two ways to begin a call that may wait for people; `ask` is another evaluator, if one decides."""
 
     def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
         call, stop = tool.freeze(args, kwargs), _core.Stop()

@@ -113,7 +113,7 @@ class PolicyGate:
         return _core.sanitize_tool_output(text)
 
     def close(self) -> None:
-        """Tells people what is still to be told, and ends the thread that does; so does the end of the program."""
+        """Tells people what is still to be told, and ends the thread that does."""
         if self._attendant is not None:
             self._attendant.close()
 

@@ -89,7 +89,7 @@ impl Clerk {
         let done = wait(py, || self.outbox.lock().keep_time());
         done.map_err(|error| failed(py, &error))?;
         loop {
-            let task = wait(py, || self.outbox.lock().next()).map_err(|error| failed(py, &error))?;
+            let task = wait(py, || self.outbox.lock().take()).map_err(|error| failed(py, &error))?;
             let Some(task) = task else { return Ok(()) };
             // Outside of `wait`: a fork need not wait for a web server.
             let told = py.detach(|| task.tell());

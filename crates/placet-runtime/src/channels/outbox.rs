@@ -138,7 +138,7 @@ impl Outbox {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub fn next(&mut self) -> Result<Option<Task>, QueueError> {
+    pub fn take(&mut self) -> Result<Option<Task>, QueueError> {
         let queue = Queue::new(self.ledger.as_ref(), self.host.as_ref());
         let now = self.host.instant();
         for notifier in &self.notifiers {
@@ -184,7 +184,7 @@ impl Outbox {
     /// [`QueueError`].
     pub fn turn(&mut self) -> Result<Turn, QueueError> {
         let mut turn = Turn { marked: self.keep_time()?, ..Turn::default() };
-        while let Some(task) = self.next()? {
+        while let Some(task) = self.take()? {
             let told = task.tell();
             self.settle(&task, &told)?;
             match told {
