@@ -20,7 +20,9 @@ def program(name: str) -> str:
     """A program of PostgreSQL: distributions keep them out of the path."""
     places = [os.environ.get("PLACET_POSTGRES_BIN", ""), *glob.glob("/usr/lib/postgresql/*/bin")]
     found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *places]))
-    assert found, f"`{name}` of PostgreSQL is not installed; install it, or set PLACET_TEST_POSTGRES to a server"
+    assert found, (
+        f"`{name}` of PostgreSQL is not installed; install it, or set PLACET_TEST_POSTGRES to a server"
+    )
     return found
 
 
@@ -67,7 +69,8 @@ def own_server() -> Iterator[Server]:
         try:
             yield server
         finally:
-            server.stop("immediate")
+            with contextlib.suppress(subprocess.CalledProcessError):  # it is down
+                server.stop("immediate")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
