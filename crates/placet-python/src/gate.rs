@@ -11,11 +11,12 @@ use placet::{
     Config, Decision, DenyCause, Event, Field, Gate, GateOptions, Pipeline, PipelineOptions, Request, Value,
     refusal,
 };
-use placet_store::PlaceSettings;
+use placet_store::{Place, PlaceSettings};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
+use crate::audit::Log;
 use crate::call::Call;
 use crate::clock::PyClock;
 use crate::context::Context;
@@ -38,7 +39,7 @@ pub(crate) struct Engine {
     waits: bool,
     external: bool,
     demands_credentials: bool,
-    ledger_path: Option<PathBuf>,
+    place: Option<Place>,
 }
 
 #[pymethods]
@@ -67,7 +68,7 @@ impl Engine {
         let opened = open_ledger(py, &config)?;
         let waits = opened.as_ref().is_some_and(|opened| opened.waits)
             || broker.as_ref().is_some_and(|broker| broker.waits());
-        let ledger_path = opened.as_ref().and_then(|opened| opened.path.clone());
+        let place = opened.as_ref().map(|opened| opened.place.clone());
         let ledger = opened.map(|opened| opened.store as Arc<dyn Ledger>);
         let options =
             PipelineOptions::of_config(&config, ledger).map_err(|error| error::config(py, &error))?;
@@ -89,7 +90,7 @@ impl Engine {
         let gate = py.detach(|| if external { Gate::external(gate) } else { Gate::open(gate) });
         let gate = gate.map_err(|error| error::gate(py, &error))?;
         let pipeline = Arc::new(Pipeline::new(gate, options));
-        Ok(Self { pipeline, clock, records, waits, external, demands_credentials, ledger_path })
+        Ok(Self { pipeline, clock, records, waits, external, demands_credentials, place })
     }
 
     /// Whether it decides itself; otherwise another evaluator does, and this records.
@@ -110,10 +111,10 @@ impl Engine {
         self.waits
     }
 
-    /// The file of the ledger, where it is one.
+    /// The log, where it outlives this process.
     #[getter]
-    fn ledger_path(&self) -> Option<PathBuf> {
-        self.ledger_path.clone()
+    fn log(&self) -> Option<Log> {
+        self.place.clone().filter(|place| !matches!(place, Place::Off | Place::Memory)).map(Log)
     }
 
     /// A question without an effect, for another evaluator.

@@ -18,6 +18,9 @@ pub trait Backend: Send + Sync + 'static {
     /// locks which only its parent has, and loses commits when others take them.
     const INHERITS_LOCKS: bool;
 
+    /// Whether commits leave housekeeping behind, which is done over a connection of its own.
+    const NEEDS_TIDYING: bool = true;
+
     /// How the place is called in messages, without passwords.
     fn name(&self) -> Arc<str>;
 

@@ -152,7 +152,7 @@ impl<B: Backend> Process<B> {
     /// Does the housekeeping over a connection of its own, so that commits do not wait for it.
     pub(crate) fn tidy(&self) -> Result<(), LedgerError> {
         let _one = locked(&self.tidying);
-        if !self.is_connected() {
+        if !B::NEEDS_TIDYING || !self.is_connected() {
             return Ok(());
         }
         let tidied = self.backend.open().and_then(|mut link| link.tidy(false));

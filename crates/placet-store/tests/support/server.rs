@@ -1,4 +1,4 @@
-//! A PostgreSQL server for tests: `PLACET_TEST_POSTGRES`, or one of our own.
+//! A PostgreSQL server for tests: `PLACET_TEST_POSTGRES` (a URL without parameters), or one of our own.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![allow(unreachable_pub, reason = "shared by several test files")]
 
@@ -24,7 +24,8 @@ fn start() -> String {
         assert!(Command::new("chown").arg("postgres").arg(&folder).status().unwrap().success());
     }
     let script = format!(
-        "cd / && {run} initdb -D {0}/data -U placet -A trust >{0}/log 2>&1 &&
+        "cd / && PATH=$PATH:$PLACET_POSTGRES_BIN:$(echo /usr/lib/postgresql/*/bin | tr ' ' ':') &&
+         {run} initdb -D {0}/data -U placet -A trust >{0}/log 2>&1 &&
          {run} pg_ctl -D {0}/data -w -o \"-k {0} -c listen_addresses='' -c max_connections=200\" -l {0}/server.log start >>{0}/log 2>&1
          echo started $?
          read end
@@ -48,5 +49,5 @@ fn start() -> String {
 }
 
 fn address(folder: &Path) -> String {
-    format!("host={} user=placet dbname=postgres", folder.display())
+    format!("postgresql://placet@{}/postgres", folder.display().to_string().replace('/', "%2F"))
 }
