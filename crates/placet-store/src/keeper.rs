@@ -107,7 +107,8 @@ impl Watch {
                 wanted.signed = Some(Instant::now());
             }
             drop(wanted);
-            let signed = if sign { process.submit(Work::Refresh).and_then(|_| process.sign()) } else { Ok(()) };
+            let signed =
+                if sign { process.submit(Work::Refresh).and_then(|_| process.sign()) } else { Ok(()) };
             locked(&self.wanted).trouble = signed.and(tidied).err();
         }
     }

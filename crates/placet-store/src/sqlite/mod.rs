@@ -32,7 +32,6 @@ pub const SCHEMA_VERSION: i32 = 1;
 /// How long a foreign program may hold the database before a commit is refused.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-
 /// Steps from one schema version to the next; the last one leads to [`SCHEMA_VERSION`].
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 
@@ -76,7 +75,8 @@ impl Backend for Sqlite {
         });
         let _ = lock.unlock();
         let mut connection = opened?;
-        let side = SideFile::watch(&mut connection, beside(&self.path, "-wal")).map_err(|error| failed(&error))?;
+        let side =
+            SideFile::watch(&mut connection, beside(&self.path, "-wal")).map_err(|error| failed(&error))?;
         Ok(SqliteLink { connection, lock, locked: false, full: None, version: None, side })
     }
 }
