@@ -85,6 +85,11 @@ pub trait Link: Send {
     /// [`BackendError`].
     fn changed(&mut self) -> Result<bool, BackendError>;
 
+    /// Whether commits left so much housekeeping behind that it should not wait.
+    fn is_untidy(&mut self) -> bool {
+        false
+    }
+
     /// Does the housekeeping that commits leave behind; `thorough` also removes what was erased from side files.
     ///
     /// # Errors

@@ -35,6 +35,8 @@ pub(crate) struct Process<B: Backend> {
     key: OnceLock<LogKey>,
     /// Held while the keeper has a connection of its own.
     tidying: Mutex<()>,
+    /// Whether the keeper should do its housekeeping now.
+    pub(crate) untidy: AtomicBool,
 }
 
 /// What readers see.
@@ -110,6 +112,7 @@ impl<B: Backend> Process<B> {
             keeper: Keeper::default(),
             key: OnceLock::new(),
             tidying: Mutex::new(()),
+            untidy: AtomicBool::new(false),
         }
     }
 
@@ -139,6 +142,9 @@ impl<B: Backend> Process<B> {
         self.connected.store(true, Ordering::Release);
         let asked_ms = self.readers.now_ms();
         let done = batch::run(&mut engine, works, &self.readers);
+        if engine.link.as_mut().is_some_and(Link::is_untidy) {
+            self.untidy.store(true, Ordering::Release);
+        }
         if let (None, Some(log)) = (self.key.get(), &engine.log) {
             let _ = self.key.set(log.key.clone());
         }
