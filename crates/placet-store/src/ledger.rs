@@ -162,6 +162,15 @@ impl<B: Backend> Ledger for LogLedger<B> {
         Ok(())
     }
 
+    fn find_view(
+        &self,
+        wanted: &dyn Fn(&Record) -> bool,
+    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, LedgerError> {
+        let process = self.process();
+        process.submit(Work::Refresh)?;
+        process.find_view(wanted)
+    }
+
     fn tenant_key(&self, tenant: Option<&str>) -> Result<TenantKey, LedgerError> {
         let process = self.process();
         if let Some(key) = process.tenant_key(tenant) {

@@ -16,6 +16,7 @@ mod address;
 pub mod backend;
 mod batch;
 mod engine;
+mod finding;
 mod keeper;
 mod keys;
 mod ledger;

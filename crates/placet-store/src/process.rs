@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use placet_audit::seal::{Head, LogKey};
 use placet_trust::{LedgerError, State, TenantKey};
+use placet_types::Record;
 
 use crate::backend::{Backend, Link};
 use crate::batch::{self, Done, Work};
@@ -191,6 +192,17 @@ impl<B: Backend> Process<B> {
 
     pub(crate) fn resume(&self) {
         self.queue.resume();
+    }
+
+    /// The view of the first record that is wanted. Nobody commits meanwhile.
+    pub(crate) fn find_view(
+        &self,
+        wanted: &dyn Fn(&Record) -> bool,
+    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, LedgerError> {
+        self.queue.pause();
+        let found = locked(&self.engine).find_view(wanted);
+        self.queue.resume();
+        found
     }
 
     /// Copies side files back, if nobody else needs them.

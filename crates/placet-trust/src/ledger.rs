@@ -37,6 +37,19 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`] when the log cannot be read.
     fn wait(&self, seen: u64, until: Instant) -> Result<u64, LedgerError>;
 
+    /// The readable view of the first record that is wanted, as it was recorded; `None` when there is none, it was
+    /// erased, or this ledger shows no views. Reads the log from its beginning: for what is asked once, not in each call.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the log cannot be read.
+    fn find_view(
+        &self,
+        wanted: &dyn Fn(&Record) -> bool,
+    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, LedgerError> {
+        let _ = wanted;
+        Ok(None)
+    }
+
     /// The key under which a tenant's digests are kept, so that nobody without it can guess what was digested.
     ///
     /// # Errors

@@ -135,9 +135,13 @@ impl State {
             LedgerOp::SetBudget(_) | LedgerOp::Reserve(_) | LedgerOp::Settle(_) | LedgerOp::Release(_) => {
                 self.budgets.check(op, at, &record.fact)
             }
-            LedgerOp::Ask(_) | LedgerOp::Vote(_) | LedgerOp::Close(_) | LedgerOp::Consume(_) => {
-                self.approvals.check(op, at)
-            }
+            LedgerOp::Ask(_)
+            | LedgerOp::Vote(_)
+            | LedgerOp::Close(_)
+            | LedgerOp::Consume(_)
+            | LedgerOp::Claim(_)
+            | LedgerOp::Mark(_)
+            | LedgerOp::Told(_) => self.approvals.check(op, at),
         }
     }
 
@@ -148,9 +152,13 @@ impl State {
             LedgerOp::SetBudget(_) | LedgerOp::Reserve(_) | LedgerOp::Settle(_) | LedgerOp::Release(_) => {
                 self.budgets.apply(op, at, &record.fact);
             }
-            LedgerOp::Ask(_) | LedgerOp::Vote(_) | LedgerOp::Close(_) | LedgerOp::Consume(_) => {
-                self.approvals.apply(op, at);
-            }
+            LedgerOp::Ask(_)
+            | LedgerOp::Vote(_)
+            | LedgerOp::Close(_)
+            | LedgerOp::Consume(_)
+            | LedgerOp::Claim(_)
+            | LedgerOp::Mark(_)
+            | LedgerOp::Told(_) => self.approvals.apply(op, at),
         }
     }
 
