@@ -155,7 +155,11 @@ fn aegis_89_what_rests_on_a_redacted_argument_is_undecidable_and_nothing_else() 
     let text = project.run(&["replay", "--policies", "new"]).exits(0);
     text.says(&["2  undecidable", "it rests on a value that was redacted"]);
     let report = replay(&project, &rule("args.to: { eq: ann }"), 1);
-    assert_eq!(seqs(&report, "changes"), pairs(&[("send", "deny"), ("send", "deny"), ("read", "allow")]), "{report}");
+    assert_eq!(
+        seqs(&report, "changes"),
+        pairs(&[("send", "deny"), ("send", "deny"), ("read", "allow")]),
+        "{report}"
+    );
     let report = replay(&project, &rule("args.to: { eq: bob }"), 0);
     assert_eq!((&report["changed"], seqs(&report, "undecidable").len()), (&0.into(), 0), "{report}");
 }
@@ -196,11 +200,18 @@ fn f32_a_lowered_budget_reports_exactly_what_it_would_have_refused() {
     assert_eq!(under(&project, &calls(6)).0, []);
     let (changes, report) = under(&project, &calls(5));
     assert_eq!(changes, to(&[&sends[1]], "deny"), "{report}");
-    assert_eq!((&report["newly_denied"], &report["changes"][0]["code"]), (&1.into(), &"budget_exhausted".into()));
+    assert_eq!(
+        (&report["newly_denied"], &report["changes"][0]["code"]),
+        (&1.into(), &"budget_exhausted".into())
+    );
     assert_eq!(report["transitions"], serde_json::json!([{"from": "allow", "to": "deny", "count": 1}]));
     assert_eq!(under(&project, &calls(4)).0, to(&[&sends[0], &sends[1]], "deny"));
-    let approved = pays.iter().nth(3).expect("the fourth was approved");
-    assert_eq!(under(&project, &calls(3)).0, to(&[approved, &sends[0], &sends[1]], "deny"), "an approval buys nothing");
+    // The list shows an approved call once.
+    assert_eq!(
+        under(&project, &calls(3)).0,
+        to(&[&pays[2], &sends[0], &sends[1]], "deny"),
+        "an approval buys nothing"
+    );
     project.run(&["replay"]).exits(0).says(&["3  allow  ->  deny", "budget_exhausted"]);
     let by_tool = "[{ scope: session, unit: api_calls, limit: 6 }, { scope: tool, of: send, unit: api_calls, limit: 1 }]";
     assert_eq!(under(&project, by_tool).0, to(&[&sends[1]], "deny"), "a budget that was not there");

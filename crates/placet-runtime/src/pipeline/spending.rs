@@ -37,7 +37,12 @@ impl Pipeline {
 
 /// What a call takes from budgets under these rules, whether it is about to run or is looked at again later.
 #[must_use]
-pub fn amounts(gate: &Gate, rules: &[BudgetRule], event: &Event, lineage: &[CredentialLimits]) -> Vec<Amount> {
+pub fn amounts(
+    gate: &Gate,
+    rules: &[BudgetRule],
+    event: &Event,
+    lineage: &[CredentialLimits],
+) -> Vec<Amount> {
     let stated: Vec<(BudgetUnit, u64)> = STATED
         .iter()
         .filter_map(|(unit, field, times)| {

@@ -172,7 +172,8 @@ impl<'a> Replay<'a> {
     /// Whether a person had approved of the call, and the same rules would ask again.
     fn was_approved(&self, before: &DecisionFact, now: &Decision) -> bool {
         let approval = before.approval.as_ref().and_then(|id| self.recorded.approvals.get(id));
-        approval.is_some_and(|approval| now.rules.iter().all(|rule| approval.entry.rules.contains(&rule.name)))
+        approval
+            .is_some_and(|approval| now.rules.iter().all(|rule| approval.entry.rules.contains(&rule.name)))
     }
 
     /// What the ledger would have known of the session. Says whether that is what it knew; rules then see what they saw.
