@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::{ReviewerGroup, RiskTier};
 use crate::ids::{ApprovalId, ApproverId, CredentialId, Digest, Micros, RecordId, ReservationId};
+use crate::memory::MemoryWrite;
 
 /// One change of state. Each has a precondition; if it does not hold, the whole commit is refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,8 @@ pub enum LedgerOp {
     Close(ApprovalClosing),
     /// Uses an approval, once. Refused unless it is approved, unexpired and for exactly this digest.
     Consume(Consumption),
+    /// Remembers something. Refused where the key holds what is trusted more.
+    Remember(MemoryWrite),
 }
 
 /// A credential as the registry keeps it: no bearer secret.
