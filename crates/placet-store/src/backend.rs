@@ -58,6 +58,12 @@ pub trait Link: Send {
     /// [`BackendError`].
     fn view(&mut self, seq: u64) -> Result<Option<String>, BackendError>;
 
+    /// The stored personal fields of an entry, by their paths.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    fn personal(&mut self, seq: u64) -> Result<Vec<(Arc<str>, SaltedValue)>, BackendError>;
+
     /// The last signed checkpoint.
     ///
     /// # Errors

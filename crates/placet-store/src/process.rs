@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use placet_audit::seal::{Head, LogKey};
+use placet_audit::view::SaltedValue;
 use placet_trust::{LedgerError, State, TenantKey};
 use placet_types::Record;
 
@@ -175,6 +176,19 @@ impl<B: Backend> Process<B> {
         self.submit(Work::Sign)?;
         let unspread = locked(&self.engine).unspread.take();
         unspread.map_or(Ok(()), |unspread| unspread.spread())
+    }
+
+    /// The personal fields of an entry.
+    pub(crate) fn personal(&self, seq: u64) -> Result<Vec<(Arc<str>, SaltedValue)>, LedgerError> {
+        // Opens the log, and takes in what is new.
+        self.submit(Work::Refresh)?;
+        self.queue.pause();
+        let mut engine = locked(&self.engine);
+        let read = engine.link().map(|link| link.personal(seq));
+        let fields = read.and_then(|read| read.map_err(|error| engine.failed("read", error)));
+        drop(engine);
+        self.queue.resume();
+        fields
     }
 
     /// Why the mirror lags, if it does.

@@ -12,6 +12,7 @@ use placet_types::{ApprovalId, CredentialId, DenyCause, Fact, LedgerOp, Micros, 
 use crate::approvals::Approvals;
 use crate::budgets::Budgets;
 use crate::credentials::Credentials;
+use crate::memory::Memories;
 use crate::sessions::{SessionFacts, SessionKey, Sessions};
 
 /// A precondition that does not hold.
@@ -69,6 +70,8 @@ pub struct State {
     pub approvals: Approvals,
     /// What sessions did.
     pub sessions: Sessions,
+    /// What is remembered.
+    pub memory: Memories,
 }
 
 impl State {
@@ -97,6 +100,7 @@ impl State {
             let root = self.root(record, decision);
             self.sessions.saw(record, decision, root.as_ref());
         }
+        self.memory.saw(record);
     }
 
     /// The root of the lineage of the credential that a record presents, or that its decision names. The registry
@@ -142,6 +146,7 @@ impl State {
             | LedgerOp::Claim(_)
             | LedgerOp::Mark(_)
             | LedgerOp::Told(_) => self.approvals.check(op, at),
+            LedgerOp::Remember(write) => self.memory.check(write, record),
         }
     }
 
@@ -159,6 +164,7 @@ impl State {
             | LedgerOp::Claim(_)
             | LedgerOp::Mark(_)
             | LedgerOp::Told(_) => self.approvals.apply(op, at),
+            LedgerOp::Remember(write) => self.memory.apply(write, record),
         }
     }
 
