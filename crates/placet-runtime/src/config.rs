@@ -12,6 +12,7 @@ use placet_types::{Ack, ApproverId, ReviewerGroup};
 use serde::Deserialize;
 
 use crate::files::{self, FileError};
+pub use crate::telemetry::{Telemetry, Traces};
 
 /// The settings of a deployment. Unknown keys are refused.
 #[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct Config {
     pub budgets: Vec<BudgetRule>,
     /// The terms on which people are asked, and who they are.
     pub approvals: Approvals,
+    /// Spans and metrics; none by default.
+    pub telemetry: Telemetry,
 }
 
 /// The terms on which people are asked, and who they are.
