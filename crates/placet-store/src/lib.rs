@@ -14,6 +14,7 @@
 
 pub mod backend;
 mod batch;
+mod compare;
 mod engine;
 mod keeper;
 mod keys;
