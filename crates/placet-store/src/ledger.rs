@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use placet_audit::view::SaltedValue;
-use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Recalled, Receipt, State, TenantKey, Vault};
+use placet_trust::{
+    Freshness, Ledger, LedgerError, Proposal, Recalled, Receipt, Refusal, State, StateKey, TenantKey, Vault,
+};
 use placet_types::record::ErasureFact;
 use placet_types::{Ack, Fact, Record};
 
@@ -170,6 +172,13 @@ impl<B: Backend> Ledger for LogLedger<B> {
         let process = self.process();
         process.submit(Work::Refresh)?;
         process.find_view(wanted)
+    }
+
+    fn compare(
+        &self,
+        keys: &mut dyn FnMut(&State) -> Vec<StateKey>,
+    ) -> Result<Result<(), Refusal>, LedgerError> {
+        self.process().compare(keys)
     }
 
     fn tenant_key(&self, tenant: Option<&str>) -> Result<TenantKey, LedgerError> {

@@ -15,6 +15,7 @@
 mod address;
 pub mod backend;
 mod batch;
+mod compare;
 mod engine;
 mod finding;
 mod keeper;

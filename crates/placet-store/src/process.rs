@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use placet_audit::seal::{Head, LogKey};
 use placet_audit::view::SaltedValue;
-use placet_trust::{LedgerError, State, TenantKey};
+use placet_trust::{LedgerError, Refusal, State, StateKey, TenantKey};
 use placet_types::Record;
 
 use crate::backend::{Backend, Link};
 use crate::batch::{self, Done, Work};
+use crate::compare::compare;
 use crate::engine::{Engine, Publish};
 use crate::keeper::Keeper;
 use crate::queue::Queue;
@@ -155,6 +156,19 @@ impl<B: Backend> Process<B> {
             false => self.readers.fresh_ms.store(0, Ordering::Release),
         }
         done
+    }
+
+    /// Holds cached rows against the log.
+    pub(crate) fn compare(
+        &self,
+        keys: &mut dyn FnMut(&State) -> Vec<StateKey>,
+    ) -> Result<Result<(), Refusal>, LedgerError> {
+        if let Some(error) = &self.unusable {
+            return Err(error.clone());
+        }
+        let mut engine = locked(&self.engine);
+        self.connected.store(true, Ordering::Release);
+        compare(&mut engine, keys, &self.readers)
     }
 
     /// Does the housekeeping over a connection of its own, so that commits do not wait for it.
