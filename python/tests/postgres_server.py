@@ -6,6 +6,7 @@ import contextlib
 import glob
 import itertools
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -18,8 +19,8 @@ _schemas = itertools.count()
 
 def program(name: str) -> str:
     """A program of PostgreSQL: distributions keep them out of the path."""
-    places = [os.environ.get("PLACET_POSTGRES_BIN", ""), *glob.glob("/usr/lib/postgresql/*/bin")]
-    found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *places]))
+    given, path = os.environ.get("PLACET_POSTGRES_BIN", ""), os.environ.get("PATH", "")
+    found = shutil.which(name, path=os.pathsep.join([given, path, *glob.glob("/usr/lib/postgresql/*/bin")]))
     assert found, (
         f"`{name}` of PostgreSQL is not installed; install it, or set PLACET_TEST_POSTGRES to a server"
     )
@@ -50,10 +51,17 @@ class Server:
         self.control("-m", mode, "stop")
 
 
+def _user() -> str:
+    try:
+        return pwd.getpwnam("postgres").pw_name
+    except KeyError:
+        return "nobody"
+
+
 def _run(name: str, *arguments: str) -> None:
     command = [program(name), *arguments]
     if os.geteuid() == 0:  # a server refuses to run as root
-        command = ["runuser", "-u", "postgres", "--", *command]
+        command = ["runuser", "-u", _user(), "--", *command]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/")
 
 
@@ -61,7 +69,7 @@ def _run(name: str, *arguments: str) -> None:
 def own_server() -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="placet-pg"))
     if os.geteuid() == 0:
-        shutil.chown(folder, "postgres")
+        shutil.chown(folder, _user())
     server = Server(f"postgresql://placet@{quote(str(folder), safe='')}/postgres", folder)
     try:
         _run("initdb", "-D", str(folder / "data"), "-U", "placet", "-A", "trust")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import threading
 from collections.abc import Callable, Iterable
 from multiprocessing.synchronize import Barrier
@@ -111,6 +112,37 @@ def decide(ledger: str, keys: Path, id: str, start: Barrier, threads: int) -> li
         return asyncio.run(queue.approve(id, by) if index % 2 else queue.deny(id, by, "no"))
 
     return words(in_threads(threads, answer))
+
+
+def call(deployment: Deployment, what: str) -> str:
+    """`paid`, or the code of what refused it or withheld its result."""
+    try:
+        return deployment.pay(what).split()[0]
+    except placet.GovernanceError as error:
+        return str(error.decision.code)
+    except placet.AuditError as error:
+        return str(error.code)
+
+
+def fill_disk(folder: Path, limit_bytes: int) -> list[str]:
+    """Calls until the ledger's files may not grow, a few times more, and once when they may again."""
+    deployment = Deployment(folder)
+    answers = [call(deployment, "first")]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, before[1]))
+    while answers[-4:] != ["audit_unavailable"] * 4 and len(answers) < 3_000:
+        answers.append(call(deployment, f"call-{len(answers)}"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    answers.append(call(deployment, "last"))
+    return answers
+
+
+def call_as_nobody(folder: Path) -> list[str]:
+    """Three calls of a user who may read the ledger, and not write to it."""
+    if os.geteuid() == 0:
+        os.setuid(65534)
+    deployment = Deployment(folder)
+    return [call(deployment, f"call-{n}") for n in range(3)]
 
 
 def preloaded() -> Deployment:

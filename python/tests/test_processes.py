@@ -20,7 +20,7 @@ from typing import Any
 import process_programs
 import pytest
 from postgres_server import Server, own_server, server
-from process_programs import FOLDER, POLICY, Deployment
+from process_programs import FOLDER, POLICY, Deployment, call
 
 import placet
 
@@ -272,14 +272,52 @@ def test_f26_f27_celery_workers(shared: Shared, monkeypatch: pytest.MonkeyPatch)
     shared.check(allowed=1 + 30)
 
 
-def _call(deployment: Deployment, what: str) -> str:
-    """`paid`, or the code of what refused it."""
-    try:
-        return deployment.pay(what).split()[0]
-    except placet.GovernanceError as error:
-        return str(error.decision.code)
-    except placet.AuditError as error:
-        return error.code
+def _in_child(target: Callable[..., Sequence[str]], *given: object) -> list[str]:
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    child = context.Process(target=_answer, args=(answers, target, given))
+    child.start()
+    gathered = list(answers.get(timeout=PATIENCE_SECONDS))
+    child.join(PATIENCE_SECONDS)
+    assert child.exitcode == 0
+    return gathered
+
+
+def test_f26_a_full_disk_refuses_and_nothing_runs(tmp_path: Path) -> None:
+    """The system lets no file grow past a limit, as a full disk would not."""
+    shared = Shared(tmp_path, str(tmp_path / "placet_audit.db"))
+    answers = _in_child(process_programs.fill_disk, tmp_path, 400_000)
+    assert set(answers) == {"paid", "audit_unavailable"}, answers
+    assert (answers[0], answers[-5:]) == ("paid", ["audit_unavailable"] * 4 + ["paid"])
+    allowed = [row for row in shared.rows() if row["verdict"] == "allow"]
+    # At most one ran and could not be told of then: its result was withheld, its outcome is on record now.
+    assert answers.count("paid") <= len(shared.effects()) <= answers.count("paid") + 1
+    assert [row["result_status"] for row in allowed] == ["success"] * len(shared.effects())
+
+
+def test_f26_a_database_that_may_not_be_written_refuses_and_nothing_runs(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    shared = Shared(tmp_path, str(tmp_path / "placet_audit.db"))
+    assert call(Deployment(tmp_path), "first") == "paid"
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    (tmp_path / "effects").chmod(0o666)
+    assert _in_child(process_programs.call_as_nobody, tmp_path) == ["audit_unavailable"] * 3
+    tmp_path.chmod(0o755)
+    shared.check(allowed=1)
+
+
+def test_f27_a_database_that_may_not_be_written_refuses_and_nothing_runs(
+    tmp_path: Path, postgresql: Server
+) -> None:
+    shared = Shared(tmp_path, postgresql.ledger())
+    assert call(Deployment(tmp_path), "first") == "paid"
+    joint = "&" if "?" in shared.ledger else "?"
+    replica = Shared(tmp_path, f"{shared.ledger}{joint}options=-c%20default_transaction_read_only%3Don")
+    deployment = Deployment(replica.folder)
+    assert [call(deployment, f"call-{n}") for n in range(3)] == ["audit_unavailable"] * 3
+    shared.check(allowed=1)
 
 
 def test_f27_a_restarted_server_costs_at_most_the_call_in_flight(tmp_path: Path) -> None:
@@ -287,11 +325,11 @@ def test_f27_a_restarted_server_costs_at_most_the_call_in_flight(tmp_path: Path)
         shared = Shared(tmp_path, own.ledger())
         deployment = Deployment(shared.folder)
         for mode in ("fast", "immediate"):
-            assert _call(deployment, f"before-{mode}") == "paid"
+            assert call(deployment, f"before-{mode}") == "paid"
             own.stop(mode)
-            assert _call(deployment, f"down-{mode}") == "audit_unavailable"
+            assert call(deployment, f"down-{mode}") == "audit_unavailable"
             own.start()
-            assert _call(deployment, f"after-{mode}") == "paid"
+            assert call(deployment, f"after-{mode}") == "paid"
         _restart_under_load(own, deployment)
         assert "down-fast" not in shared.effects()
         allowed = [row for row in shared.rows() if row["verdict"] == "allow"]
@@ -307,7 +345,7 @@ def _restart_under_load(own: Server, deployment: Deployment) -> None:
     def work(index: int) -> list[str]:
         answers = []
         while answers[-3:] != ["paid"] * 3 or not back.is_set():
-            answers.append(_call(deployment, f"load-{index}-{len(answers)}"))
+            answers.append(call(deployment, f"load-{index}-{len(answers)}"))
         return answers
 
     def restart(_: int) -> list[str]:

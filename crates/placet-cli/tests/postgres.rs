@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use common::Project;
 use common::ledger::{POLICY, call, deploy, record};
 use placet::pipeline::Outcome;
+use placet_store::Place;
 use serde_json::Value;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -106,4 +107,20 @@ fn f27_the_view_audit_log_says_what_the_list_says() {
     let listed: Vec<Value> = listed.as_array().expect("a list").iter().map(row).collect();
     assert_eq!(viewed.iter().map(row).collect::<Vec<_>>(), listed);
     assert_eq!(listed.len(), 5);
+}
+
+#[test]
+fn the_page_on_postgresql_is_true() {
+    let page = include_str!("../../../docs/postgresql.md");
+    let example = page.split("```yaml config\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let config = placet::Config::parse(example, "postgresql.md", "".as_ref()).unwrap();
+    let settings = placet_store::PlaceSettings { ledger: config.ledger, ..Default::default() };
+    let place = settings.place("".as_ref()).unwrap();
+    let Place::Postgres(address) = place else { panic!("{place:?}") };
+    address.backend().unwrap();
+    let (project, schema) = project();
+    record(&deploy(&project));
+    let mut client = postgres::Client::connect(server::server(), postgres::NoTls).unwrap();
+    let sql = page.rsplit("```sql\n").next().and_then(|rest| rest.split("```").next()).unwrap();
+    assert_eq!(client.query(&sql.replace("placet.", &format!("{schema}.")), &[]).unwrap().len(), 4);
 }

@@ -19,12 +19,18 @@ fn start() -> String {
         use std::os::unix::fs::MetadataExt;
         me.uid() == 0
     });
-    let run = if as_root { "runuser -u postgres --" } else { "" };
+    // A server refuses to run as root.
+    let user = if Command::new("id").arg("postgres").output().unwrap().status.success() {
+        "postgres"
+    } else {
+        "nobody"
+    };
+    let run = if as_root { format!("runuser -u {user} --") } else { String::new() };
     if as_root {
-        assert!(Command::new("chown").arg("postgres").arg(&folder).status().unwrap().success());
+        assert!(Command::new("chown").arg(user).arg(&folder).status().unwrap().success());
     }
     let script = format!(
-        "cd / && PATH=$PATH:$PLACET_POSTGRES_BIN:$(echo /usr/lib/postgresql/*/bin | tr ' ' ':') &&
+        "cd / && PATH=$PLACET_POSTGRES_BIN:$PATH:$(echo /usr/lib/postgresql/*/bin | tr ' ' ':') &&
          {run} initdb -D {0}/data -U placet -A trust >{0}/log 2>&1 &&
          {run} pg_ctl -D {0}/data -w -o \"-k {0} -c listen_addresses='' -c max_connections=200\" -l {0}/server.log start >>{0}/log 2>&1
          echo started $?

@@ -202,6 +202,7 @@ impl Deployment {
         for refusal in told("budget_exhausted").chain(told("approval_required")) {
             assert!(recorded.others.contains(refusal), "a refusal is not on record");
         }
+        self.check_credentials();
         let (mut once, mut of_session, mut approvals) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
         for effect in &effects {
             assert!(once.insert(effect), "one decision had two effects");
@@ -221,6 +222,23 @@ impl Deployment {
             assert_eq!(spent, BUDGET, "{session} was refused, and its budget is not spent");
         }
         effects.len()
+    }
+}
+
+impl Deployment {
+    /// Every credential that was issued holds, unless it was revoked; none that was revoked does.
+    fn check_credentials(&self) {
+        let config = Config::read(&self.folder.path().join("placet.yaml")).unwrap();
+        let settings = worker::settings(self.folder.path(), &config);
+        let registrar = worker::registrar(settings.ledger(self.folder.path(), |_| None).unwrap().unwrap());
+        let told = |word: &str| self.acknowledged.get(word).into_iter().flatten();
+        let (revoking, revoked) =
+            (told("revoking").collect::<BTreeSet<_>>(), told("revoked").collect::<BTreeSet<_>>());
+        for bearer in told("issued") {
+            let holds = registrar.broker().validate(bearer).unwrap().is_some();
+            assert!(!(holds && revoked.contains(bearer)), "a revoked credential holds");
+            assert!(holds || revoking.contains(bearer), "a credential was lost");
+        }
     }
 }
 

@@ -12,10 +12,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use placet_runtime::pipeline::{Begun, Outcome, Pipeline, PipelineOptions, Refused, Started};
-use placet_runtime::{Config, Gate, GateOptions, refusal};
+use placet_runtime::{Config, Gate, GateOptions, Registrar, SystemClock, refusal};
 use placet_store::PlaceSettings;
 use placet_trust::Ledger;
 use placet_trust::approvals::queue::{Host, Proof, Queue, QueueError, Voter};
+use placet_trust::credentials::broker::{BrokerLimits, IssueRequest};
 use placet_types::{ApprovalId, ApproverId, Event, Micros};
 
 pub(crate) const EFFECTS: &str = "effects";
@@ -74,6 +75,7 @@ pub(crate) fn act(folder: &Path, role: &str) {
             scope.spawn(|| deployment.pay());
             scope.spawn(|| deployment.pay());
             scope.spawn(|| deployment.buy());
+            scope.spawn(|| deployment.issue());
         }),
         Role::ActsAndCrashes => match deployment.begin("pay", 0, "s0") {
             Begun::Started(started) => {
@@ -182,6 +184,21 @@ impl Deployment {
         }
     }
 
+    /// Issues credentials and revokes every other one.
+    fn issue(&self) {
+        let registrar = registrar(self.ledger.clone());
+        for revokes in [true, false].into_iter().cycle() {
+            let request = IssueRequest::new("credentials", ["pay".to_owned()]);
+            let bearer = registrar.broker().issue(&request).unwrap().bearer().secret_text();
+            say("issued", &bearer);
+            if revokes {
+                say("revoking", &bearer);
+                assert!(registrar.broker().revoke(&bearer).unwrap());
+                say("revoked", &bearer);
+            }
+        }
+    }
+
     fn approve(&self, id: &ApprovalId) {
         say("asked", &id.0);
         let approver = ApproverId::from("ann");
@@ -193,6 +210,10 @@ impl Deployment {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+pub(crate) fn registrar(ledger: Arc<dyn Ledger>) -> Registrar {
+    Registrar::new(ledger, Arc::new(SystemClock::default()), BrokerLimits::default(), "test".into())
 }
 
 struct SystemHost;
