@@ -24,6 +24,7 @@ mod logging;
 mod opa;
 mod plan;
 mod restore;
+mod telemetry;
 mod thaw;
 mod tool;
 
@@ -66,6 +67,8 @@ mod _core {
     use crate::plan::tagged_step;
     #[pymodule_export]
     use crate::restore::restore_decision;
+    #[pymodule_export]
+    use crate::telemetry::{metrics, spans_dropped};
     #[pymodule_export]
     use crate::tool::Tool;
 
