@@ -31,7 +31,7 @@ def setup_tracer(
     """Makes spans for gates made from now on, and keeps the last 500 for `get_finished_spans`.
 
     They also go to `otlp_endpoint` over OTLP/HTTP, else to `trace_file` as JSON lines, else to stderr; and
-    nowhere else with `testing`. A program with a provider of its own sets `telemetry.traces: provider` instead.
+    nowhere else with `testing`. A program with its own provider sets `telemetry.traces: provider` instead.
     """
     _finished.clear()
     processors = [_keeping()]
