@@ -40,11 +40,13 @@ __all__ = [
     "freeze_call",
     "freeze_event",
     "main",
+    "metrics",
     "normal_form",
     "refusal_of_plan",
     "restore_decision",
     "sanitize_tool_output",
     "sanitize_tool_schema",
+    "spans_dropped",
     "tagged_step",
 ]
 
@@ -227,6 +229,9 @@ class Call:
     def note_decision(self, decision: PolicyDecision | None) -> PolicyDecision: ...
     def succeed(self, result: object, injections: int) -> None: ...
     def fail(self, error: BaseException) -> None: ...
+    def returned(self) -> None: ...
+    @property
+    def trace(self) -> Any: ...
     def abandon(self) -> None: ...
 
 @final
@@ -302,6 +307,7 @@ class Engine:
         keys: str | PathLike[str] | None,
         broker: Broker | None,
         external: bool,
+        tracing: Callable[[str, str | None], object],
     ) -> Self: ...
     @property
     def is_external(self) -> bool: ...
@@ -311,6 +317,9 @@ class Engine:
     def waits(self) -> bool: ...
     @property
     def log(self) -> Log | None: ...
+    @property
+    def traces(self) -> bool: ...
+    def sanitize(self, text: str) -> SanitizedResponse: ...
     def question(self, event: FrozenEvent) -> Call: ...
     def note_invalid(
         self, decision: PolicyDecision, context: SessionContext, event_type: str, action: object
@@ -460,3 +469,8 @@ class Asker:
     def callback(
         timeout_seconds: float, approver: str, callable: Callable[[dict[str, Any]], object]
     ) -> Asker: ...
+
+def metrics() -> str:
+    """The metrics of this process as text, for Prometheus. Reads the ledgers in use: may wait for a disk."""
+
+def spans_dropped(count: int, /) -> None: ...

@@ -4,6 +4,7 @@
 
 mod telemetry {
     mod collector;
+    mod docs;
     mod metrics;
     mod observers;
     mod spans;

@@ -17,7 +17,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracer, SdkTracerProvider};
 
 use super::spans::{Attribute, Span, TOOL_CALL, of, of_call};
-use super::{Observer, Opening, Step, Watcher};
+use super::{Observer, Opening, Step, Telemetry, Traces, Watcher};
 
 /// The name of the instrumentation scope, and of the service where `OTEL_SERVICE_NAME` gives none.
 const NAME: &str = "placet";
@@ -61,6 +61,21 @@ impl Spans<SdkTracer> {
     pub fn into_provider(provider: &SdkTracerProvider) -> Self {
         Self { tracer: Arc::new(provider.tracer(NAME)) }
     }
+}
+
+/// What the configuration asks for: the observers of a pipeline, and the export that must live as long as they.
+///
+/// # Errors
+/// [`TelemetryError`] when the collector's address cannot be used.
+pub fn of_settings(settings: &Telemetry) -> Result<(Vec<Arc<dyn Observer>>, Option<Export>), TelemetryError> {
+    Ok(match settings.traces {
+        Traces::Off => (Vec::new(), None),
+        Traces::Provider => (vec![Arc::new(Spans::of_program())], None),
+        Traces::Otlp => match Export::open(settings.otlp_endpoint.as_deref())? {
+            Some(export) => (vec![Arc::new(export.spans())], Some(export)),
+            None => (Vec::new(), None),
+        },
+    })
 }
 
 /// Exports spans over OTLP/HTTP until it is dropped, which sends what is left.

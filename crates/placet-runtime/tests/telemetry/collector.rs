@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use placet_runtime::telemetry::otel::Export;
+use placet_runtime::telemetry::otel::of_settings;
+use placet_runtime::telemetry::{Telemetry, Traces};
 use prost::Message;
 
 use super::support::{pipeline, run};
@@ -72,8 +72,11 @@ fn service(received: &Received) -> String {
 }
 
 fn export(endpoint: Option<&str>) -> bool {
-    let Some(export) = Export::open(endpoint).unwrap() else { return false };
-    let observed = pipeline(|options| options.observers = vec![Arc::new(export.spans())]);
+    let otlp_endpoint = endpoint.map(str::to_owned);
+    let settings = Telemetry { traces: Traces::Otlp, otlp_endpoint, ..Telemetry::default() };
+    let (observers, export) = of_settings(&settings).unwrap();
+    let Some(export) = export else { return !observers.is_empty() };
+    let observed = pipeline(|options| options.observers = observers);
     run(&observed, "read", r#"{"note": "CANARY"}"#);
     assert!(export.flush());
     true
