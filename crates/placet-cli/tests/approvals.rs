@@ -6,8 +6,8 @@ mod common;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use common::Project;
 use common::ledger::{Deployment, POLICY, call, deploy, project, recorded};
+use common::{COLUMNS, Project};
 use placet::pipeline::Outcome;
 
 fn pending(project: &Project) -> Vec<String> {
@@ -16,34 +16,6 @@ fn pending(project: &Project) -> Vec<String> {
         json.as_array().expect("a list").iter().map(|one| one["id"].as_str().expect("an id").to_owned());
     ids.collect()
 }
-
-/// What both the view `audit_log` and the list have.
-const COLUMNS: [&str; 24] = [
-    "id",
-    "seq",
-    "session_id",
-    "timestamp",
-    "action_type",
-    "action_target",
-    "action_params",
-    "risk_level",
-    "risk_tier",
-    "approval",
-    "matched_rule",
-    "human_decision",
-    "result_status",
-    "result_data",
-    "result_error",
-    "agent_id",
-    "chain_depth",
-    "event_type",
-    "tool_name",
-    "verdict",
-    "code",
-    "policy_version",
-    "hitl_decided_by",
-    "outcome",
-];
 
 fn in_the_view(project: &Project) -> Vec<serde_json::Value> {
     let script = "import sqlite3,sys,json

@@ -21,10 +21,12 @@ mod freeze;
 mod gate;
 mod ledger;
 mod logging;
+mod memory;
 mod notify;
 mod opa;
 mod plan;
 mod restore;
+mod telemetry;
 mod thaw;
 mod tool;
 
@@ -62,6 +64,8 @@ mod _core {
     #[pymodule_export]
     use crate::ledger::{after_fork, before_fork};
     #[pymodule_export]
+    use crate::memory::Memories;
+    #[pymodule_export]
     use crate::notify::{Clerk, Receiver};
     #[pymodule_export]
     use crate::opa::Opa;
@@ -69,6 +73,8 @@ mod _core {
     use crate::plan::tagged_step;
     #[pymodule_export]
     use crate::restore::restore_decision;
+    #[pymodule_export]
+    use crate::telemetry::{metrics, spans_dropped};
     #[pymodule_export]
     use crate::tool::Tool;
 

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use crate::channels::outbox::Notifier;
 use crate::channels::{WebhookNotifier, WebhookOptions};
 use crate::files::{self, FileError};
+pub use crate::telemetry::{Telemetry, Traces};
 
 /// The settings of a deployment. Unknown keys are refused.
 #[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub struct Config {
     pub budgets: Vec<BudgetRule>,
     /// The terms on which people are asked, and who they are.
     pub approvals: Approvals,
+    /// Spans and metrics; none by default.
+    pub telemetry: Telemetry,
 }
 
 /// The terms on which people are asked, and who they are.

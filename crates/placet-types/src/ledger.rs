@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::{ReviewerGroup, RiskTier};
 use crate::ids::{ApprovalId, ApproverId, CredentialId, Digest, Micros, RecordId, ReservationId};
+use crate::memory::MemoryWrite;
 
 pub use notices::{ApprovalClaim, ApprovalEvent, ApprovalMark, ApprovalTold};
 
@@ -52,6 +53,8 @@ pub enum LedgerOp {
     /// Says that a channel was told of something, or is about to be. Refused when it did not happen, the channel was
     /// told, or somebody else is about to tell it.
     Told(ApprovalTold),
+    /// Remembers something. Refused where the key holds what is trusted more.
+    Remember(MemoryWrite),
 }
 
 /// A credential as the registry keeps it: no bearer secret.

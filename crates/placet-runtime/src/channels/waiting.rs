@@ -129,14 +129,24 @@ impl Pipeline {
     /// Blocks. Holds no lock and no budget while it waits; ended from outside, it leaves the request open, and a
     /// repeated call joins it.
     pub fn begin_waiting(self: &Arc<Self>, event: &Event, waiting: &Waiting) -> Begun {
+        let watch = self.watch_event(event, true);
         loop {
-            let refused = match self.begin(event.clone()) {
+            let refused = match self.begin_watched(event.clone(), &watch) {
                 Begun::Refused(refused) => refused,
                 started @ Begun::Started(_) => return started,
             };
-            match self.wait_for_people(refused, waiting) {
-                Waited::Decided => {}
-                Waited::Refused(refused) => return Begun::Refused(refused),
+            let (began, approval) = (Instant::now(), refused.approval.clone());
+            let waits = matches!(refused.decision.verdict, Verdict::Escalate { .. }) && approval.is_some();
+            let waited = self.wait_for_people(refused, waiting);
+            let refused = match &waited {
+                Waited::Decided => None,
+                Waited::Refused(refused) => Some(refused),
+            };
+            if waits {
+                Self::waited(&watch, began, approval.as_ref(), refused);
+            }
+            if let Waited::Refused(refused) = waited {
+                return Begun::Refused(refused);
             }
         }
     }
