@@ -46,6 +46,7 @@ from ._errors import (
 from ._evaluators import HierarchicalEvaluator, OPAClient
 from ._gate import PolicyGate
 from ._governed import governed
+from ._memory import MemoryStore, TrustTier
 from ._models import (
     Action,
     Approval,
@@ -82,6 +83,7 @@ __all__ = [
     "GovernedToolbox",
     "HITLQueue",
     "HierarchicalEvaluator",
+    "MemoryStore",
     "NotAvailableError",
     "OPAClient",
     "OPAConnectionError",
@@ -102,6 +104,7 @@ __all__ = [
     "SessionToken",
     "ToolCallInput",
     "ToolError",
+    "TrustTier",
     "WebhookApprovalHandler",
     "__version__",
     "compile_yaml",

@@ -172,11 +172,11 @@ class PolicyGate:
 
     @property
     def audit(self) -> AuditLog:
-        """The log of this gate; raises `AuditError` when it keeps none in a file of this machine."""
-        path = self._engine.ledger_path
-        if path is None:
-            raise AuditError("this gate keeps no log in a file; give `ledger` a path")
-        return AuditLog(path)
+        """The log of this gate; raises `AuditError` when it keeps none that outlives the process."""
+        log = self._engine.log
+        if log is None:
+            raise AuditError("this gate keeps no log; give `ledger` a path or a PostgreSQL address")
+        return AuditLog._of(log)
 
     @property
     def policy_version(self) -> str | None:

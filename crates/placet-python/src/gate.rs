@@ -14,11 +14,12 @@ use placet::{
     Config, Decision, DenyCause, Event, Field, Gate, GateOptions, Pipeline, PipelineOptions, Request, Value,
     refusal,
 };
-use placet_store::PlaceSettings;
+use placet_store::{Place, PlaceSettings};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
+use crate::audit::Log;
 use crate::call::{Call, Course};
 use crate::clock::PyClock;
 use crate::content::{SanitizedResponse, sanitize_tool_output};
@@ -43,7 +44,7 @@ pub(crate) struct Engine {
     waits: bool,
     external: bool,
     demands_credentials: bool,
-    ledger_path: Option<PathBuf>,
+    place: Option<Place>,
     /// An object of `placet._tracing`, where spans are made.
     tracer: Option<Py<PyAny>>,
     metered: bool,
@@ -76,7 +77,7 @@ impl Engine {
         let opened = open_ledger(py, &config)?;
         let waits = opened.as_ref().is_some_and(|opened| opened.waits)
             || broker.as_ref().is_some_and(|broker| broker.waits());
-        let ledger_path = opened.as_ref().and_then(|opened| opened.path.clone());
+        let place = opened.as_ref().map(|opened| opened.place.clone());
         let ledger = opened.map(|opened| opened.store as Arc<dyn Ledger>);
         let options =
             PipelineOptions::of_config(&config, ledger).map_err(|error| error::config(py, &error))?;
@@ -112,7 +113,7 @@ impl Engine {
             waits,
             external,
             demands_credentials,
-            ledger_path,
+            place,
             tracer,
             metered,
         })
@@ -156,10 +157,10 @@ impl Engine {
         Ok(cleaned)
     }
 
-    /// The file of the ledger, where it is one.
+    /// The log, where it outlives this process.
     #[getter]
-    fn ledger_path(&self) -> Option<PathBuf> {
-        self.ledger_path.clone()
+    fn log(&self) -> Option<Log> {
+        self.place.clone().filter(|place| !matches!(place, Place::Off | Place::Memory)).map(Log)
     }
 
     /// A question without an effect, for another evaluator.

@@ -21,6 +21,7 @@ mod freeze;
 mod gate;
 mod ledger;
 mod logging;
+mod memory;
 mod opa;
 mod plan;
 mod restore;
@@ -61,6 +62,8 @@ mod _core {
     use crate::gate::{Engine, freeze_call, freeze_event};
     #[pymodule_export]
     use crate::ledger::{after_fork, before_fork};
+    #[pymodule_export]
+    use crate::memory::Memories;
     #[pymodule_export]
     use crate::opa::Opa;
     #[pymodule_export]

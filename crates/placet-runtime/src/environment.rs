@@ -127,7 +127,7 @@ impl Setting {
                 "an object as under `tools:`, for instance `{\"pay\": {\"tags\": [\"finance\"]}}`".to_owned()
             }
             Kind::Patterns => format!("paths of pattern files, separated by `{PATH_SEPARATOR}`"),
-            Kind::Ledger => "a file, `memory` or `off`".to_owned(),
+            Kind::Ledger => "a file, a PostgreSQL address, `memory` or `off`".to_owned(),
             Kind::NewFile(_) => "a path".to_owned(),
             Kind::Ack => "`durable`, `written` or `published`".to_owned(),
             Kind::Budgets => {

@@ -11,6 +11,7 @@ pub mod digest;
 pub mod environment;
 pub mod files;
 pub mod gate;
+pub mod memory;
 pub mod opa;
 pub mod pipeline;
 pub mod refusal;

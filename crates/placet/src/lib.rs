@@ -45,6 +45,12 @@ pub mod channels {
     pub use placet_types::{ApprovalId, ApproverId, Micros, RecordId};
 }
 
+/// What agents remember, in tiers of trust.
+pub mod memory {
+    pub use placet_runtime::memory::*;
+    pub use placet_types::memory::*;
+}
+
 /// Content inspection: the prompt-injection sanitiser.
 pub mod content {
     pub use placet_content::*;

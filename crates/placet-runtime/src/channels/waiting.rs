@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use placet_trust::approvals::Approval;
 use placet_trust::approvals::answer::NoReason;
 use placet_trust::approvals::queue::{Queue, QueueError};
-use placet_trust::{Ledger, Refusal};
+use placet_trust::{Freshness, Ledger, Refusal};
 use placet_types::ids::ApprovalId;
 use placet_types::ledger::ApprovalState;
 use placet_types::{DenyCause, Event, Verdict};
@@ -72,7 +72,9 @@ impl Wait {
         let first = self.asking.is_none() && self.waiting.channel.is_some();
         let slice = if first { looked } else { looked + LOOK_EVERY };
         let host = PipelineHost(self.pipeline.clone());
-        let waited = Queue::new(self.ledger.as_ref(), &host).wait(&self.id, slice.min(self.waiting.until));
+        let queue = Queue::new(self.ledger.as_ref(), &host);
+        self.keep_time(&queue);
+        let waited = queue.wait(&self.id, slice.min(self.waiting.until));
         let Self { pipeline, refused, id, .. } = self;
         // Looked at after the request was: a vote that came after the end of the wait is left for another call.
         if self.waiting.stop.is_stopped() {
@@ -99,6 +101,23 @@ impl Wait {
         match failure {
             Some(reason) => Step::Ended(pipeline.failed(refused, &id, &reason)),
             None => Step::Waits(Box::new(Self { pipeline, refused, id, ..self })),
+        }
+    }
+}
+
+impl Wait {
+    /// Records what time did to requests, so that it is in the log even where nobody else keeps the time. The wait does
+    /// not depend on it.
+    fn keep_time(&self, queue: &Queue<'_>) {
+        let now = self.pipeline.gate().now();
+        let mut is_due = false;
+        let read = self.ledger.read(Freshness::Seen, &mut |state| {
+            is_due = state.approvals.next_due().is_some_and(|due| due <= now);
+        });
+        if let (Ok(()), true) = (read, is_due)
+            && let Err(error) = queue.keep_time()
+        {
+            tracing::warn!(target: "placet::approvals", %error, "what time did to requests was not recorded");
         }
     }
 }

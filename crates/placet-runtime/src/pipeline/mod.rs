@@ -13,7 +13,7 @@ mod facts;
 mod identity;
 mod permit;
 mod recording;
-mod spending;
+pub mod spending;
 mod watched;
 
 use std::sync::Arc;
