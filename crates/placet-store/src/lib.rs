@@ -15,7 +15,9 @@
 mod address;
 pub mod backend;
 mod batch;
+mod compare;
 mod engine;
+mod finding;
 mod keeper;
 mod keys;
 mod ledger;

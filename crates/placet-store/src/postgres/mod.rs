@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use placet_audit::seal::Head;
 use placet_audit::tree::Frontier;
+use placet_audit::view::SaltedValue;
 use placet_types::{Digest, Micros};
 use postgres::config::{Host, SslMode};
 use postgres::error::SqlState;
@@ -306,6 +307,17 @@ impl Link for PostgresLink {
 
     fn view(&mut self, seq: u64) -> Result<Option<String>, BackendError> {
         self.text("SELECT body FROM view WHERE seq = $1", &[&signed(seq)?])
+    }
+
+    fn personal(&mut self, seq: u64) -> Result<Vec<(Arc<str>, SaltedValue)>, BackendError> {
+        let sql = "SELECT field, salt, value FROM personal WHERE seq = $1 ORDER BY field";
+        let rows = self.client.query(sql, &[&signed(seq)?]).map_err(|error| failed(&error))?;
+        let read = |row: &Row| {
+            let (field, salt): (String, Vec<u8>) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
+            Some((Arc::from(field), SaltedValue { salt: salt.try_into().ok()?, text: row.try_get(2).ok()? }))
+        };
+        // A row of other types is none of ours; whoever reads finds the field missing.
+        Ok(rows.iter().filter_map(read).collect())
     }
 
     fn note(&mut self) -> Result<Option<String>, BackendError> {
