@@ -1,8 +1,8 @@
 """agent-aegis 1.0.0 with its log in SQLite: one call of `AuditLogger.log`, or `governed_tool` with it.
 
-Usage: aegis_log.py SURFACE SYNCHRONOUS, where SURFACE is log or governed-logged. SYNCHRONOUS is FULL (each
-commit is flushed; what SQLite does unless told otherwise, and so what Aegis does) or NORMAL (a commit survives
-the process, not a power cut).
+Usage: aegis_log.py SURFACE SYNCHRONOUS, where SURFACE is log or governed-logged.
+SYNCHRONOUS is FULL (each commit is flushed, as SQLite does unless told otherwise, and so as Aegis does) or
+NORMAL (a commit survives the process, not a power cut).
 """
 # SPDX-License-Identifier: MIT OR Apache-2.0
 
