@@ -94,6 +94,7 @@ fn call(reservation: &ReservationId) -> Proposal {
         credential: None,
         depth: Some(1),
         approval: None,
+        plan: Vec::new(),
         permit: true,
     };
     let mut record = Record::new(RecordId(id().into()), Fact::Decision(fact));

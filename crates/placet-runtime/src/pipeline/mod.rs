@@ -13,7 +13,8 @@ mod facts;
 mod identity;
 mod permit;
 mod recording;
-mod spending;
+pub mod spending;
+mod watched;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,10 +23,10 @@ use parking_lot::Mutex;
 use placet_content::Redactor;
 use placet_policy::Request;
 use placet_trust::budgets::BudgetRule;
-use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Refusal};
-use placet_types::ids::{ApprovalId, CredentialId, Digest, RecordId};
+use placet_trust::{Ledger, LedgerError, Proposal, Refusal};
+use placet_types::ids::{ApprovalId, Digest, RecordId};
 use placet_types::ledger::LedgerOp;
-use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, Record, RiskTier, Value, Verdict};
+use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, Record, RiskTier, Verdict};
 
 use crate::config::{Config, ConfigError};
 use crate::digest::digest;
@@ -33,11 +34,13 @@ use crate::files;
 use crate::gate::Gate;
 use crate::refusal;
 use crate::registrar::Registrar;
+use crate::telemetry::{Lap, Observer};
 
 pub use escalation::ApprovalTerms;
 pub use permit::{Effect, PERMIT_SECONDS, Permit};
 pub use recording::Outcome;
 
+use facts::{count_of, text_of};
 use identity::Holder;
 use permit::Granted;
 use recording::{Extras, decision_record, decision_view, outcome_fact, outcome_view};
@@ -57,6 +60,8 @@ pub struct PipelineOptions {
     pub ack: Ack,
     /// The terms on which people are asked.
     pub approvals: ApprovalTerms,
+    /// Who looks on. They can change no outcome.
+    pub observers: Vec<Arc<dyn Observer>>,
 }
 
 impl PipelineOptions {
@@ -78,6 +83,7 @@ impl PipelineOptions {
             redactor: Some(redactor),
             ack: config.ack.unwrap_or_default(),
             approvals: ApprovalTerms::of_config(&config.approvals),
+            observers: Vec::new(),
         })
     }
 }
@@ -131,6 +137,9 @@ pub struct Prepared {
     event: Event,
     holder: Option<Holder>,
     refusal: Option<Refusal>,
+    /// When all of this was done, and when the credential was verified; only where somebody looks on.
+    settled: Option<Lap>,
+    verified: Option<Lap>,
 }
 
 impl Prepared {
@@ -179,48 +188,41 @@ impl Pipeline {
         self.options.ledger.as_ref()
     }
 
-    /// Decides an event whose effect is to follow.
-    pub fn begin(self: &Arc<Self>, event: Event) -> Begun {
-        let prepared = self.prepare(event);
-        let (decision, request) = self.judge(&prepared);
-        self.conclude(prepared, decision, request)
-    }
-
-    /// Decides an event and records the decision; gives no permit, since the caller only asks.
-    pub fn ask(self: &Arc<Self>, event: Event) -> Refused {
-        let prepared = self.prepare(event);
-        let (decision, request) = self.judge(&prepared);
-        self.note(prepared, decision, request)
-    }
-
     fn judge(&self, prepared: &Prepared) -> (Decision, Request) {
         match &prepared.refusal {
-            Some(refusal) => {
+            // Policies may deny an off-plan call harder.
+            Some(refusal) if refusal.cause != DenyCause::OffPlan => {
                 let request = Request::new(prepared.event.clone());
                 (self.denied(refusal), request)
             }
-            None => self.gate.judge(prepared.event.clone()),
+            _ => self.gate.judge(prepared.event.clone()),
         }
     }
 
     fn denied(&self, refusal: &Refusal) -> Decision {
-        refusal::failure(refusal.cause, refusal.reason.clone(), self.gate.policy_version())
+        refusal::precondition(refusal.cause, refusal.reason.clone(), self.gate.policy_version())
     }
 
     /// The first half of [`Pipeline::begin`], for enforcement points whose policies are decided elsewhere: settles
     /// identity and attributes.
     #[must_use]
-    pub fn prepare(&self, mut event: Event) -> Prepared {
+    pub fn prepare(&self, event: Event) -> Prepared {
+        self.settle_identity(event, false)
+    }
+
+    fn settle_identity(&self, mut event: Event, timed: bool) -> Prepared {
         event.complete();
         self.gate.tell_time(&mut event);
+        let began = (timed && self.options.credentials.is_some()).then(Instant::now);
         let (holder, refusal) = match self.identify(&mut event) {
             Ok(holder) => (holder, None),
             Err(refusal) => (None, Some(refusal)),
         };
+        let verified = began.map(Lap::since);
         let refusal = refusal
             .or_else(|| self.add_facts(&mut event, holder.as_ref()).err())
             .or_else(|| self.check_authority(&event, holder.as_ref()).err());
-        Prepared { event, holder, refusal }
+        Prepared { event, holder, refusal, settled: None, verified }
     }
 
     /// The second half of [`Pipeline::begin`]: commits the decision with what it takes, and gives a permit if it is
@@ -242,7 +244,7 @@ impl Pipeline {
 
     fn case(&self, prepared: Prepared, decision: Decision, request: Request, wants_permit: bool) -> Case {
         let mut decision = match &prepared.refusal {
-            Some(refusal) if decision.verdict == Verdict::Allow => self.denied(refusal),
+            Some(refusal) if !matches!(decision.verdict, Verdict::Deny { .. }) => self.denied(refusal),
             _ => decision,
         };
         decision.identity = if prepared.holder.is_some() { Identity::Verified } else { Identity::Asserted };
@@ -402,6 +404,7 @@ impl Pipeline {
             ack: case.ack,
             process: std::process::id(),
             granted: Instant::now(),
+            watched: None,
         });
         Begun::Started(Started { decision: case.decision, request: case.request, permit })
     }
@@ -447,22 +450,6 @@ impl Pipeline {
         }
         Ok(())
     }
-
-    /// Whether credentials are still live: looked at again when a permit is spent.
-    fn still_live(&self, credentials: &[CredentialId]) -> Result<(), Refusal> {
-        let (Some(registrar), false) = (&self.options.credentials, credentials.is_empty()) else {
-            return Ok(());
-        };
-        let at = self.gate.now();
-        let mut answer =
-            Err(Refusal::new(DenyCause::CredentialValidation, "the credentials could not be read"));
-        let read = registrar.ledger().read(Freshness::Seen, &mut |state| {
-            let at = at.max(state.credentials.last_change());
-            answer = state.credentials.check_chain(credentials, at).map_err(Refusal::from);
-        });
-        read.map_err(|error| Refusal::new(DenyCause::CredentialValidation, error.to_string()))?;
-        answer
-    }
 }
 
 /// The decision when a precondition failed: hard where no other request would fare better.
@@ -482,19 +469,5 @@ fn denied_at_commit(decision: &Decision, refusal: &Refusal) -> Decision {
         risk_tier: if soft { decision.risk_tier } else { RiskTier::SecurityCritical },
         rules: Vec::new(),
         ..decision.clone()
-    }
-}
-
-/// The text of a field, where it is one.
-fn text_of(event: &Event, field: Field) -> Option<&str> {
-    event.get(field).as_str()
-}
-
-/// A count of a field, where it is one. Of a fraction the whole part counts: a limit of 1.5 calls is one call.
-fn count_of(event: &Event, field: Field) -> Option<u64> {
-    match event.get(field) {
-        Value::Int(number) => u64::try_from(*number).ok(),
-        Value::Float(number) if *number >= 0.0 => format!("{}", number.floor()).parse().ok(),
-        _ => None,
     }
 }

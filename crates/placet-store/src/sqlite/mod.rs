@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use placet_audit::seal::Head;
 use placet_audit::tree::Frontier;
+use placet_audit::view::SaltedValue;
 use placet_types::{Digest, Micros};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
@@ -278,6 +279,20 @@ impl Link for SqliteLink {
 
     fn view(&mut self, seq: u64) -> Result<Option<String>, BackendError> {
         self.one("SELECT body FROM \"view\" WHERE seq = ?1", [signed(seq)?], |row| row.get(0))
+    }
+
+    fn personal(&mut self, seq: u64) -> Result<Vec<(Arc<str>, SaltedValue)>, BackendError> {
+        let sql = "SELECT field, salt, value FROM personal WHERE seq = ?1 ORDER BY field";
+        let mut statement = self.connection.prepare_cached(sql).map_err(|error| failed(&error))?;
+        // A row of other types is none of ours; whoever reads finds the field missing.
+        let read = |row: &Row<'_>| {
+            let field = row.get::<_, String>(0).ok().map(Arc::from);
+            let value = row.get(1).ok().zip(row.get(2).ok());
+            Ok(field.zip(value.map(|(salt, text)| SaltedValue { salt, text })))
+        };
+        let fields = statement.query_map([signed(seq)?], read).map_err(|error| failed(&error))?;
+        let fields = fields.collect::<Result<Vec<_>, _>>().map_err(|error| failed(&error))?;
+        Ok(fields.into_iter().flatten().collect())
     }
 
     fn note(&mut self) -> Result<Option<String>, BackendError> {
