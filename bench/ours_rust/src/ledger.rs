@@ -213,6 +213,7 @@ fn decision(reservation: &ReservationId, budget: bool) -> Result<Proposal, Failu
         depth: None,
         approval: None,
         permit: true,
+        plan: Vec::new(),
     };
     let mut record = record(Fact::Decision(fact))?;
     if budget {
