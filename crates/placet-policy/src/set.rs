@@ -224,7 +224,7 @@ impl TierSet {
         voice: &mut TierVoice<'s>,
     ) -> Option<()> {
         let is_free = |rule: &Rule, truth| {
-            truth == Truth::Unknown && rule.looks_at.iter().any(|(_, name)| is_open(name))
+            truth == Truth::Unknown && rule.when.paths().iter().any(|path| is_open(&path.to_string()))
         };
         if self.rego.is_some() {
             return None;
