@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import textwrap
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ FOLDER = {
     "team/search.yaml": """
         version: 1
         rules:
+          - { name: lookup, when: { action: lookup }, then: allow }
           - { name: search, when: { action: search, args.q: { exists: true } }, then: allow }
           - { name: no_secrets, when: { action: search, args.q: { contains: secret } }, then: deny }
           - { name: after, when: { action: refund, session.tool_history: { contains: lookup } }, then: allow }
@@ -99,21 +99,38 @@ def test_f81_a_folder_decides_alike_embedded_on_the_command_line_and_on_a_real_o
     done = project.run("placet", "compile", "policies")
     assert done.returncode == 0, done.stderr
     assert (policies / "payments.rego").exists() and (policies / "team" / "search.rego").exists()
-    # The exported bundle beside its sources, and alone: it is the same folder.
+    # The exported bundle beside its sources is the same folder.
     again = placet.PolicyGate(policies=policies, ledger="off")
     assert [said(again.decide_document(json.dumps(event))) for event in events()] == embedded
+    here = asked(placet.PolicyGate(policies=policies))
+    assert {verdict for verdict, _ in here} == {"allow", "deny", "escalate"}
     with serving(opa, project.compose_command()):
-        remote = [answered(event) for event in events()]
-    assert remote == embedded
+        assert asked(placet.PolicyGate(placet.OPAClient())) == here
 
 
-def answered(event: dict[str, Any]) -> tuple[str, bool]:
-    """What the server says to a whole event."""
-    body = json.dumps({"input": event}).encode()
-    request = urllib.request.Request("http://localhost:8181/v1/data/placet/main/decision", body)
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        decision = json.load(answer)["result"]
-    return decision["outcome"], decision["hard"]
+def asked(gate: placet.PolicyGate) -> list[tuple[str, bool]]:
+    """What a gate says to the tool calls, a spawn, and a refund before and after the lookup."""
+    context = placet.SessionContext(session_id="s1", user_role="agent", session_scopes=[])
+    calls = [event for event in events() if event["event_type"] == "tool_call" and "session" not in event]
+    answers = [
+        said(
+            gate.decide_tool_call(
+                placet.ToolCallInput(
+                    action=call["action"], args=call["args"], resource_path=call.get("resource_path")
+                ),
+                context,
+            )
+        )
+        for call in calls
+    ]
+    spawn = placet.GovernanceEvent(
+        event_type="agent.spawn", session_id="s1", context=context, action="agent.spawn"
+    )
+    refund = placet.ToolCallInput(action="refund")
+    answers += [said(gate.decide(spawn)), said(gate.decide_tool_call(refund, context))]
+    placet.governed(gate, context, action="lookup")(lambda: None)()
+    assert said(gate.decide_tool_call(refund, context)) == ("allow", False)
+    return answers
 
 
 def test_f32_a_log_is_replayed_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

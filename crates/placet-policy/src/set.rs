@@ -230,7 +230,8 @@ impl TierSet {
             return None;
         }
         let mut asking = None;
-        for rule in self.rules.candidates(evaluation) {
+        // Not the candidates alone: the index leaves out what cannot permit while a value is unknown.
+        for rule in self.rules.rules() {
             let truth = evaluation.truth(&rule.when);
             let is_free = is_free(rule, truth);
             if is_free && rule.effect == Effect::Escalate {
@@ -242,7 +243,7 @@ impl TierSet {
             }
         }
         for (program, default) in &self.matches {
-            for rule in program.candidates(evaluation) {
+            for rule in program.rules() {
                 match evaluation.truth(&rule.when) {
                     Truth::True => break,
                     truth if is_free(rule, truth) => return None,
