@@ -8,11 +8,13 @@ use libfuzzer_sys::fuzz_target;
 use placet_audit::leaf;
 use placet_trust::State;
 use placet_types::Record;
+use placet_types::record::RECORD_FORMAT;
 
 fuzz_target!(|bytes: &[u8]| {
     let (mut state, mut admitted, mut keys) = (State::default(), Vec::new(), BTreeSet::new());
     for line in bytes.split(|byte| *byte == b'\n').take(64) {
         let Ok(mut record) = serde_json::from_slice::<Record>(line) else { continue };
+        record.v = RECORD_FORMAT;
         // The ledger's time never runs backwards.
         let last = admitted.last().map_or(record.time_us, |last: &Record| last.time_us);
         record.time_us = record.time_us.max(last);
