@@ -26,6 +26,7 @@ from ._core import (
     __version__,
     compile_yaml,
     compile_yaml_string,
+    metrics,
     sanitize_tool_output,
     sanitize_tool_schema,
 )
@@ -109,6 +110,7 @@ __all__ = [
     "compile_yaml",
     "compile_yaml_string",
     "governed",
+    "metrics",
     "sanitize_tool_output",
     "sanitize_tool_schema",
 ]

@@ -13,7 +13,7 @@ use placet::audit::keys::VerifierKey;
 use placet::audit::mirror::MirrorSource;
 use placet::audit::verify::{EntrySource, SourceError};
 use placet::trust::Ledger;
-use placet_store::{KeyFolder, Place, PlaceSettings, SqliteSource};
+use placet_store::{KeyFolder, Place, PlaceSettings, Reader};
 
 use crate::failure::Failure;
 use crate::project::ProjectArgs;
@@ -21,7 +21,7 @@ use crate::project::ProjectArgs;
 /// Which ledger.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct LedgerArgs {
-    /// Ledger, or a mirror of one (`.jsonl`) [default: what `placet.yaml` or PLACET_LEDGER says, else `placet_audit.db`]
+    /// Ledger (a file or `postgresql://…`), or a mirror of one (`.jsonl`) [default: what `placet.yaml` or PLACET_LEDGER says, else `placet_audit.db`]
     #[arg(long, alias = "db", value_name = "PATH", global = true)]
     pub(crate) ledger: Option<PathBuf>,
     /// Configuration file [default: `placet.yaml` where it exists]
@@ -42,21 +42,28 @@ impl LedgerArgs {
 
     /// The ledger, which must exist.
     pub(crate) fn log(&self) -> Result<Log, Failure> {
-        let path = match &self.ledger {
-            Some(path) => path.clone(),
-            None => match place_settings(&self.config()?).place(Path::new("")) {
-                Ok(Place::Sqlite(path)) => path,
-                Ok(Place::Off | Place::Memory) => {
-                    let text = "`ledger` says that nothing is kept on this machine; name a ledger with `--ledger PATH`";
-                    return Err(Failure::Ledger(text.to_owned()));
-                }
-                Err(error) => return Err(Failure::Ledger(error.to_string())),
-            },
+        let place = match &self.ledger {
+            Some(path) if !path.to_string_lossy().contains("://") => Place::Sqlite(path.clone()),
+            _ => {
+                let place = place_settings(&self.config()?).place(Path::new(""));
+                place.map_err(|error| Failure::Ledger(error.to_string()))?
+            }
         };
-        match fs::metadata(&path) {
-            Ok(file) if file.is_file() => Ok(Log { path }),
-            Ok(_) => Err(Failure::Ledger(format!("the ledger `{}` is no file", path.display()))),
-            Err(error) => Err(missing(&path, &error)),
+        match &place {
+            Place::Sqlite(path) => match fs::metadata(path) {
+                Ok(file) if file.is_file() => Ok(Log { place }),
+                Ok(_) => Err(Failure::Ledger(format!("the ledger `{}` is no file", path.display()))),
+                Err(error) => Err(missing(path, &error)),
+            },
+            Place::Off | Place::Memory => {
+                let text =
+                    "`ledger` says that nothing is kept on this machine; name a ledger with `--ledger PATH`";
+                Err(Failure::Ledger(text.to_owned()))
+            }
+            _ => match place.read() {
+                Ok(_) => Ok(Log { place }),
+                Err(error) => Err(unreadable(&error)),
+            },
         }
     }
 }
@@ -98,31 +105,42 @@ pub(crate) fn key_folder(config: &Config) -> Result<KeyFolder, Failure> {
     folder.map(KeyFolder::new).map_err(|error| Failure::Ledger(error.to_string()))
 }
 
-/// A ledger's file, or a mirror.
+/// A ledger, or a mirror.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
-    pub(crate) path: PathBuf,
+    place: Place,
 }
 
 impl Log {
+    /// Its file, where it is one.
+    fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Sqlite(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// The file of the mirror, if its name says that it is one.
+    fn mirror(&self) -> Option<&Path> {
+        let is_mirror = |path: &&Path| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("jsonl"));
+        self.path().filter(is_mirror)
+    }
+
     /// Whether it is a mirror, by its name.
     pub(crate) fn is_mirror(&self) -> bool {
-        self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"))
+        self.mirror().is_some()
     }
 
     /// One moment of it, from the beginning.
     pub(crate) fn open(&self) -> Result<Box<dyn EntrySource>, Failure> {
-        if !self.is_mirror() {
-            return Ok(Box::new(self.sqlite()?));
-        }
-        let reader =
-            || File::open(&self.path).map(BufReader::new).map_err(|error| missing(&self.path, &error));
+        let Some(path) = self.mirror() else { return Ok(self.ledger()?) };
+        let reader = || File::open(path).map(BufReader::new).map_err(|error| missing(path, &error));
         Ok(Box::new(MirrorSource::new(reader()?, reader()?)))
     }
 
-    /// The ledger's file.
-    pub(crate) fn sqlite(&self) -> Result<SqliteSource, Failure> {
-        SqliteSource::open(&self.path).map_err(|error| unreadable(&error))
+    /// One moment of the ledger, from the beginning.
+    pub(crate) fn ledger(&self) -> Result<Box<dyn Reader>, Failure> {
+        self.place.read().map_err(|error| unreadable(&error))
     }
 
     /// The keys that verify the log. None is taken from the folder of the log: whoever can edit the log can put a
@@ -137,7 +155,7 @@ impl Log {
             real.parent().map(Path::to_path_buf)
         };
         let file = Path::new(given);
-        if file.is_file() && folder(file) == folder(&self.path) {
+        if file.is_file() && self.path().is_some_and(|path| folder(file) == folder(path)) {
             return Err(Failure::Usage(format!(
                 "the key `{given}` lies in the folder of the log, where whoever edits the log can exchange it; keep it elsewhere, and give that copy"
             )));

@@ -3,30 +3,33 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use placet::audit::mirror::MirrorSource;
 use placet::audit::verify::{EntrySource, verify};
 use placet::record::ids::Micros;
-use placet_store::SqliteSource;
 use placet_store::query::{Level, Query, rows};
+use placet_store::{Place, PlaceSettings};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
-/// A ledger's file, or a mirror of one.
+use crate::error;
+
+/// A ledger, or a mirror of one.
 #[pyclass(frozen, module = "placet._core")]
-pub(crate) struct Log(PathBuf);
+pub(crate) struct Log(pub(crate) Place);
 
 impl Log {
     fn open(&self) -> PyResult<Box<dyn EntrySource>> {
-        if self.0.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl")) {
-            let reader = || File::open(&self.0).map(BufReader::new).map_err(PyErr::from);
-            return Ok(Box::new(MirrorSource::new(reader()?, reader()?)));
+        if let Place::Sqlite(path) = &self.0 {
+            if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl")) {
+                let reader = || File::open(path).map(BufReader::new).map_err(PyErr::from);
+                return Ok(Box::new(MirrorSource::new(reader()?, reader()?)));
+            }
+            // A ledger that was never used is no ledger yet.
+            std::fs::metadata(path)?;
         }
-        // A ledger that was never used is no ledger yet.
-        std::fs::metadata(&self.0)?;
-        let source = SqliteSource::open(&self.0).map_err(|error| PyOSError::new_err(error.to_string()))?;
-        Ok(Box::new(source))
+        Ok(self.0.read().map_err(|error| PyOSError::new_err(error.to_string()))?)
     }
 }
 
@@ -40,13 +43,33 @@ fn words<T: std::str::FromStr<Err: std::fmt::Display>>(given: &[String]) -> PyRe
 #[pymethods]
 impl Log {
     #[new]
-    fn new(path: PathBuf) -> PyResult<Self> {
-        Ok(Self(std::path::absolute(path)?))
+    fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        match path.to_str().filter(|text| text.contains("://")) {
+            Some(text) => {
+                let settings = PlaceSettings { ledger: Some(text.to_owned()), ..PlaceSettings::default() };
+                settings.place(Path::new("")).map(Self).map_err(|error| error::place(py, &error))
+            }
+            None => Ok(Self(Place::Sqlite(std::path::absolute(path)?))),
+        }
     }
 
+    /// Its file, where it is one.
     #[getter]
-    fn path(&self) -> PathBuf {
-        self.0.clone()
+    fn path(&self) -> Option<PathBuf> {
+        match &self.0 {
+            Place::Sqlite(path) => Some(path.clone()),
+            _ => None,
+        }
+    }
+
+    /// How it is called, without passwords.
+    #[getter]
+    fn name(&self) -> String {
+        match &self.0 {
+            Place::Sqlite(path) => path.display().to_string(),
+            Place::Postgres(address) => address.to_string(),
+            other => format!("{other:?}").to_lowercase(),
+        }
     }
 
     /// The decisions that are asked for, oldest first, each as JSON; and the positions that could not be read.

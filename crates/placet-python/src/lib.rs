@@ -25,6 +25,7 @@ mod memory;
 mod opa;
 mod plan;
 mod restore;
+mod telemetry;
 mod thaw;
 mod tool;
 
@@ -69,6 +70,8 @@ mod _core {
     use crate::plan::tagged_step;
     #[pymodule_export]
     use crate::restore::restore_decision;
+    #[pymodule_export]
+    use crate::telemetry::{metrics, spans_dropped};
     #[pymodule_export]
     use crate::tool::Tool;
 

@@ -17,6 +17,7 @@ pub mod pipeline;
 pub mod refusal;
 pub mod registrar;
 mod registry;
+pub mod telemetry;
 pub mod tiers;
 
 pub use clock::{Clock, FixedClock, SystemClock};

@@ -18,6 +18,9 @@ pub trait Backend: Send + Sync + 'static {
     /// locks which only its parent has, and loses commits when others take them.
     const INHERITS_LOCKS: bool;
 
+    /// Whether commits leave housekeeping behind, which is done over a connection of its own.
+    const NEEDS_TIDYING: bool = true;
+
     /// How the place is called in messages, without passwords.
     fn name(&self) -> Arc<str>;
 
@@ -87,6 +90,11 @@ pub trait Link: Send {
     /// # Errors
     /// [`BackendError`].
     fn changed(&mut self) -> Result<bool, BackendError>;
+
+    /// Whether commits left so much housekeeping behind that it should not wait.
+    fn is_untidy(&mut self) -> bool {
+        false
+    }
 
     /// Does the housekeeping that commits leave behind; `thorough` also removes what was erased from side files.
     ///

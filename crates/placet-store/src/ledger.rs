@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use placet_audit::view::SaltedValue;
-use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Recalled, Receipt, State, TenantKey, Vault};
+use placet_trust::{
+    Freshness, Ledger, LedgerError, Proposal, Recalled, Receipt, Refusal, State, StateKey, TenantKey, Vault,
+};
 use placet_types::record::ErasureFact;
 use placet_types::{Ack, Fact, Record};
 
@@ -161,6 +163,22 @@ impl<B: Backend> Ledger for LogLedger<B> {
         }
         process.readers.look(look);
         Ok(())
+    }
+
+    fn find_view(
+        &self,
+        wanted: &dyn Fn(&Record) -> bool,
+    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, LedgerError> {
+        let process = self.process();
+        process.submit(Work::Refresh)?;
+        process.find_view(wanted)
+    }
+
+    fn compare(
+        &self,
+        keys: &mut dyn FnMut(&State) -> Vec<StateKey>,
+    ) -> Result<Result<(), Refusal>, LedgerError> {
+        self.process().compare(keys)
     }
 
     fn tenant_key(&self, tenant: Option<&str>) -> Result<TenantKey, LedgerError> {

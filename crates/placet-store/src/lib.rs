@@ -12,9 +12,12 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")
 )]
 
+mod address;
 pub mod backend;
 mod batch;
+mod compare;
 mod engine;
+mod finding;
 mod keeper;
 mod keys;
 mod ledger;
@@ -26,17 +29,20 @@ mod postgres;
 mod process;
 pub mod query;
 mod queue;
+mod read;
 mod settings;
 mod sqlite;
 mod views;
 mod witness;
 
+pub use address::Address;
 pub use keys::{KeyError, KeyFolder};
 pub use ledger::{ForkGuard, LogLedger, Paused, Store};
 pub use memory::{Memory, MemoryLink};
 pub use place::{DEFAULT_FILE, Place, PlaceError, PlaceSettings};
 #[cfg(feature = "postgres")]
 pub use postgres::{Postgres, PostgresLink, PostgresSource};
+pub use read::Reader;
 pub use settings::{Clock, Settings};
 pub use sqlite::{APPLICATION_ID, SCHEMA_VERSION, Sqlite, SqliteLink, SqliteSource};
 pub use views::ApprovalViews;

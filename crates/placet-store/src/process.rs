@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use placet_audit::seal::{Head, LogKey};
 use placet_audit::view::SaltedValue;
-use placet_trust::{LedgerError, State, TenantKey};
+use placet_trust::{LedgerError, Refusal, State, StateKey, TenantKey};
+use placet_types::Record;
 
 use crate::backend::{Backend, Link};
 use crate::batch::{self, Done, Work};
+use crate::compare::compare;
 use crate::engine::{Engine, Publish};
 use crate::keeper::Keeper;
 use crate::queue::Queue;
@@ -36,6 +38,8 @@ pub(crate) struct Process<B: Backend> {
     key: OnceLock<LogKey>,
     /// Held while the keeper has a connection of its own.
     tidying: Mutex<()>,
+    /// Whether the keeper should do its housekeeping now.
+    pub(crate) untidy: AtomicBool,
 }
 
 /// What readers see.
@@ -111,6 +115,7 @@ impl<B: Backend> Process<B> {
             keeper: Keeper::default(),
             key: OnceLock::new(),
             tidying: Mutex::new(()),
+            untidy: AtomicBool::new(false),
         }
     }
 
@@ -140,6 +145,9 @@ impl<B: Backend> Process<B> {
         self.connected.store(true, Ordering::Release);
         let asked_ms = self.readers.now_ms();
         let done = batch::run(&mut engine, works, &self.readers);
+        if engine.link.as_mut().is_some_and(Link::is_untidy) {
+            self.untidy.store(true, Ordering::Release);
+        }
         if let (None, Some(log)) = (self.key.get(), &engine.log) {
             let _ = self.key.set(log.key.clone());
         }
@@ -150,10 +158,23 @@ impl<B: Backend> Process<B> {
         done
     }
 
+    /// Holds cached rows against the log.
+    pub(crate) fn compare(
+        &self,
+        keys: &mut dyn FnMut(&State) -> Vec<StateKey>,
+    ) -> Result<Result<(), Refusal>, LedgerError> {
+        if let Some(error) = &self.unusable {
+            return Err(error.clone());
+        }
+        let mut engine = locked(&self.engine);
+        self.connected.store(true, Ordering::Release);
+        compare(&mut engine, keys, &self.readers)
+    }
+
     /// Does the housekeeping over a connection of its own, so that commits do not wait for it.
     pub(crate) fn tidy(&self) -> Result<(), LedgerError> {
         let _one = locked(&self.tidying);
-        if !self.is_connected() {
+        if !B::NEEDS_TIDYING || !self.is_connected() {
             return Ok(());
         }
         let tidied = self.backend.open().and_then(|mut link| link.tidy(false));
@@ -199,6 +220,17 @@ impl<B: Backend> Process<B> {
 
     pub(crate) fn resume(&self) {
         self.queue.resume();
+    }
+
+    /// The view of the first record that is wanted. Nobody commits meanwhile.
+    pub(crate) fn find_view(
+        &self,
+        wanted: &dyn Fn(&Record) -> bool,
+    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, LedgerError> {
+        self.queue.pause();
+        let found = locked(&self.engine).find_view(wanted);
+        self.queue.resume();
+        found
     }
 
     /// Copies side files back, if nobody else needs them.

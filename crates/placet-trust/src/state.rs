@@ -1,6 +1,7 @@
 //! The state that a log stands for.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+mod ids;
 mod things;
 
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use crate::budgets::Budgets;
 use crate::credentials::Credentials;
 use crate::memory::Memories;
 use crate::sessions::{SessionFacts, SessionKey, Sessions};
+
+use ids::RecordIds;
 
 /// A precondition that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +75,8 @@ pub struct State {
     pub sessions: Sessions,
     /// What is remembered.
     pub memory: Memories,
+    /// The records that there are.
+    ids: RecordIds,
 }
 
 impl State {
@@ -83,6 +88,13 @@ impl State {
     /// # Errors
     /// The first precondition that does not hold; the state is unchanged.
     pub fn admit(&mut self, record: &Record) -> Result<(), Refusal> {
+        if self.ids.has(&record.id) {
+            let reason = format!(
+                "a record `{}` stands in the log already; give each record an id of its own",
+                record.id
+            );
+            return Err(Refusal::new(DenyCause::InvalidRequest, reason));
+        }
         things::check_distinct(&record.ops)?;
         for op in &record.ops {
             self.check(op, record)?;
@@ -93,6 +105,7 @@ impl State {
 
     /// Applies a record of the log, whose preconditions held when it was committed.
     pub fn replay(&mut self, record: &Record) {
+        self.ids.add(&record.id);
         for op in &record.ops {
             self.apply(op, record);
         }
@@ -139,9 +152,13 @@ impl State {
             LedgerOp::SetBudget(_) | LedgerOp::Reserve(_) | LedgerOp::Settle(_) | LedgerOp::Release(_) => {
                 self.budgets.check(op, at, &record.fact)
             }
-            LedgerOp::Ask(_) | LedgerOp::Vote(_) | LedgerOp::Close(_) | LedgerOp::Consume(_) => {
-                self.approvals.check(op, at)
-            }
+            LedgerOp::Ask(_)
+            | LedgerOp::Vote(_)
+            | LedgerOp::Close(_)
+            | LedgerOp::Consume(_)
+            | LedgerOp::Claim(_)
+            | LedgerOp::Mark(_)
+            | LedgerOp::Told(_) => self.approvals.check(op, at),
             LedgerOp::Remember(write) => self.memory.check(write, record),
         }
     }
@@ -153,9 +170,13 @@ impl State {
             LedgerOp::SetBudget(_) | LedgerOp::Reserve(_) | LedgerOp::Settle(_) | LedgerOp::Release(_) => {
                 self.budgets.apply(op, at, &record.fact);
             }
-            LedgerOp::Ask(_) | LedgerOp::Vote(_) | LedgerOp::Close(_) | LedgerOp::Consume(_) => {
-                self.approvals.apply(op, at);
-            }
+            LedgerOp::Ask(_)
+            | LedgerOp::Vote(_)
+            | LedgerOp::Close(_)
+            | LedgerOp::Consume(_)
+            | LedgerOp::Claim(_)
+            | LedgerOp::Mark(_)
+            | LedgerOp::Told(_) => self.approvals.apply(op, at),
             LedgerOp::Remember(write) => self.memory.apply(write, record),
         }
     }

@@ -62,6 +62,11 @@ pub mod pipeline {
     pub use placet_runtime::registrar::*;
 }
 
+/// Spans and metrics of the pipeline; spans over OpenTelemetry with the feature `otel`.
+pub mod telemetry {
+    pub use placet_runtime::telemetry::*;
+}
+
 /// What audit keeps, and the operations and ids in it.
 pub mod record {
     pub use placet_types::record::*;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use placet_types::record::ErasureFact;
 use placet_types::{Fact, Record};
 
-use super::{Code, Interval, Run, StoredEntry, StoredField};
+use super::{Code, EntrySource, Interval, Run, StoredEntry, StoredField};
 use crate::{leaf, tree, view};
 
 /// What is gone, until an erasure says that it should be.
@@ -127,12 +127,17 @@ impl Run<'_> {
         gone.fields = record.commitments.keys().filter(|name| !there.contains(&***name)).cloned().collect();
     }
 
-    /// What is gone and no erasure explains.
-    pub(super) fn missing(&mut self, complete: bool) {
-        // Where reading stopped, the erasure may stand behind.
-        if !complete {
-            return;
+    /// Where reading stopped, the erasures that explain what is gone may stand behind.
+    pub(super) fn look_for_erasures(&mut self, source: &mut dyn EntrySource) {
+        while let Ok(Some(entry)) = source.next_entry() {
+            if let Ok(Record { fact: Fact::Erasure(erasure), .. }) = leaf::decode(&entry.leaf) {
+                self.report.erased += self.erased.explain(entry.seq, &erasure);
+            }
         }
+    }
+
+    /// What is gone and no erasure explains.
+    pub(super) fn missing(&mut self) {
         for (seq, gone) in std::mem::take(&mut self.erased.waiting) {
             let at = Interval::one(seq);
             if gone.view {

@@ -85,6 +85,9 @@ fn changed(op: &LedgerOp) -> Vec<Thing<'_>> {
         LedgerOp::Vote(vote) => vec![Thing::Approval(&vote.approval)],
         LedgerOp::Close(closing) => vec![Thing::Approval(&closing.approval)],
         LedgerOp::Consume(consumption) => vec![Thing::Approval(&consumption.approval)],
+        LedgerOp::Claim(claim) => vec![Thing::Approval(&claim.approval)],
+        LedgerOp::Mark(mark) => vec![Thing::Approval(&mark.approval)],
+        LedgerOp::Told(told) => vec![Thing::Approval(&told.approval)],
         LedgerOp::Remember(write) => vec![Thing::Memory(&write.key)],
     }
 }

@@ -98,7 +98,7 @@ fn key(output: Option<&PathBuf>, common: &CommonArgs, console: &mut Console<'_>)
     if ledger.is_mirror() {
         return Err(Failure::Usage("a mirror has no key of its own; name the ledger".to_owned()));
     }
-    let origin = ledger.sqlite()?.origin().map_err(|error| log::unreadable(&error))?;
+    let origin = ledger.ledger()?.origin().map_err(|error| log::unreadable(&error))?;
     let keys = log::key_folder(&common.ledger.config()?)?;
     let key = keys.verifier(&origin).map_err(|error| Failure::Ledger(error.to_string()))?;
     if let Some(output) = output {
