@@ -116,6 +116,37 @@ class AuditLog:
         report: dict[str, Any] = json.loads(self._core.verify(_list(key), checkpoint))
         return report
 
+    def replay(
+        self,
+        policies: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        *,
+        config: str | os.PathLike[str] | None = None,
+        session_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> dict[str, Any]:
+        """What other policies would have said to what was recorded.
+
+        Histories and budgets become what they would have been. `changes` lists the decisions that would be
+        others, `undecidable` those of which nobody can tell. The budgets are those of `config`, by default
+        `placet.yaml` where it exists, and so are the policies when none are given.
+        """
+        paths = [policies] if isinstance(policies, str | os.PathLike) else policies
+        arguments = ["placet", "replay", "--ledger", str(self.path), "--format", "json"]
+        for path in paths:
+            arguments += ["--policies", os.fspath(path)]
+        for name, value in [("--config", config), ("--session", session_id)]:
+            if value is not None:
+                arguments += [name, os.fspath(value)]
+        for name, moment in [("--since", since), ("--until", until)]:
+            if moment is not None:
+                arguments += [name, moment.astimezone(UTC).isoformat()]
+        code, out, talk = _core.capture(arguments)
+        if code != 0:
+            raise AuditError(talk.strip())
+        report: dict[str, Any] = json.loads(out)
+        return report
+
     @property
     def path(self) -> Path:
         """Its file; raises `AuditError` when it is in a database."""

@@ -20,6 +20,7 @@ __all__ = [
     "Engine",
     "FrozenEvent",
     "Log",
+    "Memories",
     "Opa",
     "PolicyDecision",
     "Receiver",
@@ -33,6 +34,7 @@ __all__ = [
     "adopt",
     "after_fork",
     "before_fork",
+    "capture",
     "clean",
     "clean_counted",
     "combine_tiers",
@@ -409,6 +411,7 @@ def compile_yaml_string(text: str, /) -> str:
     """Exports a YAML policy given as text to Rego."""
 
 def main(arguments: Sequence[str]) -> int: ...
+def capture(arguments: list[str]) -> tuple[int, str, str]: ...
 
 @final
 class ApprovalQueue:
@@ -449,8 +452,8 @@ class Memories:
         ttl_seconds: int | None,
     ) -> dict[str, Any]: ...
     def read(self, tenant: str | None, session: str | None, key: str) -> dict[str, Any] | None: ...
-    def list(self, tenant: str | None, session: str | None) -> list[dict[str, Any]]: ...
-    def history(self, tenant: str | None, session: str | None, key: str) -> builtins.list[dict[str, Any]]: ...
+    def latest(self, tenant: str | None, session: str | None) -> list[dict[str, Any]]: ...
+    def history(self, tenant: str | None, session: str | None, key: str) -> list[dict[str, Any]]: ...
     def erase(self, tenant: str | None, session: str | None, key: str, by: str, basis: str) -> int: ...
 
 @final

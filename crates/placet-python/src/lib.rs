@@ -42,7 +42,7 @@ mod _core {
     #[pymodule_export]
     use crate::call::Call;
     #[pymodule_export]
-    use crate::command::{compile_yaml, compile_yaml_string, main};
+    use crate::command::{capture, compile_yaml, compile_yaml_string, main};
     #[pymodule_export]
     use crate::content::{
         SanitizedResponse, TextStream, clean, clean_counted, sanitize_tool_output, sanitize_tool_schema,
