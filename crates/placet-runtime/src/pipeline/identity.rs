@@ -83,7 +83,8 @@ impl Pipeline {
 /// A refusal by the credential. Where somebody edited its row, an ancestor's or that of a revocation, this is said
 /// instead.
 fn doubted(registrar: &Registrar, event: &Event, refusal: Refusal) -> Refusal {
-    let (Some(token), DenyCause::CredentialValidation) = (text_of(event, Field::TokenId), refusal.cause) else {
+    let (Some(token), DenyCause::CredentialValidation) = (text_of(event, Field::TokenId), refusal.cause)
+    else {
         return refusal;
     };
     // Once it is verified, the event has its public id.
