@@ -106,17 +106,7 @@ impl Engine {
         let gate = py.detach(|| if external { Gate::external(gate) } else { Gate::open(gate) });
         let gate = gate.map_err(|error| error::gate(py, &error))?;
         let pipeline = Arc::new(Pipeline::new(gate, options));
-        Ok(Self {
-            pipeline,
-            clock,
-            records,
-            waits,
-            external,
-            demands_credentials,
-            place,
-            tracer,
-            metered,
-        })
+        Ok(Self { pipeline, clock, records, waits, external, demands_credentials, place, tracer, metered })
     }
 
     /// Whether it decides itself; otherwise another evaluator does, and this records.
