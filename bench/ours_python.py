@@ -1,13 +1,17 @@
 """Placet's Python package as a bench worker.
 
-Usage: ours_python.py SURFACE, where SURFACE is gate, governed-async, governed-sync, governed-async-raw or
-sanitise. `raw` leaves the result unsanitised, as the peer of that row does.
+Usage: ours_python.py SURFACE, where SURFACE is gate, governed-async, governed-sync, governed-async-raw,
+governed-sync-written, governed-sync-durable or sanitise. `raw` leaves the result unsanitised, as its peer
+does; `written` and `durable` record decision and outcome in a ledger on the disk that the options name.
 """
 # SPDX-License-Identifier: MIT OR Apache-2.0
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +37,8 @@ SURFACES = {
     "governed-async": "@governed, async function, result sanitised",
     "governed-sync": "@governed, plain function, result sanitised",
     "governed-async-raw": "@governed, async function, result as it is",
+    "governed-sync-written": "@governed, plain function, decision and outcome in the ledger, `written`",
+    "governed-sync-durable": "@governed, plain function, decision and outcome in the ledger, `durable`",
     "sanitise": "text -> injection found or not",
 }
 
@@ -49,6 +55,7 @@ class Ours(Adapter):
         self.texts: list[str] = []
         self.inputs: list[tuple[ToolCallInput | GovernanceEvent, SessionContext]] = []
         self.calls = 0
+        self.folder: Path | None = None
 
     def version(self) -> str:
         """From the installed package."""
@@ -65,11 +72,22 @@ class Ours(Adapter):
         """Load, and decorate."""
         if self.kind == "sanitise":
             return
-        self.gate = PolicyGate(policies=[str(folder / name) for name in options["files"]], ledger="off")
+        policies = [str(folder / name) for name in options["files"]]
+        ledger, keys = self._ledger(options)
+        self.gate = PolicyGate(policies=policies, ledger=ledger, keys=keys)
         context = self.inputs[0][1]
         sanitize = self.kind != "governed-async-raw"
         self.asynchronous = governed(gate=self.gate, context=context, sanitize=sanitize)(refund)
         self.plain = governed(gate=self.gate, context=context, action="refund")(refund_sync)
+
+    def _ledger(self, options: dict[str, Any]) -> tuple[str, str | None]:
+        """A ledger and its keys on the disk that is measured, or none."""
+        if "disk" not in options:
+            return "off", None
+        Path(options["disk"]).mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(dir=options["disk"]))
+        os.environ["PLACET_ACK"] = options["ack"]
+        return str(self.folder / "audit.db"), str(self.folder / "keys")
 
     def call(self, index: int) -> Any:
         """A coroutine for the asynchronous surfaces; the outcome itself for the others."""
@@ -81,7 +99,7 @@ class Ours(Adapter):
             if isinstance(subject, GovernanceEvent):
                 return self.gate.evaluate(subject)
             return self.gate.evaluate_tool_call(subject, context)
-        if self.kind == "governed-sync":
+        if self.kind.startswith("governed-sync"):
             return _or_refusal(self.plain, subject.args)
         return _or_refusal_async(self.asynchronous, subject.args)
 
@@ -93,6 +111,11 @@ class Ours(Adapter):
             return "allow"
         decision: PolicyDecision = answer.decision if isinstance(answer, GovernanceError) else answer
         return decision.verdict
+
+    def close(self) -> None:
+        """The ledger and its folder."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _input_of(event: Event) -> tuple[ToolCallInput | GovernanceEvent, SessionContext]:

@@ -15,6 +15,7 @@ import time
 from harness import machine, report
 from harness.contest import Bench, Effort
 from harness.engines import Engines
+from harness.ledger_rows import LedgerRows
 from harness.provision import BENCH, ProvisionError, provision
 from harness.rows import Rows
 from harness.worker import WorkerError
@@ -32,7 +33,9 @@ def main() -> int:
     try:
         _say("fetching and building the peers (minutes the first time)")
         engines = Engines(provision())
-        rows = Rows(Bench(effort, log), engines, OUT / "policies", quick=options.quick).all()
+        bench = Bench(effort, log)
+        rows = Rows(bench, engines, OUT / "policies", quick=options.quick).all()
+        rows += LedgerRows(bench, engines, OUT / "disk").all()
         if options.list:
             print("\n".join(f"{row.key:24} {row.title}" for row in rows))
             return 0

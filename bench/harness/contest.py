@@ -68,8 +68,13 @@ class Bench:
                     samples.append(worker.time(count))
             return self._results(entrants, workers, rounds)
 
-    def threads(self, entrants: Sequence[Entrant]) -> list[dict[str, Any]]:
-        """Calls per second with one thread and with two, in turns."""
+    def threads(
+        self, entrants: Sequence[Entrant], counts: Sequence[int] = (1, 2), *, spread: bool = False
+    ) -> list[dict[str, Any]]:
+        """Calls per second with so many threads, in turns.
+
+        `spread` divides the calls of four rounds among them.
+        """
         with ExitStack() as stack:
             workers = [stack.enter_context(Worker(entrant.engine, self.log)) for entrant in entrants]
             calls = []
@@ -77,18 +82,20 @@ class Bench:
                 worker.start(entrant.fair_cases(), entrant.folder)
                 worker.check(entrant.fair_cases())
                 calls.append(self._calibrate(worker, len(entrant.fair_cases())))
-            rates: list[dict[int, list[float]]] = [{1: [], 2: []} for _ in workers]
+            rates: list[dict[int, list[float]]] = [{count: [] for count in counts} for _ in workers]
             for _ in range(self.effort.rounds):
                 for rate, worker, count in zip(rates, workers, calls, strict=True):
-                    for threads in (1, 2):
-                        taken = worker.ask("threads", calls=count, threads=threads)["ns"]
-                        rate[threads].append(threads * count / taken * 1e9)
+                    for threads in counts:
+                        each = max(8, 4 * count // threads) if spread and threads > 1 else count
+                        taken = worker.ask("threads", calls=each, threads=threads)["ns"]
+                        rate[threads].append(threads * each / taken * 1e9)
             return [
                 _who(worker)
                 | {
-                    "per_second_1": median(rate[1]),
-                    "per_second_2": median(rate[2]),
-                    "scaling": median(two / one for one, two in zip(rate[1], rate[2], strict=True)),
+                    "per_second": {str(count): median(rate[count]) for count in counts},
+                    "scaling": median(
+                        many / one for one, many in zip(rate[counts[0]], rate[counts[-1]], strict=True)
+                    ),
                 }
                 for worker, rate in zip(workers, rates, strict=True)
             ]

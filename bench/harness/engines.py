@@ -64,6 +64,13 @@ class Engines:
         """`surface` as in workers/aegis_peer.py."""
         return self._python("agent-aegis", "aegis", self.tools.aegis_python, "aegis_peer.py", surface)
 
+    def aegis_log(self, surface: str, synchronous: str, disk: Path) -> Engine:
+        """Its log in SQLite on this disk, flushed as SQLite's `synchronous` says."""
+        engine = self._python(
+            f"agent-aegis-{surface}", "aegis", self.tools.aegis_python, "aegis_log.py", surface, synchronous
+        )
+        return replace(engine, options={"disk": str(disk)})
+
     def bare(self, surface: str) -> Engine:
         """No governance at all."""
         return self._python("no-governance", "bare", sys.executable, "bare.py", surface)
@@ -91,6 +98,18 @@ class Engines:
         options: dict[str, Any] = {"core": core, "files": [files] if files else []}
         command = [python, str(adapter), surface]
         return [Engine(f"placet-python-{surface}", "placet", command, ours=True, options=options)]
+
+    def ours_ledger(self, surface: str, disk: Path, *, ours: bool = True) -> list[Engine]:
+        """A surface of `bench/ours_rust/src/ledger.rs`; `ours` marks what peers are held against."""
+        if self._rust is None:
+            return []
+        key = "disk" if surface == "flush" else f"placet-rust-{surface}"
+        return [Engine(key, "placet", [self._rust, surface], ours=ours, options={"disk": str(disk)})]
+
+    def ours_logged(self, surface: str, ack: str, disk: Path) -> list[Engine]:
+        """The Python package with its ledger on this disk."""
+        engines = self.ours_python(surface, "rules.yaml", core=True)
+        return [replace(one, options=one.options | {"disk": str(disk), "ack": ack}) for one in engines]
 
     def exported(self, workload: Path, file: str, target: Path) -> Path:
         """Writes the core bundle and one policy file as `placet compile` exports them; their folder."""

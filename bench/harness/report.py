@@ -94,10 +94,13 @@ def _load(results: Sequence[Result], missing: Sequence[str]) -> list[str]:
 
 
 def _threads(results: Sequence[Result], missing: Sequence[str]) -> list[str]:
-    lines = _head("engine", "version", "what is timed", "calls/s, 1 thread", "calls/s, 2 threads", "2 ÷ 1")
-    lines += [_line(name, "not built yet", "", "", "", "") for name in missing]
+    counts = list(results[0]["per_second"]) if results else []
+    titles = [f"calls/s, {count} thread{'' if count == '1' else 's'}" for count in counts]
+    growth = f"{counts[-1]} ÷ {counts[0]}" if counts else ""
+    lines = _head("engine", "version", "what is timed", *titles, growth)
+    lines += [_line(name, "not built yet", "", *("" for _ in counts), "") for name in missing]
     for one in results:
-        rates = [f"{one[f'per_second_{threads}']:,.0f}" for threads in (1, 2)]
+        rates = [f"{rate:,.0f}" for rate in one["per_second"].values()]
         lines.append(_line(one["engine"], one["version"], one["surface"], *rates, f"{one['scaling']:.2f}"))
     return lines
 

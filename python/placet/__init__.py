@@ -58,6 +58,7 @@ from ._models import (
     SessionContext,
     ToolCallInput,
 )
+from ._notify import ApprovalNotice, WebhookNotifier
 from ._toolbox import GovernedToolbox
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "Approval",
     "ApprovalError",
     "ApprovalHandler",
+    "ApprovalNotice",
     "ApprovalRequest",
     "AuditError",
     "AuditLog",
@@ -106,6 +108,7 @@ __all__ = [
     "ToolError",
     "TrustTier",
     "WebhookApprovalHandler",
+    "WebhookNotifier",
     "__version__",
     "compile_yaml",
     "compile_yaml_string",

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
 from . import _core
-from ._bridge import forget, run_coroutine
+from ._bridge import forget, off_loop, run_coroutine
 from ._errors import PlacetError
 from ._models import Action, RiskTier
 
@@ -167,20 +167,35 @@ Begun = tuple[tuple[Any, ...], dict[str, Any], _core.Call | None]
 
 
 def beginnings(
-    tool: _core.Tool, asked: _core.Asker
+    tool: _core.Tool,
+    asked: _core.Asker,
+    ask: Callable[[_core.FrozenEvent], _core.PolicyDecision] | None,
+    ask_async: Callable[[_core.FrozenEvent], Awaitable[_core.PolicyDecision]] | None,
 ) -> tuple[Callable[..., Begun], Callable[..., Awaitable[Begun]]]:
-    """Two ways to begin a call that may have to wait for people."""
+    """Two ways to begin a call that may wait for people; `ask` is another evaluator, if one decides."""
 
     def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
-        call = tool.freeze(args, kwargs)
-        call.begin_waiting(asked, _core.Stop())
-        return (*call.start(), call)
+        call, stop = tool.freeze(args, kwargs), _core.Stop()
+        if ask is None:
+            call.begin_waiting(asked, stop)
+            return (*call.start(), call)
+        while True:
+            event = call.prepare()
+            if call.conclude_waiting(None if event is None else ask(event), asked, stop):
+                return (*call.start(), call)
 
     async def begin_async(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
         call, stop = tool.freeze(args, kwargs), _core.Stop()
         try:
-            await _in_thread(call.begin_waiting, asked, stop, stop=stop)
-            return (*call.start(), call)
+            if ask_async is None:
+                await _in_thread(call.begin_waiting, asked, stop, stop=stop)
+                return (*call.start(), call)
+            while True:
+                event = await off_loop(True, call.prepare)
+                decision = None if event is None else await ask_async(event)
+                if await _in_thread(call.conclude_waiting, decision, asked, stop, stop=stop):
+                    return (*call.start(), call)
+                stop = _core.Stop()
         except asyncio.CancelledError:
             forget(True, call.abandon)
             raise

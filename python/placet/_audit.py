@@ -47,21 +47,66 @@ class AuditLog:
 
         Raises `AuditError` when a record cannot be read: `verify` tells more.
         """
+        rows = self._rows(
+            session_id, tool, agent_id, outcome, verdict, risk, status, since=since, until=until, limit=limit
+        )
+        return [json.loads(row) for row in rows]
+
+    def count(
+        self,
+        *,
+        session_id: str | None = None,
+        tool: str | None = None,
+        agent_id: str | None = None,
+        outcome: Words = (),
+        verdict: Words = (),
+        risk: Words = (),
+        status: Words = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> int:
+        """How many decisions `query` finds."""
+        return len(
+            self._rows(
+                session_id,
+                tool,
+                agent_id,
+                outcome,
+                verdict,
+                risk,
+                status,
+                since=since,
+                until=until,
+                limit=None,
+            )
+        )
+
+    def _rows(
+        self,
+        session_id: str | None,
+        tool: str | None,
+        agent_id: str | None,
+        *words: Words,
+        since: datetime | None,
+        until: datetime | None,
+        limit: int | None,
+    ) -> list[str]:
+        outcomes, verdicts, risks, statuses = (_list(given) for given in words)
         rows, unreadable = self._core.query(
             session_id,
             tool,
             agent_id,
-            _list(outcome),
-            _list(verdict),
-            _list(risk),
-            _list(status),
+            outcomes,
+            verdicts,
+            risks,
+            statuses,
             _micros(since),
             _micros(until),
             limit,
         )
         if unreadable:
             raise AuditError(f"the records {unreadable} of `{self.name}` cannot be read; verify the log")
-        return [json.loads(row) for row in rows]
+        return rows
 
     def verify(self, key: Words, checkpoint: str | None = None) -> dict[str, Any]:
         """Whether anybody touched the log, by its public key and best by a checkpoint kept elsewhere.
@@ -69,6 +114,37 @@ class AuditLog:
         The key is its text. Keep it elsewhere: whoever can edit the log can put another beside it.
         """
         report: dict[str, Any] = json.loads(self._core.verify(_list(key), checkpoint))
+        return report
+
+    def replay(
+        self,
+        policies: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        *,
+        config: str | os.PathLike[str] | None = None,
+        session_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> dict[str, Any]:
+        """What other policies would have said to what was recorded.
+
+        Histories and budgets become what they would have been. `changes` lists the decisions that would be
+        others, `undecidable` those of which nobody can tell. The budgets are those of `config`, by default
+        `placet.yaml` where it exists, and so are the policies when none are given.
+        """
+        paths = [policies] if isinstance(policies, str | os.PathLike) else policies
+        arguments = ["placet", "replay", "--ledger", str(self.path), "--format", "json"]
+        for path in paths:
+            arguments += ["--policies", os.fspath(path)]
+        for name, value in [("--config", config), ("--session", session_id)]:
+            if value is not None:
+                arguments += [name, os.fspath(value)]
+        for name, moment in [("--since", since), ("--until", until)]:
+            if moment is not None:
+                arguments += [name, moment.astimezone(UTC).isoformat()]
+        code, out, talk = _core.capture(arguments)
+        if code != 0:
+            raise AuditError(talk.strip())
+        report: dict[str, Any] = json.loads(out)
         return report
 
     @property

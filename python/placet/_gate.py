@@ -13,9 +13,10 @@ from ._audit import AuditLog
 from ._bridge import off_loop
 from ._core import Diagnostic, FrozenEvent, PolicyDecision, SanitizedResponse
 from ._credentials import CredentialBroker
-from ._errors import AuditError, NotAvailableError
+from ._errors import AuditError
 from ._evaluators import decide_async, decide_sync
 from ._models import GovernanceEvent, PolicyEvaluator, SessionContext, ToolCallInput
+from ._notify import Notifier, attend
 
 PolicyPath: TypeAlias = str | os.PathLike[str]
 PolicyPaths: TypeAlias = PolicyPath | Sequence[PolicyPath]
@@ -48,11 +49,9 @@ class PolicyGate:
         approvals: ApprovalHandler | None = None,
         on_escalate: Literal["raise", "wait"] | None = None,
         approval_timeout_seconds: float = 300,
+        notify: Sequence[Notifier] = (),
     ) -> None:
-        asked = asker(approvals, on_escalate, approval_timeout_seconds)
-        if asked is not None and opa_client is not None:
-            raise NotAvailableError("a gate with `opa_client` cannot wait for people; leave `approvals` out")
-        self._asker = asked
+        self._asker = asker(approvals, on_escalate, approval_timeout_seconds)
         if opa_client is not None and any(value is not None for value in (policies, global_policies)):
             raise ValueError("give either `opa_client` or `policies` and `global_policies`, not both")
         if credential_broker is not None and not isinstance(credential_broker, CredentialBroker):
@@ -70,6 +69,7 @@ class PolicyGate:
             _tracing.for_gate,
         )
         self._evaluator = opa_client
+        self._attendant = attend(self, self._engine, notify)
 
     async def evaluate_tool_call(self, call: ToolCallInput, context: SessionContext) -> PolicyDecision:
         """Decides a tool call, and records the decision."""
@@ -112,6 +112,11 @@ class PolicyGate:
     def sanitize_response(self, text: str) -> SanitizedResponse:
         """Looks for prompt injection in a text and takes it out."""
         return self._engine.sanitize(text)
+
+    def close(self) -> None:
+        """Tells people what is still to be told, and ends the thread that does."""
+        if self._attendant is not None:
+            self._attendant.close()
 
     async def health(self) -> bool:
         """Whether it could decide now."""

@@ -161,7 +161,14 @@ def _beginnings(
     """Two ways to begin a call: bind and freeze it, decide and record it, and raise unless it is allowed."""
     waits = gate._engine.waits
     if gate._asker is not None:
-        return beginnings(tool, gate._asker)
+        if not gate._engine.is_external:
+            return beginnings(tool, gate._asker, None, None)
+        return beginnings(
+            tool,
+            gate._asker,
+            lambda event: gate._ask_sync(event, context),
+            lambda event: gate._ask_async(event, context),
+        )
 
     def ask(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
         call = tool.freeze(args, kwargs)

@@ -56,8 +56,8 @@ class MemoryEntry:
 class MemoryStore:
     """Memories in a ledger's SQLite file, or in this process with `":memory:"`.
 
-    A session sees its own keys only; what is written without `session_id` is shared within the tenant. A value
-    of a lower tier never takes the place of one of a higher tier. Opens nothing before its first use.
+    A session sees its own keys only; what is written without `session_id` is shared within the tenant. A
+    value of a lower tier never takes the place of one of a higher tier. Opens nothing before its first use.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class MemoryStore:
 
     async def list_keys(self, session_id: str | None = None, *, tenant_id: str | None = None) -> list[str]:
         """The keys, the latest first."""
-        return [row["key"] for row in await _in_thread(self._store.list, tenant_id, session_id)]
+        return [row["key"] for row in await _in_thread(self._store.latest, tenant_id, session_id)]
 
     async def history(
         self, key: str, session_id: str | None = None, *, tenant_id: str | None = None

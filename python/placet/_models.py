@@ -131,9 +131,13 @@ class ToolCallInput:
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyInput(ToolCallInput):
-    """A tool call with its context, as evaluators receive it. Its arguments are a copy."""
+    """A tool call with its context, as evaluators receive it. Its arguments are a copy.
+
+    `tool_history` names the tools that the session was allowed to call before, oldest first.
+    """
 
     context: SessionContext
+    tool_history: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +158,7 @@ class GovernanceEvent:
     target: str | None = None
     tool_tags: Sequence[str] = ()
     transport: str | None = None
+    tool_history: Sequence[str] = ()
 
 
 @runtime_checkable

@@ -1,14 +1,17 @@
 //! Placet as a bench worker: `placet-worker json` takes and gives JSON, `placet-worker prebuilt` takes requests.
 //!
-//! Two more commands make what the peers need for the same work: `export FILE FOLDER` writes the core bundle and a
+//! The surfaces of `ledger.rs` time the ledger and credentials. Two more commands make what the peers need for the same work: `export FILE FOLDER` writes the core bundle and a
 //! policy file as Rego, `documents` turns a JSON array of events on stdin into their inputs on stdout.
 // SPDX-License-Identifier: MIT OR Apache-2.0
+
+mod ledger;
 
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
 use bench_worker::{Engine, Failure, serve};
+use ledger::{Kind, Timed};
 use placet::{
     DecisionId, Event, GlobalMode, LoadOptions, PolicySet, Request, SourceFile, Tier, core_bundle, export,
 };
@@ -144,8 +147,11 @@ fn main() -> Result<(), Failure> {
         ["prebuilt"] => false,
         ["export", file, folder] => return write_export(Path::new(file), Path::new(folder)),
         ["documents"] => return documents(),
+        [surface] if Kind::named(surface).is_some() => {
+            return Kind::named(surface).map_or(Ok(()), |kind| serve(Timed::new(kind)));
+        }
         other => {
-            let commands = "`json`, `prebuilt`, `export FILE FOLDER` or `documents`";
+            let commands = "`json`, `prebuilt`, a surface of `ledger.rs`, `export FILE FOLDER` or `documents`";
             return Err(format!("unknown command {other:?}; use {commands}").into());
         }
     };

@@ -111,7 +111,7 @@ impl<'s> TierVoice<'s> {
     }
 
     /// Whether nobody said anything for sure in a tier that must allow: its defaults then count too.
-    fn is_silent(&self) -> bool {
+    pub(crate) fn is_silent(&self) -> bool {
         self.must_allow && !self.said.iter().any(|saying| saying.is_sure)
     }
 

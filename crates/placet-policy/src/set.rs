@@ -19,7 +19,7 @@ use crate::program::Program;
 use crate::rego::{RegoEvent, RegoInput, RegoOptions, RegoSet};
 use crate::request::Request;
 use crate::source::{Position, SourceFile};
-use crate::voice::Voice;
+use crate::voice::{Effect, Voice};
 
 /// How the global tier takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -224,20 +224,26 @@ impl TierSet {
         voice: &mut TierVoice<'s>,
     ) -> Option<()> {
         let is_free = |rule: &Rule, truth| {
-            truth == Truth::Unknown && rule.looks_at.iter().any(|(_, name)| is_open(name))
+            truth == Truth::Unknown && rule.when.paths().iter().any(|path| is_open(&path.to_string()))
         };
         if self.rego.is_some() {
             return None;
         }
-        for rule in self.rules.candidates(evaluation) {
+        let mut asking = None;
+        // Not the candidates alone: the index leaves out what cannot permit while a value is unknown.
+        for rule in self.rules.rules() {
             let truth = evaluation.truth(&rule.when);
-            let fires = if is_free(rule, truth) { !rule.restricts() } else { rule.fires(truth) };
+            let is_free = is_free(rule, truth);
+            if is_free && rule.effect == Effect::Escalate {
+                asking = asking.or(Some(rule));
+            }
+            let fires = if is_free { !rule.restricts() } else { rule.fires(truth) };
             if fires {
-                voice.said.push(Saying::of_rule(rule, truth));
+                voice.said.push(Saying::of_rule(rule, if is_free { Truth::True } else { truth }));
             }
         }
         for (program, default) in &self.matches {
-            for rule in program.candidates(evaluation) {
+            for rule in program.rules() {
                 match evaluation.truth(&rule.when) {
                     Truth::True => break,
                     truth if is_free(rule, truth) => return None,
@@ -246,6 +252,10 @@ impl TierSet {
             }
             speak_first_match(program, evaluation, voice);
             voice.defaults.push(Saying::of_default(default, no_reason));
+        }
+        // Where nobody else speaks, asking people is looser than the silence that denies.
+        if let Some(rule) = asking.filter(|_| voice.is_silent()) {
+            voice.said.push(Saying::of_rule(rule, Truth::True));
         }
         Some(())
     }

@@ -173,6 +173,36 @@ proptest! {
         );
     }
 
+    /// What replay relies on where a value was redacted: the answer lies between the loosest and the strictest.
+    #[test]
+    fn aegis_89_a_lost_value_leads_to_nothing_looser_than_the_loosest(
+        case in policy_case(),
+        event in event(),
+        field in prop::sample::select(Field::ALL),
+    ) {
+        let request = Request::new(event);
+        let held = request.event().get(field);
+        prop_assume!(!held.is_null() && !asks_for_presence(&case, Loss::Foreign, &[], held));
+        let Some(lossy) = with_loss(&request, field, &[], Loss::Foreign) else { return Err(TestCaseError::reject("completed")) };
+        let twin = TWINS.iter().find_map(|(one, two)| match field {
+            _ if field == *one => Some(*two),
+            _ if field == *two => Some(*one),
+            _ => None,
+        });
+        let is_open = |name: &str| {
+            let name = name.strip_prefix("norm.").unwrap_or(name);
+            std::iter::once(field).chain(twin).any(|field| name.starts_with(field.path()))
+        };
+        let set = load(&case);
+        let (before, after) = (decide(&set, &request), decide(&set, &lossy));
+        if let Some(loosest) = set.loosest(&lossy, &is_open) {
+            let (loosest, truth) = (strength(&loosest), strength(&before.verdict));
+            prop_assert!(
+                loosest <= truth && truth <= strength(&after.verdict),
+                "{loosest} <= {truth} <= {} without `{}`: {:?}", strength(&after.verdict), field.path(), before.rules
+            );
+        }
+    }
 }
 
 proptest! {

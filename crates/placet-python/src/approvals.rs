@@ -47,6 +47,12 @@ impl Stop {
     fn stop(&self) {
         self.0.stop();
     }
+
+    /// Whether it was ended.
+    #[getter]
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.0.is_stopped()
+    }
 }
 
 /// How people are asked about calls, and how long a call waits for them.
@@ -377,13 +383,13 @@ fn seconds(at: Micros) -> f64 {
     Duration::from_micros(at.0.unsigned_abs()).as_secs_f64()
 }
 
-fn duration(seconds: f64) -> PyResult<Duration> {
+pub(crate) fn duration(seconds: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|_| {
         PyValueError::new_err(format!("a time of {seconds} seconds is not possible; give 0 or more"))
     })
 }
 
-fn failed(py: Python<'_>, error: &QueueError) -> PyErr {
+pub(crate) fn failed(py: Python<'_>, error: &QueueError) -> PyErr {
     match error {
         QueueError::Approval(ApprovalError::Unknown(id)) => {
             PyValueError::new_err(format!("Action '{id}' not found in queue"))

@@ -30,8 +30,8 @@ const KEPT_BYTES: usize = 64 << 10;
 enum Stage {
     /// Not decided yet; a decision made beforehand refuses it.
     Asked(Box<Event>, Option<Box<Decision>>),
-    /// Identity and attributes are settled; another evaluator decides.
-    Prepared(Box<Prepared>),
+    /// Identity and attributes are settled; another evaluator decides. With the event as it came, to begin again.
+    Prepared(Box<Prepared>, Box<Event>),
     Granted(Permit),
     Running(Effect),
     Over,
@@ -81,6 +81,8 @@ pub(crate) struct Call {
     decision: Mutex<Option<DecisionId>>,
     /// Whether the caller went away: a permit that comes later goes back.
     abandoned: AtomicBool,
+    /// How long it waits for people, once it does.
+    until: Mutex<Option<Instant>>,
     /// Dropped after the stage, so that it hears of what was still owed.
     trace: Option<Trace>,
 }
@@ -121,6 +123,7 @@ impl Call {
             is_tool_call,
             decision: Mutex::new(None),
             abandoned: AtomicBool::new(false),
+            until: Mutex::new(None),
             trace,
         }
     }
@@ -311,6 +314,7 @@ impl Call {
             Stage::Asked(event, decided) => (event, decided),
             other => return self.out_of_turn(other),
         };
+        let original = event.clone();
         let prepared = wait(py, || {
             let mut event = *event;
             self.pipeline.gate().complete(&mut event);
@@ -318,27 +322,46 @@ impl Call {
         });
         let refused = decided.is_some() || prepared.refusal().is_some();
         let event = prepared.event().clone();
-        self.stage.set(Stage::Prepared(Box::new(prepared)));
+        self.stage.set(Stage::Prepared(Box::new(prepared), original));
         let args = self.args.as_ref().filter(|_| !refused);
         Ok(args.map(|args| FrozenEvent::new(event, args.clone_ref(py), self.is_tool_call)))
     }
 
     /// Records what another evaluator decided, and keeps the permit; or raises. None stands for what refused it before.
     fn conclude(&self, py: Python<'_>, decision: Option<&PolicyDecision>) -> PyResult<()> {
-        let prepared = match self.stage.take() {
-            Stage::Prepared(prepared) => prepared,
-            other => return self.out_of_turn(other),
-        };
-        let decision = self.decided(&prepared, decision);
-        let request = Request::new(prepared.event().clone());
-        let begun = wait(py, || self.pipeline.conclude_watched(*prepared, decision, request, &self.watch));
+        let (begun, _) = self.concluded(py, decision)?;
         self.take_up(py, begun)
+    }
+
+    /// As `conclude`; where people have to decide, asks them and waits. False when they decided: then the call is to be
+    /// prepared and judged again, since much may have changed meanwhile.
+    fn conclude_waiting(
+        &self,
+        py: Python<'_>,
+        decision: Option<&PolicyDecision>,
+        asker: &Asker,
+        stop: &Stop,
+    ) -> PyResult<bool> {
+        let (begun, event) = self.concluded(py, decision)?;
+        let refused = match begun {
+            Begun::Refused(refused) => refused,
+            started @ Begun::Started(_) => return self.take_up(py, started).map(|()| true),
+        };
+        let until = *self.until.lock().get_or_insert_with(|| asker.waiting(stop).until);
+        let waiting = Waiting { until, ..asker.waiting(stop) };
+        match self.people_decided(py, refused, &waiting)? {
+            Some(refused) => self.take_up(py, Begun::Refused(refused)).map(|()| true),
+            None => {
+                self.stage.set(Stage::Asked(event, None));
+                Ok(false)
+            }
+        }
     }
 
     /// Records what another evaluator answered to a mere question.
     fn note_decision(&self, py: Python<'_>, decision: Option<&PolicyDecision>) -> PyResult<PolicyDecision> {
         let prepared = match self.stage.take() {
-            Stage::Prepared(prepared) => prepared,
+            Stage::Prepared(prepared, _) => prepared,
             other => return self.out_of_turn(other),
         };
         let decision = self.decided(&prepared, decision);
@@ -388,6 +411,17 @@ impl Call {
 }
 
 impl Call {
+    /// Commits what another evaluator decided; with the event as it came.
+    fn concluded(&self, py: Python<'_>, decision: Option<&PolicyDecision>) -> PyResult<(Begun, Box<Event>)> {
+        let (prepared, event) = match self.stage.take() {
+            Stage::Prepared(prepared, event) => (prepared, event),
+            other => return self.out_of_turn(other),
+        };
+        let decision = self.decided(&prepared, decision);
+        let request = Request::new(prepared.event().clone());
+        Ok((wait(py, || self.pipeline.conclude_watched(*prepared, decision, request, &self.watch)), event))
+    }
+
     fn decided(&self, prepared: &Prepared, decision: Option<&PolicyDecision>) -> Decision {
         match (decision, prepared.refusal()) {
             (Some(decision), _) => decision.decision().clone(),

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use placet::{SourceFile, export, files};
+use placet_cli::Streams;
 use pyo3::exceptions::PyFileNotFoundError;
 use pyo3::prelude::*;
 
@@ -15,6 +16,25 @@ use crate::error;
 pub(crate) fn main(py: Python<'_>, arguments: Vec<OsString>) -> i32 {
     // The interpreter has nothing to do meanwhile, but its threads may.
     py.detach(|| placet_cli::run_process(arguments) as i32)
+}
+
+/// Runs the command line, the program's name first; returns its exit code and what it wrote to stdout and stderr.
+#[pyfunction]
+pub(crate) fn capture(py: Python<'_>, arguments: Vec<OsString>) -> (i32, String, String) {
+    py.detach(|| {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let streams = Streams {
+            stdin: Box::new(std::io::empty()),
+            stdout: Box::new(&mut out),
+            stderr: Box::new(&mut err),
+            colour_stdout: false,
+            colour_stderr: false,
+            progress: false,
+        };
+        let exit = placet_cli::run(arguments, streams) as i32;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        (exit, text(out), text(err))
+    })
 }
 
 /// Exports a YAML policy file to Rego.

@@ -63,6 +63,8 @@ impl FrozenEvent {
         for (name, field) in CALL_FIELDS.iter().chain(more) {
             fields.set_item(name, thaw(py, self.event.get(*field))?)?;
         }
+        // What the ledger knows, not what a caller says.
+        fields.set_item("tool_history", thaw(py, self.event.get(Field::ToolHistory))?)?;
         let frozen = Freezer::default().freeze(self.args.bind(py));
         let (_, copy) = frozen.map_err(|error| PyValueError::new_err(error.reason(py)))?;
         fields.set_item("args", copy)?;

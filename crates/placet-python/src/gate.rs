@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use placet::channels::outbox::Notifier;
 use placet::config::Telemetry;
 use placet::telemetry::Opening;
 use placet::trust::Ledger;
@@ -45,6 +46,7 @@ pub(crate) struct Engine {
     external: bool,
     demands_credentials: bool,
     place: Option<Place>,
+    notifiers: Vec<Arc<dyn Notifier>>,
     /// An object of `placet._tracing`, where spans are made.
     tracer: Option<Py<PyAny>>,
     metered: bool,
@@ -83,6 +85,7 @@ impl Engine {
             PipelineOptions::of_config(&config, ledger).map_err(|error| error::config(py, &error))?;
         let mut options =
             PipelineOptions { credentials: broker.map(|broker| broker.registrar().clone()), ..options };
+        let notifiers = config.approvals.notifiers().map_err(|error| error::config(py, &error))?;
         let demands_credentials = options.credentials.is_some();
         let Telemetry { traces, otlp_endpoint, metrics: metered, tool_names } = &config.telemetry;
         let (metered, tracer) = (*metered, tracing.call1((traces.word(), otlp_endpoint))?);
@@ -106,7 +109,18 @@ impl Engine {
         let gate = py.detach(|| if external { Gate::external(gate) } else { Gate::open(gate) });
         let gate = gate.map_err(|error| error::gate(py, &error))?;
         let pipeline = Arc::new(Pipeline::new(gate, options));
-        Ok(Self { pipeline, clock, records, waits, external, demands_credentials, place, tracer, metered })
+        Ok(Self {
+            pipeline,
+            clock,
+            records,
+            waits,
+            external,
+            demands_credentials,
+            place,
+            notifiers,
+            tracer,
+            metered,
+        })
     }
 
     /// Whether it decides itself; otherwise another evaluator does, and this records.
@@ -247,6 +261,15 @@ fn rooted(path: &Path) -> PyResult<PathBuf> {
 impl Engine {
     pub(crate) fn gate(&self) -> &Gate {
         self.pipeline.gate()
+    }
+
+    pub(crate) fn pipeline(&self) -> &Arc<Pipeline> {
+        &self.pipeline
+    }
+
+    /// Whom the configuration tells of requests.
+    pub(crate) fn notifiers(&self) -> &[Arc<dyn Notifier>] {
+        &self.notifiers
     }
 
     /// Whether the embedded policies decide, and nothing is recorded.

@@ -22,6 +22,7 @@ mod gate;
 mod ledger;
 mod logging;
 mod memory;
+mod notify;
 mod opa;
 mod plan;
 mod restore;
@@ -41,7 +42,7 @@ mod _core {
     #[pymodule_export]
     use crate::call::Call;
     #[pymodule_export]
-    use crate::command::{compile_yaml, compile_yaml_string, main};
+    use crate::command::{capture, compile_yaml, compile_yaml_string, main};
     #[pymodule_export]
     use crate::content::{
         SanitizedResponse, TextStream, clean, clean_counted, sanitize_tool_output, sanitize_tool_schema,
@@ -64,6 +65,8 @@ mod _core {
     use crate::ledger::{after_fork, before_fork};
     #[pymodule_export]
     use crate::memory::Memories;
+    #[pymodule_export]
+    use crate::notify::{Clerk, Receiver};
     #[pymodule_export]
     use crate::opa::Opa;
     #[pymodule_export]

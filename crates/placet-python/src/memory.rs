@@ -23,10 +23,11 @@ pub(crate) struct Memories(MemoryStore);
 impl Memories {
     #[new]
     fn new(path: PathBuf, keys: Option<PathBuf>) -> PyResult<Self> {
-        let settings =
-            PlaceSettings { ledger: Some(path.display().to_string()), keys, ..PlaceSettings::default() };
-        let folder = env::current_dir()?;
         let invalid = |text: String| PyValueError::new_err(text);
+        let name = path.to_str().ok_or_else(|| invalid("`db_path` is not UTF-8".to_owned()))?;
+        let keys = keys.or_else(|| env::var_os("PLACET_KEYS").map(PathBuf::from));
+        let settings = PlaceSettings { ledger: Some(name.to_owned()), keys, ..PlaceSettings::default() };
+        let folder = env::current_dir()?;
         let opened = ledger::open(&settings, &folder).map_err(|error| invalid(error.to_string()))?;
         let opened = opened.ok_or_else(|| invalid("the memory needs a file, or `memory`".to_owned()))?;
         Ok(Self(MemoryStore::new(opened.store)))
@@ -71,7 +72,7 @@ impl Memories {
         memory.map(|memory| shown(py, &memory, &space)).transpose()
     }
 
-    fn list<'py>(
+    fn latest<'py>(
         &self,
         py: Python<'py>,
         tenant: Option<String>,

@@ -106,6 +106,14 @@ fn the_examples_of_the_policy_guide_hold() {
 }
 
 #[test]
+fn the_example_of_the_approvals_guide_is_a_configuration_that_can_be_used() {
+    let text = blocks(&page("approvals.md")).into_iter().find(|block| block.kind == "yaml config");
+    let config = Config::parse(&text.expect("a block").text, "approvals.md", Path::new("")).unwrap();
+    let reviewers = config.approvals.reviewers().unwrap();
+    assert_eq!(reviewers.groups_of(&placet_types::ApproverId::from("bob")).len(), 1);
+}
+
+#[test]
 fn the_examples_of_the_event_guide_hold() {
     let counts = check("events.md");
     assert_eq!((counts["json event"], counts["json refused"]), (3, 3));

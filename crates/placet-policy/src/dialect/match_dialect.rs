@@ -46,10 +46,14 @@ pub(super) const CONDITION_KEYS: &[&str] = &[
     "param_glob",
     "param_matches",
     "param_exists",
+    HISTORY,
     "any",
     "all",
     "not",
 ];
+
+/// The condition on the tools called before.
+pub(super) const HISTORY: &str = "session.tool_history";
 
 /// What a rule or a file says when it does not say itself.
 #[derive(Clone, Copy)]
@@ -234,6 +238,9 @@ fn read_conditions(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<Expr>> {
             "time_after" | "time_before" | "weekdays" | "timezone" => continue,
             "any" | "all" => conditions::combinator(reader, key, node, nested),
             "not" => nested(reader, node).map(|inner| Expr::Not(Box::new(inner))),
+            HISTORY => {
+                conditions::value_condition(reader, &Subject::Path(Path::of(Field::ToolHistory)), node)
+            }
             "semantic" => {
                 reader
                     .error(

@@ -190,6 +190,7 @@ fn match_condition(key: &str) -> Value {
         "timezone" => json!({ "description": "A name of the IANA database.", "type": "string" }),
         "any" | "all" => list_of("nestedMatchConditions"),
         "not" => reference("nestedMatchConditions"),
+        matching::HISTORY => reference("operators"),
         parameters => json!({
             "type": "object",
             "minProperties": 1,

@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 
 use placet_trust::approvals::notices::Owed;
 use placet_trust::approvals::queue::{Host, Queue, QueueError};
-use placet_trust::{Freshness, Ledger};
+use placet_trust::{Freshness, Ledger, LedgerError};
 use placet_types::ledger::{ApprovalEvent, ApprovalMark};
 
 use super::Stop;
+use super::asking::PipelineHost;
+use crate::pipeline::Pipeline;
 
 /// How long one notice may take, and how long others leave it alone.
 pub const TELLING: Duration = Duration::from_secs(30);
@@ -97,6 +99,21 @@ impl Outbox {
         Self { ledger, host, notifiers, resting: HashMap::new(), failures: HashMap::new() }
     }
 
+    /// The outbox of a pipeline's log, by the pipeline's clock; `None` when it keeps no log.
+    #[must_use]
+    pub fn of_pipeline(pipeline: &Arc<Pipeline>, notifiers: Vec<Arc<dyn Notifier>>) -> Option<Self> {
+        let ledger = pipeline.ledger()?.clone();
+        Some(Self::new(ledger, Arc::new(PipelineHost(pipeline.clone())), notifiers))
+    }
+
+    /// Waits until the log is longer than `seen`, or until `until`; its length.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn news(&self, seen: u64, until: Instant) -> Result<u64, LedgerError> {
+        self.ledger.wait(seen, until)
+    }
+
     /// Records what time did to requests by now.
     ///
     /// # Errors
@@ -121,7 +138,7 @@ impl Outbox {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub fn next(&mut self) -> Result<Option<Task>, QueueError> {
+    pub fn take(&mut self) -> Result<Option<Task>, QueueError> {
         let queue = Queue::new(self.ledger.as_ref(), self.host.as_ref());
         let now = self.host.instant();
         for notifier in &self.notifiers {
@@ -167,7 +184,7 @@ impl Outbox {
     /// [`QueueError`].
     pub fn turn(&mut self) -> Result<Turn, QueueError> {
         let mut turn = Turn { marked: self.keep_time()?, ..Turn::default() };
-        while let Some(task) = self.next()? {
+        while let Some(task) = self.take()? {
             let told = task.tell();
             self.settle(&task, &told)?;
             match told {

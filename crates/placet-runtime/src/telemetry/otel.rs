@@ -63,17 +63,32 @@ impl Spans<SdkTracer> {
     }
 }
 
-/// What the configuration asks for: the observers of a pipeline, and the export that must live as long as they.
+/// What the configuration asks for.
+#[derive(Default)]
+pub struct Tracing {
+    /// The observers of a pipeline.
+    pub observers: Vec<Arc<dyn Observer>>,
+    /// Their export, where they have one of their own; it must live as long as they.
+    pub export: Option<Export>,
+}
+
+impl Tracing {
+    fn by(observer: impl Observer + 'static, export: Option<Export>) -> Self {
+        Self { observers: vec![Arc::new(observer)], export }
+    }
+}
+
+/// Makes what the configuration asks for.
 ///
 /// # Errors
 /// [`TelemetryError`] when the collector's address cannot be used.
-pub fn of_settings(settings: &Telemetry) -> Result<(Vec<Arc<dyn Observer>>, Option<Export>), TelemetryError> {
+pub fn of_settings(settings: &Telemetry) -> Result<Tracing, TelemetryError> {
     Ok(match settings.traces {
-        Traces::Off => (Vec::new(), None),
-        Traces::Provider => (vec![Arc::new(Spans::of_program())], None),
+        Traces::Off => Tracing::default(),
+        Traces::Provider => Tracing::by(Spans::of_program(), None),
         Traces::Otlp => match Export::open(settings.otlp_endpoint.as_deref())? {
-            Some(export) => (vec![Arc::new(export.spans())], Some(export)),
-            None => (Vec::new(), None),
+            Some(export) => Tracing::by(export.spans(), Some(export)),
+            None => Tracing::default(),
         },
     })
 }

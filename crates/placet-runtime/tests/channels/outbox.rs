@@ -87,11 +87,11 @@ fn f69_what_was_asked_is_told_once_and_again_after_a_crash_on_the_way() {
     assert_eq!(code(bench.pipeline.begin(pay(500))), "approval_required");
     // This process dies after it has told and before it could say so.
     let mut dying = outbox(&bench, &host, vec![receiver.notifier()]);
-    let task = dying.next().unwrap().unwrap();
+    let task = dying.take().unwrap().unwrap();
     task.tell().unwrap();
     drop((task, dying));
     let mut next = outbox(&bench, &host, vec![receiver.notifier()]);
-    assert!(next.next().unwrap().is_none(), "somebody else may still be telling it");
+    assert!(next.take().unwrap().is_none(), "somebody else may still be telling it");
     assert_eq!(receiver.sent(), ["asked"]);
     assert_eq!(TELLING, Duration::from_secs(30));
     host.advance(30);

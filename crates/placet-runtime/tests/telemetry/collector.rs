@@ -11,7 +11,7 @@ use std::time::Duration;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use placet_runtime::telemetry::otel::of_settings;
+use placet_runtime::telemetry::otel::{Tracing, of_settings};
 use placet_runtime::telemetry::{Telemetry, Traces};
 use prost::Message;
 
@@ -74,7 +74,7 @@ fn service(received: &Received) -> String {
 fn export(endpoint: Option<&str>) -> bool {
     let otlp_endpoint = endpoint.map(str::to_owned);
     let settings = Telemetry { traces: Traces::Otlp, otlp_endpoint, ..Telemetry::default() };
-    let (observers, export) = of_settings(&settings).unwrap();
+    let Tracing { observers, export } = of_settings(&settings).unwrap();
     let Some(export) = export else { return !observers.is_empty() };
     let observed = pipeline(|options| options.observers = observers);
     run(&observed, "read", r#"{"note": "CANARY"}"#);

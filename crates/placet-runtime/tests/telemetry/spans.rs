@@ -6,7 +6,7 @@ use opentelemetry::trace::{Status, TraceContextExt, Tracer, TracerProvider};
 use opentelemetry::{Context, Key};
 use opentelemetry_sdk::trace::SpanData;
 use placet_runtime::pipeline::{Outcome, PipelineOptions};
-use placet_runtime::telemetry::otel::of_settings;
+use placet_runtime::telemetry::otel::{Tracing, of_settings};
 use placet_runtime::telemetry::{Telemetry, Traces};
 use placet_runtime::{Config, FixedClock, Registrar};
 use placet_trust::credentials::broker::{BrokerLimits, IssueRequest};
@@ -113,7 +113,7 @@ fn f33_telemetry_is_off_by_default() {
     assert_eq!(config.telemetry.traces, Traces::Off);
     assert!(!config.telemetry.metrics);
     assert!(PipelineOptions::of_config(&config, None).unwrap().observers.is_empty());
-    let (observers, export) = of_settings(&config.telemetry).unwrap();
+    let Tracing { observers, export } = of_settings(&config.telemetry).unwrap();
     assert!(observers.is_empty() && export.is_none());
 }
 

@@ -316,10 +316,12 @@ impl Link for SqliteLink {
             self.run("INSERT OR REPLACE INTO checkpoint VALUES (?1, ?2)", params![signed(*size)?, note])?;
         }
         let StoredHead { head, seal } = &batch.head;
-        let sql = "INSERT OR REPLACE INTO head VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)";
-        let frontier = head.frontier.to_bytes();
-        let size = signed(head.size())?;
-        self.run(sql, params![head.origin, size, frontier, head.chain.0, head.time_us.0, seal.0])?;
+        let (frontier, size) = (head.frontier.to_bytes(), signed(head.size())?);
+        let values = params![head.origin, size, frontier, head.chain.0, head.time_us.0, seal.0];
+        let sql = "UPDATE head SET origin = ?1, size = ?2, frontier = ?3, chain = ?4, time_us = ?5, seal = ?6 WHERE one = 1";
+        if self.run(sql, values)? == 0 {
+            self.run("INSERT INTO head VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)", values)?;
+        }
         Ok(())
     }
 

@@ -34,7 +34,7 @@ const OVERFULL_PAGES: u64 = 16_384;
 /// How long readers are waited for then. Commits wait meanwhile.
 const READERS_TIMEOUT: Duration = Duration::from_millis(500);
 
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// What a connection knows of its side file.
 #[derive(Debug)]
