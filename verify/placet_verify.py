@@ -139,7 +139,7 @@ class Run:
     def __init__(self, keys, outside):
         self.keys, self.outside, self.origin, self.roots, self.found = keys, outside, outside and outside[0], [], []
         self.n, self.time, self.signed, self.last, self.truncation = 0, 0, 0, None, "not checkable"
-        self.open, self.gone = {}, {}
+        self.open, self.gone, self.erasures = {}, {}, []
 
     def find(self, code, start, end):
         self.found.append({"code": code, "from": start, "to": max(end, start + 1)})
@@ -167,8 +167,8 @@ class Run:
             wrong["time"], self.time = record["time_us"] < self.time, record["time_us"]
             gone = {*hashes} - {*there} if fields is not None else set()
             self.gone[seq] = gone | ({"the view"} if digest and view is None else set())
-            if kind == "decision" and fact["verdict"] == "allow":
-                self.open[record["id"]] = seq
+            self.open |= {record["id"]: seq} if kind == "decision" and fact["verdict"] == "allow" else {}
+            self.erasures += [{"seq": seq, **fact}] if kind == "erasure" else []
             wrong["outcome"] = kind == "outcome" and self.open.pop(fact["decision"], None) is None
             for named in set(fact["records"]) & self.gone.keys() if kind == "erasure" else ():
                 self.gone[named] -= set(fact.get("fields", self.gone[named]))
@@ -224,7 +224,7 @@ class Run:
             "ok": not self.found, "origin": self.origin, "entries": self.n, "root": self.root().hex(),
             "signed": self.signed, "truncation": self.truncation, "findings": self.found, "last_checkpoint": self.last,
             "unsigned": {"from": self.signed, "to": self.n} if self.signed < self.n else None,
-            "first_bad": first and {"from": first[0], "to": first[1]},
+            "first_bad": first and {"from": first[0], "to": first[1]}, "erasures": self.erasures,
             "unknown": [{"seq": seq, "decision": decision} for decision, seq in self.open.items()],
         }
 

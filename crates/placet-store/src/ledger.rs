@@ -66,14 +66,23 @@ impl<B: Backend> LogLedger<B> {
     ///
     /// # Errors
     /// [`LedgerError`]: nothing was erased.
-    pub fn erase(&self, mut record: Record, erasure: ErasureFact) -> Result<Receipt, LedgerError> {
+    pub fn erase(&self, record: Record, erasure: ErasureFact) -> Result<Receipt, LedgerError> {
+        self.wipe(record, erasure).map(|wiped| wiped.receipt)
+    }
+
+    /// As [`LogLedger::erase`], and tells where the text may still stand.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: nothing was erased.
+    pub fn wipe(&self, mut record: Record, erasure: ErasureFact) -> Result<Wiped, LedgerError> {
         let whole = |seq: &u64| Erase { seq: *seq, fields: erasure.fields.clone() };
         let erase = erasure.records.iter().map(whole).collect();
         record.fact = Fact::Erasure(erasure);
         let proposal = Proposal { record, view: None, personal: Vec::new(), fallback: None };
         let receipt = self.submit(proposal, erase, Ack::Durable)?;
-        self.process().fold(true);
-        Ok(receipt)
+        let process = self.process();
+        let left = process.fold(true).err().or_else(|| process.mirror_trouble());
+        Ok(Wiped { receipt, left })
     }
 
     /// Makes ready for a fork: waits for the writer, closes what is open, and keeps it so until the guard is dropped
@@ -143,7 +152,8 @@ impl<B: Backend> Process<B> {
         if self.is_connected() {
             // What cannot be signed now is reported as unsigned by whoever verifies the log.
             let _ = self.sign();
-            self.fold(true);
+            // Another process that is at work will do it.
+            let _ = self.fold(true);
         }
     }
 }
@@ -195,6 +205,21 @@ pub trait Store: Ledger {
 
     /// As [`LogLedger::close`].
     fn shut(&self);
+
+    /// As [`LogLedger::wipe`].
+    ///
+    /// # Errors
+    /// [`LedgerError`]: nothing was erased.
+    fn erase(&self, record: Record, erasure: ErasureFact) -> Result<Wiped, LedgerError>;
+}
+
+/// An erasure that was committed.
+#[derive(Debug, Clone)]
+pub struct Wiped {
+    /// Its receipt.
+    pub receipt: Receipt,
+    /// Why the text may still stand in a side file or a mirror for a while; `None` when it is gone.
+    pub left: Option<LedgerError>,
 }
 
 /// A ledger that is closed around a fork, until this is dropped.
@@ -209,6 +234,10 @@ impl<B: Backend> Store for LogLedger<B> {
 
     fn shut(&self) {
         self.close();
+    }
+
+    fn erase(&self, record: Record, erasure: ErasureFact) -> Result<Wiped, LedgerError> {
+        self.wipe(record, erasure)
     }
 }
 

@@ -15,6 +15,7 @@
 pub mod backend;
 mod batch;
 mod engine;
+pub mod erase;
 mod keeper;
 mod keys;
 mod ledger;
@@ -32,7 +33,7 @@ mod views;
 mod witness;
 
 pub use keys::{KeyError, KeyFolder};
-pub use ledger::{ForkGuard, LogLedger, Paused, Store};
+pub use ledger::{ForkGuard, LogLedger, Paused, Store, Wiped};
 pub use memory::{Memory, MemoryLink};
 pub use place::{DEFAULT_FILE, Place, PlaceError, PlaceSettings};
 #[cfg(feature = "postgres")]

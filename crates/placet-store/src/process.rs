@@ -187,16 +187,15 @@ impl<B: Backend> Process<B> {
         self.queue.resume();
     }
 
-    /// Copies side files back, if nobody else needs them.
-    pub(crate) fn fold(&self, thorough: bool) {
+    /// Copies side files back, and tells why it could not: another process that is at work may need them.
+    pub(crate) fn fold(&self, thorough: bool) -> Result<(), LedgerError> {
         self.queue.pause();
         let mut engine = locked(&self.engine);
-        if let Some(link) = &mut engine.link {
-            // Another process that is at work will do it.
-            let _ = link.tidy(thorough);
-        }
+        let folded = engine.link.as_mut().map_or(Ok(()), |link| link.tidy(thorough));
+        let folded = folded.map_err(|error| engine.unavailable("append", error));
         drop(engine);
         self.queue.resume();
+        folded
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use placet_types::record::ErasureFact;
 use placet_types::{Fact, Record};
 
-use super::{Code, Interval, Run, StoredEntry, StoredField};
+use super::{Code, Erasure, Interval, MAX_LISTED, Run, StoredEntry, StoredField};
 use crate::{leaf, tree, view};
 
 /// What is gone, until an erasure says that it should be.
@@ -48,6 +48,12 @@ impl Erased {
         }
         explained
     }
+}
+
+fn said(seq: u64, erasure: &ErasureFact) -> Erasure {
+    let ErasureFact { records, fields, by, basis } = erasure;
+    let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
+    Erasure { seq, count, fields: fields.clone(), by: by.clone(), basis: basis.clone() }
 }
 
 impl Run<'_> {
@@ -102,6 +108,9 @@ impl Run<'_> {
         self.erased.note(seq, gone);
         if let Fact::Erasure(erasure) = &record.fact {
             self.report.erased += self.erased.explain(seq, erasure);
+            if self.report.erasures.len() < MAX_LISTED {
+                self.report.erasures.push(said(seq, erasure));
+            }
         }
         for (code, message) in self.references.see(seq, record) {
             self.find(code, at, message);

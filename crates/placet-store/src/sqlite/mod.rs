@@ -332,7 +332,14 @@ impl Link for SqliteLink {
         };
         self.flush_fully(true)?;
         let sql = format!("PRAGMA wal_checkpoint({how})");
-        self.connection.query_row(&sql, [], |_| Ok(())).map_err(|error| failed(&error))
+        let busy = self.connection.query_row(&sql, [], |row| row.get::<_, i64>(0));
+        match busy.map_err(|error| failed(&error))? {
+            busy if busy != 0 && thorough => Err(BackendError::Failed(format!(
+                "another program is reading; `{}` keeps what was erased until the last one closes the ledger",
+                self.wal.display()
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 
