@@ -13,7 +13,7 @@ use placet::audit::keys::VerifierKey;
 use placet::audit::mirror::MirrorSource;
 use placet::audit::verify::{EntrySource, SourceError};
 use placet::trust::Ledger;
-use placet_store::{KeyFolder, Place, PlaceSettings, SqliteSource};
+use placet_store::{KeyFolder, Place, PlaceSettings, SqliteSource, Store};
 
 use crate::failure::Failure;
 use crate::project::ProjectArgs;
@@ -79,6 +79,11 @@ pub(crate) fn place_settings(config: &Config) -> PlaceSettings {
 
 /// The deployment's ledger, for what is written to it. It must exist.
 pub(crate) fn ledger(args: &LedgerArgs, config: &Config) -> Result<Arc<dyn Ledger>, Failure> {
+    Ok(store(args, config)?)
+}
+
+/// As [`ledger`], for what concerns its files.
+pub(crate) fn store(args: &LedgerArgs, config: &Config) -> Result<Arc<dyn Store>, Failure> {
     let log = args.log()?;
     if log.is_mirror() {
         return Err(Failure::Usage("a mirror cannot be written to; name the ledger".to_owned()));
@@ -86,9 +91,9 @@ pub(crate) fn ledger(args: &LedgerArgs, config: &Config) -> Result<Arc<dyn Ledge
     let reviewers = Arc::new(config.approvals.reviewers()?);
     let settings = PlaceSettings { reviewers, ..place_settings(config) };
     let variable = |name: &str| env::var_os(name).map(PathBuf::from);
-    let ledger = settings.ledger(Path::new(""), variable);
+    let ledger = settings.store(Path::new(""), variable);
     let ledger = ledger.map_err(|error| Failure::Ledger(error.to_string()))?;
-    ledger.ok_or_else(|| Failure::Ledger("`ledger` is off; there is nothing to answer".to_owned()))
+    ledger.ok_or_else(|| Failure::Ledger("`ledger` is off; there is nothing to write to".to_owned()))
 }
 
 /// The folder of the ledger's keys.

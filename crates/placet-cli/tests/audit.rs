@@ -425,3 +425,33 @@ fn the_ledger_is_found_as_the_runtime_finds_it() {
     project.write("placet.yaml", "policies: policies\nledger: \"off\"\n");
     project.run(&["audit"]).exits(2).complains(&["--ledger PATH"]);
 }
+
+#[test]
+fn erasing_lists_first_then_erases_and_the_log_verifies_and_says_so() {
+    let project = recorded();
+    let key = key(&project);
+    let erase = ["audit", "erase", "--containing", "NO INDEX", "--by", "dpo", "--basis", "gdpr-17"];
+    project.run(&erase).exits(3).says(&["2 records would be erased: 4, 5"]).complains(&["--yes"]);
+    let bytes = || std::fs::read(project.path("placet_audit.db")).expect("the ledger");
+    let holds = |text: &str| bytes().windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds("no index") && holds("documents are kept"));
+    let done = project.run(&[&erase[..], &["--yes"]].concat()).exits(0);
+    done.says(&["erased what people wrote in 2 records: 4, 5", "on record at 6"]);
+    assert!(!holds("no index") && holds("documents are kept"));
+    project.run(&["audit", "verify", "--key", &key]).exits(0).says(&[
+        "OK  7 records",
+        "something of 2 records, as erasures in the log say",
+        "record 6: 2 records, asked by dpo, on the ground `gdpr-17`",
+        "signed      7 of 7 records",
+    ]);
+    project.run(&["audit", "show", "4"]).exits(0).says(&["the readable view was erased"]);
+    project.run(&["audit", "show", "6"]).exits(0).says(&["ERASURE", "erased    4, 5", "gdpr-17"]);
+    project.run(&[&erase[..], &["--yes"]].concat()).exits(1).complains(&["no record holds"]);
+    project
+        .run(&["audit", "erase", "--by", "dpo", "--basis", "x"])
+        .exits(2)
+        .complains(&["nothing says what"]);
+    project.run(&["audit", "erase", "--session", "s1", "--by", "dpo"]).exits(2).complains(&["--basis"]);
+    let json = project.run(&["audit", "verify", "--key", &key, "--format", "json"]).json();
+    assert_eq!(json["erasures"][0]["count"], 2);
+}

@@ -1,6 +1,7 @@
 //! `placet audit`: what was decided, what became of it, and whether anybody touched the log.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+mod erase;
 mod export;
 mod list;
 mod prove;
@@ -61,6 +62,8 @@ enum AuditCommand {
     Tail(tail::TailArgs),
     /// Write the log as JSON lines that `verify` reads, or one session with proofs
     Export(export::ExportArgs),
+    /// Erase what people wrote in the records of a subject, and record that it was
+    Erase(erase::EraseArgs),
     /// Check the log against its key, and against a checkpoint kept elsewhere
     Verify(verify::VerifyArgs),
     /// Prove that one record is in the signed log
@@ -85,6 +88,7 @@ pub(crate) fn run(args: &AuditArgs, console: &mut Console<'_>) -> Result<Exit, F
         Some(AuditCommand::Show { record }) => show::run(record, common, console),
         Some(AuditCommand::Tail(tail)) => tail::run(tail, common, console),
         Some(AuditCommand::Export(export)) => export::run(export, common, console),
+        Some(AuditCommand::Erase(erase)) => erase::run(erase, common, console),
         Some(AuditCommand::Verify(verify)) => verify::run(verify, common, console),
         Some(AuditCommand::Prove(prove)) => prove::run(prove, common, console),
         Some(AuditCommand::Check(check)) => prove::check(check, common, console),

@@ -141,7 +141,11 @@ impl Shown {
             }
             Fact::Change(change) => page.field("by", &change.by),
             Fact::Erasure(erasure) => {
-                page.field("erased", &format!("{:?}", erasure.records));
+                page.field("erased", &joined(&erasure.records));
+                page.maybe(
+                    "fields",
+                    (!erasure.fields.is_empty()).then(|| erasure.fields.join(", ")).as_deref(),
+                );
                 page.field("by", &erasure.by);
                 page.field("basis", &erasure.basis);
             }
@@ -190,6 +194,10 @@ impl Shown {
             None => page.field("used", "no"),
         }
     }
+}
+
+fn joined(records: &[u64]) -> String {
+    records.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
 }
 
 struct Page {

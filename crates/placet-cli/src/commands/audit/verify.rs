@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use placet::audit::verify::{Report, Truncation, verify};
+use placet::audit::verify::{Erasure, Report, Truncation, verify};
 
 use super::CommonArgs;
 use crate::console::Console;
@@ -112,6 +112,9 @@ fn text(report: &Report, paint: Paint) -> String {
             &format!("something of {}, as erasures in the log say", counted(report.erased, "record")),
         );
     }
+    for erasure in report.erasures.iter().take(SHOWN) {
+        field("", &erased(erasure));
+    }
     if report.unknown_total > 0 {
         let ids: Vec<String> = report.unknown.iter().take(SHOWN).map(|one| one.seq.to_string()).collect();
         let more = if report.unknown_total > SHOWN as u64 { " …" } else { "" };
@@ -121,6 +124,12 @@ fn text(report: &Report, paint: Paint) -> String {
     field("root", &report.root.to_string());
     findings(&mut out, report, paint);
     out
+}
+
+fn erased(erasure: &Erasure) -> String {
+    let Erasure { seq, count, fields, by, basis } = erasure;
+    let what = if fields.is_empty() { String::new() } else { format!(" ({})", fields.join(", ")) };
+    format!("record {seq}: {}{what}, asked by {by}, on the ground `{basis}`", counted(*count, "record"))
 }
 
 fn truncation(truncation: Truncation) -> &'static str {
