@@ -4,14 +4,21 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use placet::Config;
 use placet::audit::mirror::MirrorSource;
 use placet::audit::verify::{EntrySource, verify};
 use placet::record::ids::Micros;
-use placet_store::SqliteSource;
+use placet_store::erase::{EraseError, Erased, Request, Selection, erase};
 use placet_store::query::{Level, Query, rows};
+use placet_store::{SqliteSource, Store};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
+
+use crate::error;
+use crate::gate::{open_ledger, place_name};
+use crate::ledger::{self, wait};
 
 /// A ledger's file, or a mirror of one.
 #[pyclass(frozen, module = "placet._core")]
@@ -27,6 +34,32 @@ impl Log {
         std::fs::metadata(&self.0)?;
         let source = SqliteSource::open(&self.0).map_err(|error| PyOSError::new_err(error.to_string()))?;
         Ok(Box::new(source))
+    }
+}
+
+impl Log {
+    /// The ledger, to be written to: the one that this process uses already, if it does.
+    fn store(&self, py: Python<'_>, keys: Option<PathBuf>) -> PyResult<Arc<dyn Store>> {
+        // A ledger that was never used is no ledger yet.
+        std::fs::metadata(&self.0)?;
+        if let Some(store) = ledger::in_use(&self.0) {
+            return Ok(store);
+        }
+        let mut config = Config::default();
+        let folder = std::env::current_dir().unwrap_or_default();
+        config.override_from(std::env::vars_os(), &folder).map_err(|error| error::config(py, &error))?;
+        let ledger = Some(place_name(&self.0)?);
+        let config =
+            Config { ledger, keys: keys.or(config.keys), anchor: config.anchor, ..Config::default() };
+        let opened = open_ledger(py, &config)?;
+        opened.map(|opened| opened.store).ok_or_else(|| PyValueError::new_err("there is no ledger"))
+    }
+}
+
+fn refused(py: Python<'_>, error: &EraseError) -> PyErr {
+    match error {
+        EraseError::Nothing | EraseError::Unsaid(_) => PyValueError::new_err(error.to_string()),
+        other => error::audit(py, &other.to_string()),
     }
 }
 
@@ -92,6 +125,39 @@ impl Log {
             let rows = found.rows.iter().map(|row| serde_json::Value::from(row.columns()).to_string());
             Ok((rows.collect(), found.unreadable))
         })
+    }
+
+    /// Erases what people wrote; the records, the erasures that say so, and why the text may still stand somewhere.
+    #[pyo3(signature = (by, basis, records, session, agent, tenant, user, containing, before, fields, keys))]
+    #[allow(clippy::too_many_arguments, reason = "one argument per keyword of `erase`")]
+    fn erase(
+        &self,
+        py: Python<'_>,
+        by: String,
+        basis: String,
+        records: Vec<String>,
+        session: Option<String>,
+        agent: Option<String>,
+        tenant: Option<String>,
+        user: Option<String>,
+        containing: Option<String>,
+        before: Option<i64>,
+        fields: Vec<String>,
+        keys: Option<PathBuf>,
+    ) -> PyResult<(Vec<u64>, Vec<u64>, Option<String>)> {
+        let fields = fields.into_iter().map(Into::into).collect();
+        let before = before.map(Micros);
+        let selection = Selection { records, tenant, session, agent, user, containing, before, fields };
+        let request = Request { by: by.into(), basis: basis.into() };
+        let store = self.store(py, keys)?;
+        let erased = wait(py, || {
+            let found = selection.find(&mut SqliteSource::open(&self.0)?)?;
+            erase(store.as_ref(), &found, &selection.fields, &request)
+        });
+        let Erased { records, said_by, left } = erased.map_err(|error| refused(py, &error))?;
+        // Closing the ledger may wait.
+        py.detach(move || drop(store));
+        Ok((records, said_by, left.map(|left| left.to_string())))
     }
 
     /// Verifies the log with public keys and, if given, a checkpoint kept elsewhere; the report as JSON.

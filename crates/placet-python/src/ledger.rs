@@ -66,6 +66,12 @@ pub(crate) fn open(settings: &PlaceSettings, folder: &Path) -> Result<Option<Ope
     }
 }
 
+/// A ledger that this process already uses for a file, with the keys and the mirror that it was set up with.
+pub(crate) fn in_use(path: &Path) -> Option<Arc<dyn Store>> {
+    let place = format!("{:?} ", Place::Sqlite(path.to_owned()));
+    STORES.lock().iter().find(|(name, _)| name.starts_with(&place)).and_then(|(_, store)| store.upgrade())
+}
+
 fn remember(name: String, store: &Arc<dyn Store>) -> Arc<dyn Store> {
     let mut stores = STORES.lock();
     stores.retain(|(_, store)| store.strong_count() > 0);
