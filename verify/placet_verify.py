@@ -229,7 +229,7 @@ class Run:
         }
 
 def verify(path, keys, outside=None):
-    keys = [parse_key(key) for key in keys]
+    keys = [parse_key(key) for text in keys for key in text.split()]
     with open(path, "rb") as file:
         read = read_sqlite if file.read(16) == b"SQLite format 3\0" else read_mirror
     run = Run(keys, outside and open_checkpoint(outside, keys))

@@ -93,7 +93,7 @@ class AuditLog:
         fields: Words = (),
         keys: str | os.PathLike[str] | None = None,
     ) -> Erasure:
-        """Erases what people wrote in the records that fit all that is given; the records and their proofs stay.
+        """Erases what people wrote in the records that fit all that is given; records and proofs stay.
 
         Who asked (`by`) and on which ground (`basis`) goes on record. `fields` are personal fields; without
         them whole views go. `keys` is the key folder, unless this process has the ledger open already.

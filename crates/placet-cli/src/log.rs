@@ -96,6 +96,16 @@ pub(crate) fn store(args: &LedgerArgs, config: &Config) -> Result<Arc<dyn Store>
     ledger.ok_or_else(|| Failure::Ledger("`ledger` is off; there is nothing to write to".to_owned()))
 }
 
+/// The folder of a ledger's keys, and the name of its log.
+pub(crate) fn keys_of(args: &LedgerArgs) -> Result<(KeyFolder, String), Failure> {
+    let log = args.log()?;
+    if log.is_mirror() {
+        return Err(Failure::Usage("a mirror has no keys of its own; name the ledger".to_owned()));
+    }
+    let origin = log.sqlite()?.origin().map_err(|error| unreadable(&error))?;
+    Ok((key_folder(&args.config()?)?, origin))
+}
+
 /// The folder of the ledger's keys.
 pub(crate) fn key_folder(config: &Config) -> Result<KeyFolder, Failure> {
     let variable = |name: &str| env::var_os(name).map(PathBuf::from);
@@ -133,10 +143,11 @@ impl Log {
     /// The keys that verify the log. None is taken from the folder of the log: whoever can edit the log can put a
     /// key beside it.
     pub(crate) fn keys(&self, given: &[String]) -> Result<Vec<VerifierKey>, Failure> {
-        given.iter().map(|key| self.key(key)).collect()
+        let keys: Result<Vec<_>, _> = given.iter().map(|key| self.key(key)).collect();
+        Ok(keys?.concat())
     }
 
-    fn key(&self, given: &str) -> Result<VerifierKey, Failure> {
+    fn key(&self, given: &str) -> Result<Vec<VerifierKey>, Failure> {
         let folder = |path: &Path| {
             let real = fs::canonicalize(path).ok()?;
             real.parent().map(Path::to_path_buf)
@@ -147,18 +158,25 @@ impl Log {
                 "the key `{given}` lies in the folder of the log, where whoever edits the log can exchange it; keep it elsewhere, and give that copy"
             )));
         }
-        key(given)
+        public_keys(given)
     }
 }
 
-/// A public key as text, or the file that holds one.
-pub(crate) fn key(given: &str) -> Result<VerifierKey, Failure> {
+/// A public key as text, or those in a file: it holds one a line, the newest first.
+pub(crate) fn public_keys(given: &str) -> Result<Vec<VerifierKey>, Failure> {
     if let Ok(key) = given.trim().parse() {
-        return Ok(key);
+        return Ok(vec![key]);
     }
     let text = fs::read_to_string(given)
         .map_err(|source| Failure::Read { what: format!("the key `{given}`"), source })?;
-    text.trim().parse().map_err(|error| Failure::Ledger(format!("the key in `{given}` is none: {error}")))
+    let parse = |line: &str| {
+        line.parse().map_err(|error| Failure::Ledger(format!("the key in `{given}` is none: {error}")))
+    };
+    let keys: Vec<_> = text.split_whitespace().map(parse).collect::<Result<_, _>>()?;
+    if keys.is_empty() {
+        return Err(Failure::Ledger(format!("`{given}` holds no key")));
+    }
+    Ok(keys)
 }
 
 /// The log cannot be read.

@@ -455,3 +455,41 @@ fn erasing_lists_first_then_erases_and_the_log_verifies_and_says_so() {
     let json = project.run(&["audit", "verify", "--key", &key, "--format", "json"]).json();
     assert_eq!(json["erasures"][0]["count"], 2);
 }
+
+#[test]
+fn keys_are_listed_and_rotated_and_old_and_new_verify() {
+    let project = recorded();
+    let old = key(&project);
+    let listed = || project.run(&["keys", "list", "--format", "json"]).exits(0).json()["keys"].clone();
+    assert_eq!((listed().as_array().map(Vec::len), &listed()[0]["state"]), (Some(1), &Value::from("signs")));
+    project.run(&["keys", "rotate"]).exits(2).complains(&["--by"]);
+    project
+        .run(&["keys", "rotate", "--by", "ann", "--overlap", "soon"])
+        .exits(2)
+        .complains(&["length of time"]);
+    let rotated = project.run(&["keys", "rotate", "--by", "ann", "--overlap", "1h"]).exits(0);
+    let new = rotated.out.trim().to_owned();
+    rotated.complains(&["signs beside it until", "placet audit key"]);
+    assert_eq!(listed()[0]["key"], *new);
+    assert_eq!(listed()[1]["state"], "signs");
+    assert!(listed()[1]["until"].is_string(), "{}", listed());
+    let verify = ["audit", "verify", "--key", &old];
+    project
+        .run(&verify)
+        .exits(0)
+        .says(&["OK  7 records", "since record 6, brought in by ann: placet.local/"]);
+    let show = project.run(&["audit", "show", "6"]).exits(0);
+    show.says(&["KEYS", "signs     checkpoints", &format!("added     {new}"), "by        ann"]);
+
+    project.run(&["keys", "rotate", "--by", "ann", "--overlap", "0s"]).exits(0);
+    let run = deploy(&project).run(call("search", "{}", "s3"), Outcome::succeeded(None));
+    run.expect("the ledger goes on");
+    let states: Vec<Value> =
+        listed().as_array().expect("a list").iter().map(|key| key["state"].clone()).collect();
+    assert_eq!(states, ["signs", "retired", "retired"], "at once means all before it");
+    project.run(&["audit", "key", "-o", "elsewhere/all.vkey"]).exits(0);
+    assert_eq!(project.read("elsewhere/all.vkey").lines().count(), 3);
+    project.run(&["audit", "verify", "--key", "elsewhere/all.vkey"]).exits(0).says(&["OK  10 records"]);
+    let short = project.run(&["audit", "verify", "--key", &old, "--key", &new]).exits(1);
+    short.complains(&["record 7 brought in a key that was not given"]);
+}

@@ -163,7 +163,8 @@ impl Log {
     /// Verifies the log with public keys and, if given, a checkpoint kept elsewhere; the report as JSON.
     #[pyo3(signature = (keys, checkpoint))]
     fn verify(&self, py: Python<'_>, keys: Vec<String>, checkpoint: Option<String>) -> PyResult<String> {
-        let parsed: Result<Vec<_>, _> = keys.iter().map(|key| key.trim().parse()).collect();
+        let parsed: Result<Vec<_>, _> =
+            keys.iter().flat_map(|text| text.split_whitespace()).map(str::parse).collect();
         let parsed = parsed.map_err(|error| PyValueError::new_err(format!("the key is none: {error}")))?;
         py.detach(|| {
             let report = verify(self.open()?.as_mut(), &parsed, checkpoint.as_deref())

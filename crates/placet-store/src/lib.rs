@@ -27,6 +27,7 @@ mod postgres;
 mod process;
 pub mod query;
 mod queue;
+pub mod rotation;
 mod settings;
 mod sqlite;
 mod views;

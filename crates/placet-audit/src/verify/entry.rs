@@ -7,7 +7,7 @@ use std::sync::Arc;
 use placet_types::record::ErasureFact;
 use placet_types::{Fact, Record};
 
-use super::{Code, Erasure, Interval, MAX_LISTED, Run, StoredEntry, StoredField};
+use super::{Code, Erasure, Interval, KeyChange, MAX_LISTED, Run, StoredEntry, StoredField};
 use crate::{leaf, tree, view};
 
 /// What is gone, until an erasure says that it should be.
@@ -106,6 +106,12 @@ impl Run<'_> {
             self.fields(at, record, fields, &mut gone);
         }
         self.erased.note(seq, gone);
+        if let Fact::Keys(change) = &record.fact
+            && self.report.key_changes.len() < MAX_LISTED
+        {
+            let (added, by) = (change.added.clone(), change.by.clone());
+            self.report.key_changes.push(KeyChange { seq, added, by });
+        }
         if let Fact::Erasure(erasure) = &record.fact {
             self.report.erased += self.erased.explain(seq, erasure);
             if self.report.erasures.len() < MAX_LISTED {

@@ -145,6 +145,17 @@ pub struct Erasure {
     pub basis: Arc<str>,
 }
 
+/// One change of the keys that sign, as the log holds it. It is for people: keys come from the caller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyChange {
+    /// Its position.
+    pub seq: u64,
+    /// The key that signs since.
+    pub added: Arc<str>,
+    /// Who changed it.
+    pub by: Arc<str>,
+}
+
 /// The answer of `verify`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -178,6 +189,8 @@ pub struct Report {
     pub erased: u64,
     /// The erasures that the log holds, at most [`MAX_LISTED`].
     pub erasures: Vec<Erasure>,
+    /// The changes of keys that the log holds, at most [`MAX_LISTED`].
+    pub key_changes: Vec<KeyChange>,
     /// The erasures that say so and are not signed yet, by position, at most [`MAX_LISTED`].
     pub unsigned_erasures: Vec<u64>,
     /// The last checkpoint that holds: keep it elsewhere, and give it next time.

@@ -72,7 +72,7 @@ enum AuditCommand {
     Check(prove::CheckArgs),
     /// Count decisions, outcomes and denials
     Stats,
-    /// Print the public key of the log, to be kept elsewhere
+    /// Print the public keys of the log, the newest first, to be kept elsewhere
     Key {
         /// Write it to this file, outside the folder of the log
         #[arg(long, short, value_name = "FILE")]
@@ -98,20 +98,17 @@ pub(crate) fn run(args: &AuditArgs, console: &mut Console<'_>) -> Result<Exit, F
 }
 
 fn key(output: Option<&PathBuf>, common: &CommonArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let ledger = common.ledger.log()?;
-    if ledger.is_mirror() {
-        return Err(Failure::Usage("a mirror has no key of its own; name the ledger".to_owned()));
-    }
-    let origin = ledger.sqlite()?.origin().map_err(|error| log::unreadable(&error))?;
-    let keys = log::key_folder(&common.ledger.config()?)?;
-    let key = keys.verifier(&origin).map_err(|error| Failure::Ledger(error.to_string()))?;
+    let (folder, origin) = log::keys_of(&common.ledger)?;
+    let keys = folder.verifiers(&origin).map_err(|error| Failure::Ledger(error.to_string()))?;
+    let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+    let lines: String = keys.iter().map(|key| format!("{key}\n")).collect();
     if let Some(output) = output {
-        std::fs::write(output, format!("{key}\n"))
+        std::fs::write(output, lines)
             .map_err(|source| Failure::Write { what: format!("`{}`", output.display()), source })?;
     } else if common.is_json() {
-        console.json(&serde_json::json!({"origin": origin, "key": key.to_string()}))?;
+        console.json(&serde_json::json!({"origin": origin, "key": keys.first(), "keys": keys}))?;
     } else {
-        writeln!(console.out, "{key}")?;
+        write!(console.out, "{lines}")?;
     }
     Ok(Exit::Ok)
 }

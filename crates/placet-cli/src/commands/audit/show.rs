@@ -149,6 +149,12 @@ impl Shown {
                 page.field("by", &erasure.by);
                 page.field("basis", &erasure.basis);
             }
+            Fact::Keys(change) => {
+                page.field("signs", &change.signs);
+                page.field("added", &change.added);
+                page.field("overlap", &format!("until {}", moment::short(change.overlap_until_us)));
+                page.field("by", &change.by);
+            }
             Fact::Recovery(recovery) => page.field(&recovery.code, &recovery.count.to_string()),
         }
         if self.record.view_edited {

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use placet::audit::verify::{Erasure, Report, Truncation, verify};
+use placet::audit::keys::VerifierKey;
+use placet::audit::verify::{Erasure, KeyChange, Report, Truncation, verify};
 
 use super::CommonArgs;
 use crate::console::Console;
@@ -53,7 +54,7 @@ pub(super) fn run(
     if let Some(path) = args.save_checkpoint.as_ref().filter(|_| report.ok) {
         save(path, &report)?;
     }
-    warn(&report, console);
+    warn(&report, &keys, console);
     Ok(if report.ok && !is_unsigned(&report) { Exit::Ok } else { Exit::Negative })
 }
 
@@ -70,8 +71,15 @@ fn save(path: &PathBuf, report: &Report) -> Result<(), Failure> {
         .map_err(|source| Failure::Write { what: format!("`{}`", path.display()), source })
 }
 
-fn warn(report: &Report, console: &mut Console<'_>) {
+fn warn(report: &Report, keys: &[VerifierKey], console: &mut Console<'_>) {
     let warning = console.paint_err.paint(YELLOW, "warning:");
+    let given: Vec<String> = keys.iter().map(ToString::to_string).collect();
+    let is_new = |change: &&KeyChange| !given.iter().any(|key| **key == *change.added);
+    if let Some(KeyChange { seq, .. }) = report.key_changes.iter().find(is_new).filter(|_| !report.ok) {
+        console.say(&format!(
+            "{warning} record {seq} brought in a key that was not given: what only that key signed counts as not signed; give it with `--key` too, if you trust it"
+        ));
+    }
     if report.ok && is_unsigned(report) {
         console.say(&format!(
             "{warning} no checkpoint signed with this key covers any record: whoever can write the log may have written all of it"
@@ -111,6 +119,9 @@ fn text(report: &Report, paint: Paint) -> String {
             "erased",
             &format!("something of {}, as erasures in the log say", counted(report.erased, "record")),
         );
+    }
+    for KeyChange { seq, added, by } in report.key_changes.iter().take(SHOWN) {
+        field("key", &format!("since record {seq}, brought in by {by}: {added}"));
     }
     for erasure in report.erasures.iter().take(SHOWN) {
         field("", &erased(erasure));
