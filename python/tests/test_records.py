@@ -429,3 +429,14 @@ def test_the_log_of_a_gate_is_read_and_verified(open_gate, tmp_path, context):
         open_gate(ledger="memory").audit  # noqa: B018
     with pytest.raises(FileNotFoundError):
         placet.AuditLog(tmp_path / "nowhere.db").query()
+
+
+def test_aegis_18_and_19_the_recorded_reason_says_what_was_missing_or_mistyped(log, context):
+    @placet.governed(log.gate, context)
+    def pay(amount=None, **others):
+        return amount
+
+    for error in (refusal(pay), refusal(pay, amount="500")):
+        assert str(error).endswith(": over 1000"), "agents are told the author's reason"
+    reasons = [line["decision"]["reason"] for line in log.lines()]
+    assert reasons == ["over 1000 (args.amount is missing)", "over 1000 (args.amount is not a number)"]

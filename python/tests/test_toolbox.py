@@ -127,6 +127,36 @@ def test_f53_plans_are_decided_before_they_run(box):
         assert str(error).startswith("Plan denied by policy: ")
 
 
+def test_f10_after_a_plan_is_approved_an_off_plan_call_is_denied(box, gate, context):
+    ran = []
+
+    @placet.governed(gate, context)
+    def pay(amount):
+        ran.append(amount)
+
+    def box_pay(amount):
+        ran.append(amount)
+
+    box.register("pay", box_pay).register("show", lambda: ran.append("show"))
+    box.call_sync("pay", {"amount": 1})
+    assert box.decide_plan([{"tool": "show"}]).allow
+    box.call_sync("show", {})
+    for error in (
+        refusal(box.call_sync, "pay", {"amount": 2}),
+        refusal(lambda: asyncio.run(box.call("pay", {"amount": 2}))),
+        refusal(pay, 2),
+    ):
+        assert str(error).startswith("Tool 'pay' denied by policy: `pay` is not in the approved plan")
+        assert (error.decision.allow, error.decision.code) == (False, "off_plan")
+    call = placet.ToolCallInput(action="pay", args={"amount": 2})
+    assert gate.decide_tool_call(call, context).code == "off_plan"
+    other = dataclasses.replace(context, session_id="s2")
+    placet.GovernedToolbox(gate, other).register("pay", box_pay).call_sync("pay", {"amount": 3})
+    assert asyncio.run(box.evaluate_plan([{"tool": "pay"}, {"tool_name": "show"}])).allow
+    box.call_sync("pay", {"amount": 4})
+    assert ran == [1, "show", 3, 4]
+
+
 def test_f80_steps_carry_the_tags_of_their_tools(open_gate, context):
     gate = open_gate(
         """

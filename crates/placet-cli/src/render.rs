@@ -27,13 +27,13 @@ pub(crate) fn decision(decision: &Decision, paint: Paint) -> String {
         let groups: Vec<String> = decision.reviewers().iter().map(ToString::to_string).collect();
         field(&mut out, paint, "ask", &visible_line(&groups.join(", ")));
     }
-    let absent: Vec<&str> =
-        decision.inputs.iter().filter(|input| input.value.is_null()).map(|input| &*input.field).collect();
-    if !absent.is_empty() && decision.verdict != Verdict::Allow {
-        let text = format!(
-            "{}: absent, and a rule that restricts also fires on what it cannot know",
-            absent.join(", ")
-        );
+    let unknown: Vec<String> = decision
+        .inputs
+        .iter()
+        .filter_map(|input| Some(format!("{} {}", input.field, input.unknown.as_ref()?)))
+        .collect();
+    if !unknown.is_empty() {
+        let text = format!("{}; a rule that restricts also fires on what it cannot know", unknown.join(", "));
         field(&mut out, paint, "lacks", &visible_line(&text));
     }
     field(&mut out, paint, "code", decision.verdict.code());

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use placet_types::{DenyCause, InputSeen, ReviewerGroup, RiskTier, RuleRef, Tier, TraceStep, Value, Verdict};
 use smallvec::SmallVec;
 
+use crate::doubt;
 use crate::eval::Evaluation;
 use crate::ir::{DefaultVerdict, Rule, Truth};
 use crate::voice::{Effect, Statement, Voice};
@@ -27,7 +28,8 @@ pub(crate) struct Saying<'s> {
     is_default: bool,
     /// Whether it was said for sure; an escalation on an unknown condition was not.
     is_sure: bool,
-    native: Option<&'s Rule>,
+    /// The YAML rule, and the truth of its condition.
+    native: Option<(&'s Rule, Truth)>,
 }
 
 impl<'s> Saying<'s> {
@@ -41,7 +43,7 @@ impl<'s> Saying<'s> {
             is_failure: false,
             is_default: false,
             is_sure: truth == Truth::True || rule.effect != Effect::Escalate,
-            native: Some(rule),
+            native: Some((rule, truth)),
         }
     }
 
@@ -265,10 +267,16 @@ const MAX_INPUTS: usize = 16;
 
 fn inputs(deciding: &[Saying<'_>], evaluation: &Evaluation<'_>) -> Vec<InputSeen> {
     let mut seen: Vec<InputSeen> = Vec::new();
-    for (path, name) in deciding.iter().filter_map(|saying| saying.native).flat_map(|rule| &rule.looks_at) {
-        if seen.len() < MAX_INPUTS && !seen.iter().any(|input| input.field == *name) {
-            let value = evaluation.value(path).cloned().unwrap_or(Value::Null);
-            seen.push(InputSeen { field: name.clone(), value });
+    for (rule, truth) in deciding.iter().filter_map(|saying| saying.native) {
+        let doubts = if truth == Truth::Unknown { doubt::doubts(evaluation, &rule.when) } else { Vec::new() };
+        for (path, name) in &rule.looks_at {
+            let unknown = doubt::about(&doubts, path);
+            if let Some(input) = seen.iter_mut().find(|input| input.field == *name) {
+                input.unknown = input.unknown.take().or(unknown);
+            } else if seen.len() < MAX_INPUTS {
+                let value = evaluation.value(path).cloned().unwrap_or(Value::Null);
+                seen.push(InputSeen { field: name.clone(), value, unknown });
+            }
         }
     }
     seen

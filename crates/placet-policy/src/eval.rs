@@ -74,7 +74,8 @@ impl<'e> Evaluation<'e> {
         self.truth_at(expr, None)
     }
 
-    fn truth_at(&self, expr: &Expr, element: Option<&'e Value>) -> Truth {
+    /// The truth of a part of a condition, which may stand at an element of a list.
+    pub(crate) fn truth_at(&self, expr: &Expr, element: Option<&'e Value>) -> Truth {
         match expr {
             Expr::All(parts) => self.least(parts, element),
             Expr::Any(parts) => self.greatest(parts, element),
@@ -134,7 +135,8 @@ impl<'e> Evaluation<'e> {
         truth
     }
 
-    fn subject(&self, subject: &Subject, element: Option<&'e Value>) -> Option<&'e Value> {
+    /// What a test looks at; `None` when it is missing or null.
+    pub(crate) fn subject(&self, subject: &Subject, element: Option<&'e Value>) -> Option<&'e Value> {
         match subject {
             Subject::Path(path) => self.value(path),
             Subject::Element(keys) => element.and_then(|element| below(element, keys)),

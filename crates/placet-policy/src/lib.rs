@@ -10,6 +10,7 @@ mod combine;
 pub mod core_bundle;
 pub mod diagnostic;
 mod dialect;
+mod doubt;
 mod eval;
 pub mod expect;
 pub mod export;

@@ -278,6 +278,7 @@ fn aegis_18_a_missing_parameter_does_not_lift_a_block() {
         assert_eq!((verdict(&decision).as_str(), rules(&decision)), ("hard deny", vec!["r"]), "{args}");
         assert_eq!(&*decision.reason, "denied by rule `r`", "{args}");
         assert_eq!(looked_at(&decision, "args.amount"), Value::Null, "the record says that it was missing");
+        assert_eq!(&*decision.full_reason(), "denied by rule `r` (args.amount is missing)", "{args}");
     }
     assert_eq!(judge(&set, call("pay", json!({ "amount": 100 }))), "allow");
 }
@@ -290,6 +291,11 @@ fn aegis_19_a_wrong_type_is_decided_restrictively_and_the_same_each_time() {
             let decision = decide(&set, call("pay", json!({ "amount": amount.clone() })));
             assert_eq!((verdict(&decision).as_str(), rules(&decision)), ("hard deny", vec!["r"]), "{amount}");
             assert_eq!(looked_at(&decision, "args.amount"), amount, "the record shows what was there");
+            assert_eq!(
+                &*decision.full_reason(),
+                "denied by rule `r` (args.amount is not a number)",
+                "{amount}"
+            );
         }
     }
 }

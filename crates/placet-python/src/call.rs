@@ -334,7 +334,7 @@ impl Call {
         match (decision, prepared.refusal()) {
             (Some(decision), _) => decision.decision().clone(),
             (None, Some(Refusal { cause, reason, .. })) => {
-                refusal::failure(*cause, reason.clone(), self.pipeline.gate().policy_version())
+                refusal::precondition(*cause, reason.clone(), self.pipeline.gate().policy_version())
             }
             (None, None) => refusal::failure(
                 DenyCause::EvaluatorFailure,

@@ -50,6 +50,16 @@ pub fn invalid(reason: impl Into<Arc<str>>, policy_version: Arc<str>) -> Decisio
     deny(DenyCause::InvalidRequest, false, RiskTier::Operational, reason.into(), policy_version)
 }
 
+/// The decision for an event that is refused before any policy is asked. It is hard, except for a call that the
+/// session's plan does not name: a new plan may name it.
+#[must_use]
+pub fn precondition(cause: DenyCause, reason: impl Into<Arc<str>>, policy_version: Arc<str>) -> Decision {
+    match cause {
+        DenyCause::OffPlan => deny(cause, false, RiskTier::Operational, reason.into(), policy_version),
+        _ => failure(cause, reason, policy_version),
+    }
+}
+
 /// The decision when what should have decided failed. It is hard: no other request would fare better.
 #[must_use]
 pub fn failure(cause: DenyCause, reason: impl Into<Arc<str>>, policy_version: Arc<str>) -> Decision {

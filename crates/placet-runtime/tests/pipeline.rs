@@ -14,7 +14,7 @@ use placet_trust::credentials::broker::{BrokerLimits, IssueRequest};
 use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, State, TenantKey};
 use placet_types::ledger::{Vote, VoteStrength};
 use placet_types::record::ChangeFact;
-use placet_types::{Ack, ApproverId, Digest, Event, Fact, LedgerOp, Record, RecordId, Verdict};
+use placet_types::{Ack, ApproverId, DenyCause, Digest, Event, Fact, LedgerOp, Record, RecordId, Verdict};
 
 const POLICY: &str = "version: 1\nrules:\n\
     - { name: read, when: { action: read }, then: allow }\n\
@@ -308,4 +308,61 @@ fn f22_identity_is_what_the_credential_says() {
     let call = permit.call().unwrap();
     assert_eq!(permit.spend(&call).err().unwrap().cause.code(), "credential_validation", "revoked since");
     assert_eq!(run(&bench, read(&own, "[]")), denied, "revoked");
+}
+
+fn plan(session: &str, tools: &[&str]) -> Event {
+    let steps: Vec<_> = tools.iter().map(|tool| serde_json::json!({ "tool": tool })).collect();
+    let context = serde_json::json!({ "session_id": session, "delegation_depth": 0 });
+    let json = serde_json::json!({ "event_type": "agent.plan", "steps": steps, "context": context });
+    event(&json.to_string())
+}
+
+fn call_in(session: &str, tool: &str) -> Event {
+    event(&format!(
+        r#"{{"action":"{tool}","args":{{"amount":1}},"context":{{"session_id":"{session}","delegation_depth":0}}}}"#
+    ))
+}
+
+#[test]
+fn f10_after_a_plan_is_approved_a_call_off_it_is_denied() {
+    let bench = bench(|_| {});
+    run(&bench, call_in("planned", "pay")).unwrap();
+    run(&bench, plan("planned", &["read", "lookup", "read"])).unwrap();
+    run(&bench, call_in("planned", "read")).unwrap();
+    let refused = refused(bench.pipeline.begin(call_in("planned", "pay")));
+    assert_eq!(refused.decision.verdict, Verdict::Deny { hard: false, cause: DenyCause::OffPlan });
+    assert_eq!(
+        &*refused.decision.reason,
+        "`pay` is not in the approved plan of this session, which names `lookup`, `read`; submit a new plan"
+    );
+    assert_eq!(bench.pipeline.ask(call_in("planned", "pay")).decision.verdict.code(), "off_plan");
+    run(&bench, call_in("another", "pay")).expect("plans bind their own session");
+    run(&bench, plan("planned", &["pay"])).unwrap();
+    run(&bench, call_in("planned", "pay")).expect("the newer plan names it");
+    assert_eq!(run(&bench, call_in("planned", "read")), Err("off_plan"));
+}
+
+#[test]
+fn f10_policies_still_decide_what_is_on_the_plan_and_a_denied_plan_binds_nobody() {
+    let bench = bench(|_| {});
+    run(&bench, plan("planned", &["unheard_of", "pay"])).unwrap();
+    assert_eq!(run(&bench, call_in("planned", "unheard_of")), Err("no_rule_matched"));
+    assert_eq!(
+        run(&bench, call_in("planned", "never_planned")),
+        Err("no_rule_matched"),
+        "the policy says it harder"
+    );
+    assert!(run(&bench, plan("planned", &["execute_shell"])).is_err());
+    assert!(run(&bench, plan("planned", &[])).is_err());
+    run(&bench, call_in("planned", "pay")).expect("the plan before still binds");
+    assert_eq!(run(&bench, call_in("planned", "read")), Err("off_plan"));
+}
+
+#[test]
+fn f10_an_off_plan_call_asks_nobody() {
+    let bench = bench(|_| {});
+    run(&bench, plan("s1", &["read"])).unwrap();
+    let refused = refused(bench.pipeline.begin(pay("500")));
+    assert_eq!(refused.decision.verdict.code(), "off_plan");
+    assert_eq!(refused.approval, None);
 }

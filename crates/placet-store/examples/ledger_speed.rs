@@ -87,6 +87,7 @@ fn call() -> Proposal {
         credential: Some(id().into()),
         depth: Some(1),
         approval: None,
+        plan: Vec::new(),
         permit: true,
     };
     let mut record = Record::new(RecordId(id().into()), Fact::Decision(fact));

@@ -1,4 +1,5 @@
-//! What sessions did: the tools they were allowed to call, oldest first, and how often they were decided on.
+//! What sessions did: the tools they were allowed to call, oldest first, the plan that binds them, and how often they
+//! were decided on.
 //!
 //! A session is known by the root of its credential's lineage where it shows a credential, so that a session id of the
 //! caller's choice gives no fresh history.
@@ -70,6 +71,8 @@ pub struct SessionFacts {
     pub tool_history: ToolHistory,
     /// How many events of it were decided, with whatever outcome.
     pub decisions: u64,
+    /// The tools that its latest allowed plan names; `None` when no plan binds it.
+    pub plan: Option<Arc<[Arc<str>]>>,
     /// Model tokens spent, and those that open calls may be spending.
     pub tokens_spent: u64,
     /// Calls made and open.
@@ -153,6 +156,7 @@ pub struct Sessions {
 struct Session {
     history: ToolHistory,
     decisions: u64,
+    plan: Option<Arc<[Arc<str>]>>,
 }
 
 impl Sessions {
@@ -164,10 +168,15 @@ impl Sessions {
             .as_ref()
             .filter(|_| &*decision.verdict == "allow" && &*decision.event_type == "tool_call");
         let name = called.map(|tool| self.shared(tool));
+        let plan: Vec<Arc<str>> = decision.plan.iter().map(|tool| self.shared(tool)).collect();
         let session = self.sessions.entry(key).or_default();
         session.decisions = session.decisions.saturating_add(1);
         if let Some(name) = name {
             session.history.push(name);
+        }
+        // A plan that names no tools says nothing of them: the one before it still binds.
+        if &*decision.verdict == "allow" && !plan.is_empty() {
+            session.plan = Some(plan.into());
         }
     }
 
@@ -176,6 +185,7 @@ impl Sessions {
         self.sessions.get(key).map_or_else(SessionFacts::default, |session| SessionFacts {
             tool_history: session.history.clone(),
             decisions: session.decisions,
+            plan: session.plan.clone(),
             ..SessionFacts::default()
         })
     }

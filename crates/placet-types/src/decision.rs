@@ -1,6 +1,7 @@
 //! The PDP's answer. It lives here and nowhere else.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -88,6 +89,8 @@ pub enum DenyCause {
     BudgetExhausted,
     /// A rate limit is used up.
     RateLimited,
+    /// The session's approved plan does not name this tool.
+    OffPlan,
     /// The approval is not for this call, is used, expired or superseded.
     ApprovalInvalid,
     /// A person said no.
@@ -108,7 +111,7 @@ pub enum DenyCause {
 
 impl DenyCause {
     /// Every cause.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Rule,
         Self::Default,
         Self::NoRuleMatched,
@@ -121,6 +124,7 @@ impl DenyCause {
         Self::CredentialValidation,
         Self::BudgetExhausted,
         Self::RateLimited,
+        Self::OffPlan,
         Self::ApprovalInvalid,
         Self::ApprovalDenied,
         Self::ApprovalExpired,
@@ -147,6 +151,7 @@ impl DenyCause {
             Self::CredentialValidation => "credential_validation",
             Self::BudgetExhausted => "budget_exhausted",
             Self::RateLimited => "rate_limited",
+            Self::OffPlan => "off_plan",
             Self::ApprovalInvalid => "approval_invalid",
             Self::ApprovalDenied => "approval_denied",
             Self::ApprovalExpired => "approval_expired",
@@ -296,6 +301,9 @@ pub struct InputSeen {
     pub field: Arc<str>,
     /// The value; null when absent.
     pub value: Value,
+    /// Why a rule that restricts fired without knowing, as in `is missing` or `is not a number`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<Arc<str>>,
 }
 
 /// Who vouches for the identity in the event.
@@ -341,6 +349,21 @@ impl Decision {
     #[must_use]
     pub fn rule_matched(&self) -> Option<&Arc<str>> {
         self.rules.first().map(|rule| &rule.name)
+    }
+
+    /// The reason, and which values the deciding rules could not judge: `too much (args.amount is missing)`. For
+    /// records and operators.
+    #[must_use]
+    pub fn full_reason(&self) -> Cow<'_, str> {
+        let unknown: Vec<String> = self
+            .inputs
+            .iter()
+            .filter_map(|input| Some(format!("{} {}", input.field, input.unknown.as_ref()?)))
+            .collect();
+        match unknown.as_slice() {
+            [] => Cow::Borrowed(&self.reason),
+            unknown => Cow::Owned(format!("{} ({})", self.reason, unknown.join(", "))),
+        }
     }
 
     /// Who may decide the escalation; empty for other outcomes and for "any reviewer".

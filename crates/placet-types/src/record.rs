@@ -145,6 +145,9 @@ pub struct DecisionFact {
     /// The approval that satisfied the escalating rules, or that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalId>,
+    /// The tools that the steps of an allowed plan name: from here on the session calls no others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plan: Vec<Arc<str>>,
 }
 
 /// What became of an allowed event.

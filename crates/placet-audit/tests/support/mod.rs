@@ -287,6 +287,7 @@ fn decision(verdict: &str, approval: Option<&str>) -> Fact {
         depth: Some(0),
         permit: verdict == "allow",
         approval: approval.map(Into::into),
+        plan: Vec::new(),
     })
 }
 

@@ -106,11 +106,12 @@ fn tiers(decision: &Decision) -> Vec<Vec<Cell>> {
 fn inputs(decision: &Decision) -> Vec<Vec<Cell>> {
     let row = |input: &placet::InputSeen| {
         let value = if input.value.is_null() {
-            Cell::left("absent, so unknown").styled(DIM)
+            Cell::left("absent").styled(DIM)
         } else {
             Cell::left(serde_json::to_string(&input.value).unwrap_or_default())
         };
-        vec![Cell::left(&*input.field), value]
+        let unknown = input.unknown.as_ref().map(|unknown| format!("unknown: {unknown}"));
+        vec![Cell::left(&*input.field), value, Cell::left(unknown.unwrap_or_default()).styled(DIM)]
     };
     decision.inputs.iter().map(row).collect()
 }

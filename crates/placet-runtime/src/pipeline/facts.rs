@@ -5,8 +5,8 @@ use placet_trust::sessions::{SessionFacts, SessionKey};
 use placet_trust::{Freshness, Refusal};
 use placet_types::{DenyCause, Event, Field, Value};
 
+use super::Pipeline;
 use super::identity::Holder;
-use super::{Pipeline, text_of};
 
 impl Pipeline {
     /// Writes the facts of the session into its event.
@@ -33,8 +33,27 @@ impl Pipeline {
                 }
             }
         }
-        Ok(())
+        on_plan(event, &facts)
     }
+}
+
+/// A session whose plan was approved calls the tools that the plan names, and no others.
+fn on_plan(event: &Event, facts: &SessionFacts) -> Result<(), Refusal> {
+    let Some(plan) = facts.plan.as_ref().filter(|_| text_of(event, Field::EventType) == Some("tool_call"))
+    else {
+        return Ok(());
+    };
+    let tool = text_of(event, Field::ToolName).unwrap_or_default();
+    if plan.iter().any(|planned| **planned == *tool) {
+        return Ok(());
+    }
+    let planned = plan.iter().map(|planned| format!("`{planned}`")).collect::<Vec<_>>().join(", ");
+    Err(Refusal::new(
+        DenyCause::OffPlan,
+        format!(
+            "`{tool}` is not in the approved plan of this session, which names {planned}; submit a new plan"
+        ),
+    ))
 }
 
 /// Under which name the ledger keeps the session.
@@ -45,5 +64,19 @@ pub(super) fn session_key(event: &Event, holder: Option<&Holder>) -> Option<Sess
             let session = text_of(event, Field::SessionId)?;
             Some(SessionKey::stated(text_of(event, Field::TenantId), session))
         }
+    }
+}
+
+/// The text of a field, where it is one.
+pub(super) fn text_of(event: &Event, field: Field) -> Option<&str> {
+    event.get(field).as_str()
+}
+
+/// A count of a field, where it is one. Of a fraction the whole part counts: a limit of 1.5 calls is one call.
+pub(super) fn count_of(event: &Event, field: Field) -> Option<u64> {
+    match event.get(field) {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        Value::Float(number) if *number >= 0.0 => format!("{}", number.floor()).parse().ok(),
+        _ => None,
     }
 }

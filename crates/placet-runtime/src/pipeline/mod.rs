@@ -25,7 +25,7 @@ use placet_trust::budgets::BudgetRule;
 use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Refusal};
 use placet_types::ids::{ApprovalId, CredentialId, Digest, RecordId};
 use placet_types::ledger::LedgerOp;
-use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, Record, RiskTier, Value, Verdict};
+use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, Record, RiskTier, Verdict};
 
 use crate::config::{Config, ConfigError};
 use crate::digest::digest;
@@ -38,6 +38,7 @@ pub use escalation::ApprovalTerms;
 pub use permit::{Effect, PERMIT_SECONDS, Permit};
 pub use recording::Outcome;
 
+use facts::{count_of, text_of};
 use identity::Holder;
 use permit::Granted;
 use recording::{Extras, decision_record, decision_view, outcome_fact, outcome_view};
@@ -195,16 +196,17 @@ impl Pipeline {
 
     fn judge(&self, prepared: &Prepared) -> (Decision, Request) {
         match &prepared.refusal {
-            Some(refusal) => {
+            // Policies may deny an off-plan call harder.
+            Some(refusal) if refusal.cause != DenyCause::OffPlan => {
                 let request = Request::new(prepared.event.clone());
                 (self.denied(refusal), request)
             }
-            None => self.gate.judge(prepared.event.clone()),
+            _ => self.gate.judge(prepared.event.clone()),
         }
     }
 
     fn denied(&self, refusal: &Refusal) -> Decision {
-        refusal::failure(refusal.cause, refusal.reason.clone(), self.gate.policy_version())
+        refusal::precondition(refusal.cause, refusal.reason.clone(), self.gate.policy_version())
     }
 
     /// The first half of [`Pipeline::begin`], for enforcement points whose policies are decided elsewhere: settles
@@ -242,7 +244,7 @@ impl Pipeline {
 
     fn case(&self, prepared: Prepared, decision: Decision, request: Request, wants_permit: bool) -> Case {
         let mut decision = match &prepared.refusal {
-            Some(refusal) if decision.verdict == Verdict::Allow => self.denied(refusal),
+            Some(refusal) if !matches!(decision.verdict, Verdict::Deny { .. }) => self.denied(refusal),
             _ => decision,
         };
         decision.identity = if prepared.holder.is_some() { Identity::Verified } else { Identity::Asserted };
@@ -482,19 +484,5 @@ fn denied_at_commit(decision: &Decision, refusal: &Refusal) -> Decision {
         risk_tier: if soft { decision.risk_tier } else { RiskTier::SecurityCritical },
         rules: Vec::new(),
         ..decision.clone()
-    }
-}
-
-/// The text of a field, where it is one.
-fn text_of(event: &Event, field: Field) -> Option<&str> {
-    event.get(field).as_str()
-}
-
-/// A count of a field, where it is one. Of a fraction the whole part counts: a limit of 1.5 calls is one call.
-fn count_of(event: &Event, field: Field) -> Option<u64> {
-    match event.get(field) {
-        Value::Int(number) => u64::try_from(*number).ok(),
-        Value::Float(number) if *number >= 0.0 => format!("{}", number.floor()).parse().ok(),
-        _ => None,
     }
 }

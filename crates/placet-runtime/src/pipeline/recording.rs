@@ -1,11 +1,12 @@
 //! From a decision or an outcome to the record and the readable view of it.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use placet_types::ids::{ApprovalId, CredentialId, Digest, RecordId};
 use placet_types::record::{DecisionFact, OutcomeFact, OutcomeStatus};
-use placet_types::{Decision, Event, Fact, Field, Record, Value};
+use placet_types::{Decision, Event, Fact, Field, Record, Value, Verdict};
 use serde_json::{Map, Value as Json, json};
 
 use placet_content::Redactor;
@@ -42,12 +43,23 @@ pub(super) fn decision_record(event: &Event, decision: &Decision, extras: Extras
         },
         permit: extras.permit,
         approval: extras.approval,
+        plan: plan(event, decision),
     };
     let mut record = Record::new(RecordId(decision.decision_id.0.clone()), Fact::Decision(fact));
     record.tenant = text(Field::TenantId);
     record.session = text(Field::SessionId);
     record.agent = text(Field::AgentId);
     record
+}
+
+/// The tools that an allowed plan names, each once.
+fn plan(event: &Event, decision: &Decision) -> Vec<Arc<str>> {
+    if decision.verdict != Verdict::Allow || event.get(Field::EventType).as_str() != Some("agent.plan") {
+        return Vec::new();
+    }
+    let steps = event.get(Field::Steps).as_array().unwrap_or_default();
+    let names = steps.iter().filter_map(|step| step.get("tool_name")?.as_str());
+    names.collect::<BTreeSet<_>>().into_iter().map(Arc::from).collect()
 }
 
 /// The readable view of a decision: what a person needs to understand it, redacted.
@@ -77,11 +89,16 @@ pub(super) fn decision_view(event: &Event, decision: &Decision, redact: &Redacto
     }
     view.insert("context".to_owned(), context(event, redact).into());
     view.insert("args".to_owned(), redact.value(event.get(Field::Args)));
-    view.insert("reason".to_owned(), redact.text(&decision.reason).into());
+    view.insert("reason".to_owned(), redact.text(&decision.full_reason()).into());
     view.insert("rules".to_owned(), json!(decision.rules));
     view.insert("trace".to_owned(), json!(decision.trace));
-    let inputs =
-        decision.inputs.iter().map(|seen| json!({"field": seen.field, "value": redact.value(&seen.value)}));
+    let inputs = decision.inputs.iter().map(|seen| {
+        let mut input = json!({"field": seen.field, "value": redact.value(&seen.value)});
+        if let (Some(unknown), Some(input)) = (&seen.unknown, input.as_object_mut()) {
+            input.insert("unknown".to_owned(), json!(unknown));
+        }
+        input
+    });
     view.insert("inputs".to_owned(), inputs.collect());
     view
 }

@@ -48,6 +48,7 @@ pub fn decision(verdict: &str, code: &str) -> Record {
         credential: None,
         depth: None,
         approval: None,
+        plan: Vec::new(),
         permit: verdict == "allow",
     };
     let mut record = Record::new(RecordId(fresh("record").into()), Fact::Decision(fact));

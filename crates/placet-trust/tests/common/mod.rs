@@ -75,6 +75,7 @@ pub(crate) fn decision(verdict: &str, tool: Option<&str>) -> DecisionFact {
         depth: None,
         permit: verdict == "allow",
         approval: None,
+        plan: Vec::new(),
     }
 }
 

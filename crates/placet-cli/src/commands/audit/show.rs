@@ -281,7 +281,9 @@ impl Page {
             for input in inputs {
                 let field = input.get("field").and_then(Value::as_str).unwrap_or_default();
                 let seen = input.get("value").filter(|value| !value.is_null());
-                self.field(field, &seen.map_or("absent, so unknown".to_owned(), ToString::to_string));
+                let seen = seen.map_or("absent".to_owned(), ToString::to_string);
+                let unknown = input.get("unknown").and_then(Value::as_str);
+                self.field(field, &unknown.map_or(seen.clone(), |why| format!("{seen}, unknown: {why}")));
             }
         }
     }
