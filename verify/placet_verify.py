@@ -113,13 +113,14 @@ def read_sqlite(path):  # checkpoints (size, note), entries (seq, leaf, hash, vi
 def read_mirror(path):
     def entry(line):
         leaf, view, fields = line["leaf"].encode(), line.get("view"), line.get("personal")
-        kept = {key: line[key] for key in ("seq", "leaf", "hash", "view", "personal") if key in line}
+        kept = {key: line[key] for key in ("seq", "leaf", "hash", "view", "sealed", "personal") if key in line}
         fields = fields and [(field["field"], b64(field["salt"]), field["value"].encode()) for field in fields]
         try:
             edited = json.dumps(readable(*parse_leaf(leaf), view) | kept, sort_keys=True) != json.dumps(line)
         except WRONG:
             edited = False  # the leaf is found to be no record
-        return int(line["seq"]), leaf, bytes.fromhex(line["hash"]), view and view.encode(), fields, edited
+        view = False if view is None and "sealed" in line else view and view.encode()  # False: kept under a key
+        return int(line["seq"]), leaf, bytes.fromhex(line["hash"]), view, fields, edited
 
     def items(checkpoints):
         with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
@@ -139,7 +140,7 @@ class Run:
     def __init__(self, keys, outside):
         self.keys, self.outside, self.origin, self.roots, self.found = keys, outside, outside and outside[0], [], []
         self.n, self.time, self.signed, self.last, self.truncation = 0, 0, 0, None, "not checkable"
-        self.open, self.gone, self.erasures = {}, {}, []
+        self.open, self.gone, self.erasures, self.sealed = {}, {}, [], 0
 
     def find(self, code, start, end):
         self.found.append({"code": code, "from": start, "to": max(end, start + 1)})
@@ -153,7 +154,7 @@ class Run:
     def entry(self, seq, leaf=b"", stored=b"", view=None, fields=None, edited=False):
         if seq != self.n:
             return self.find("unreadable" if seq < 0 else "sequence", self.n, 0) or "stop"
-        self.n += 1
+        self.n, self.sealed = self.n + 1, self.sealed + (view is False)
         wrong, node = {"leaf_hash": stored != sha256(b"\0" + leaf).digest(), "readable": edited}, stored
         for _ in range((self.n & -self.n).bit_length() - 1):
             node = sha256(b"\1" + self.roots.pop() + node).digest()
@@ -163,7 +164,7 @@ class Run:
             hashes, digest = record.get("commitments", {}), record.get("view")
             there = {f: sha256(salt + value).hexdigest() for f, salt, value in fields or () if len(salt) == 32}
             wrong["field"] = len(there) != len(fields or ()) or any(hashes.get(f) != there[f] for f in there)
-            wrong["view"] = view is not None and sha256(view).hexdigest() != digest
+            wrong["view"] = view not in (None, False) and sha256(view).hexdigest() != digest
             wrong["time"], self.time = record["time_us"] < self.time, record["time_us"]
             gone = {*hashes} - {*there} if fields is not None else set()
             self.gone[seq] = gone | ({"the view"} if digest and view is None else set())
@@ -223,7 +224,7 @@ class Run:
         return {
             "ok": not self.found, "origin": self.origin, "entries": self.n, "root": self.root().hex(),
             "signed": self.signed, "truncation": self.truncation, "findings": self.found, "last_checkpoint": self.last,
-            "unsigned": {"from": self.signed, "to": self.n} if self.signed < self.n else None,
+            "unsigned": {"from": self.signed, "to": self.n} if self.signed < self.n else None, "sealed": self.sealed,
             "first_bad": first and {"from": first[0], "to": first[1]}, "erasures": self.erasures,
             "unknown": [{"seq": seq, "decision": decision} for decision, seq in self.open.items()],
         }

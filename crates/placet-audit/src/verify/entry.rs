@@ -99,6 +99,7 @@ impl Run<'_> {
                 self.find(Code::View, at, "the view is not the one that was recorded");
             }
             (None, Some(_)) => self.find(Code::View, at, "a view stands beside a record that has none"),
+            (Some(_), None) if entry.sealed.is_some() => self.report.sealed += 1,
             (Some(_), None) => gone.view = true,
             _ => {}
         }

@@ -106,6 +106,7 @@ impl<'a> Run<'a> {
             unknown: Vec::new(),
             unknown_total: 0,
             erased: 0,
+            sealed: 0,
             erasures: Vec::new(),
             key_changes: Vec::new(),
             unsigned_erasures: Vec::new(),

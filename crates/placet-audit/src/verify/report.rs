@@ -187,6 +187,8 @@ pub struct Report {
     pub unknown_total: u64,
     /// Of how many records something was erased, as an erasure says.
     pub erased: u64,
+    /// How many views are in an archive under keys that were not given: nothing was shown about those.
+    pub sealed: u64,
     /// The erasures that the log holds, at most [`MAX_LISTED`].
     pub erasures: Vec<Erasure>,
     /// The changes of keys that the log holds, at most [`MAX_LISTED`].

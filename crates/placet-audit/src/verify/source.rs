@@ -14,6 +14,8 @@ pub struct StoredEntry {
     pub hash: Option<Digest>,
     /// The text of its view, if it is still there.
     pub view: Option<String>,
+    /// Its view as an archive keeps it, under a key that stands elsewhere: base64 of a nonce and a ciphertext.
+    pub sealed: Option<String>,
     /// Its personal fields that are still there; `None` when the source does not carry personal fields at all.
     pub personal: Option<Vec<StoredField>>,
     /// What the source itself found wrong, for instance readable fields that are not those of the leaf.
