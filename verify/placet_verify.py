@@ -29,21 +29,17 @@ def ed25519(public, text, signature):  # RFC 8032, section 5.1.7, without cofact
             raise ValueError("no point")
         x = P - x if x & 1 != sign else x
         return x, y, 1, x * y % P
-
     def add(p, q):  # section 5.1.4
         a, b = (p[1] - p[0]) * (q[1] - q[0]) % P, (p[1] + p[0]) * (q[1] + q[0]) % P
         c, d = 2 * p[3] * q[3] * D % P, 2 * p[2] * q[2] % P
         return (b - a) * (d - c) % P, (d + c) * (b + a) % P, (d - c) * (d + c) % P, (b - a) * (b + a) % P
-
     def times(s, p):
         q = (0, 1, 1, 0)
         while s:
             q, p, s = add(q, p) if s & 1 else q, add(p, p), s >> 1
         return q
-
     def same(p, q):
         return (p[0] * q[2] - q[0] * p[2]) % P == 0 == (p[1] * q[2] - q[1] * p[2]) % P
-
     a, r, s = point(public), point(signature[:32]), int.from_bytes(signature[32:], "little")
     k = int.from_bytes(sha512(signature[:32] + public + text).digest(), "little") % L
     base = times(s, point((4 * pow(5, -1, P) % P).to_bytes(32, "little")))
@@ -100,15 +96,15 @@ def readable(record, kind, fact, view):  # the members of a mirror's line that f
         line |= {key: fact.get(key) for key in ("status", "error", "elapsed_us")} | {"decision_id": fact["decision"]}
     return line
 
-def read_sqlite(path):  # checkpoints (size, note), entries (seq, leaf, hash, view, fields, edited), stated size
+def read_sqlite(path):  # checkpoints (size, note), entries (seq, leaf, hash, view, fields, edited), stated size and chain
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     db.text_factory = lambda data: data.decode(errors="replace")
     body = "(SELECT CAST(body AS BLOB) FROM view WHERE view.seq = entry.seq)"
     personal = "SELECT field, salt, CAST(value AS BLOB) FROM personal WHERE seq = ?"
     rows = db.execute(f"SELECT seq, CAST(leaf AS BLOB), hash, {body} FROM entry ORDER BY seq")
     entries = ((*row, db.execute(personal, row[:1]).fetchall(), False) for row in rows)
-    size = db.execute("SELECT size FROM head").fetchone()
-    return db.execute("SELECT size, note FROM checkpoint ORDER BY size"), entries, size
+    head = db.execute("SELECT size, chain FROM head").fetchone() or (-1, b"gone")
+    return db.execute("SELECT size, note FROM checkpoint ORDER BY size"), entries, head
 
 def read_mirror(path):
     def entry(line):
@@ -121,7 +117,6 @@ def read_mirror(path):
             edited = False  # the leaf is found to be no record
         view = False if view is None and "sealed" in line else view and view.encode()  # False: kept under a key
         return int(line["seq"]), leaf, bytes.fromhex(line["hash"]), view, fields, edited
-
     def items(checkpoints):
         with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
             for text in file:
@@ -133,14 +128,13 @@ def read_mirror(path):
                     mark, item = False, (-1,)
                 if mark == checkpoints:
                     yield item
-
     return items(True), items(False), None
 
 class Run:
     def __init__(self, keys, outside):
         self.keys, self.outside, self.origin, self.roots, self.found = keys, outside, outside and outside[0], [], []
         self.n, self.time, self.signed, self.last, self.truncation = 0, 0, 0, None, "not checkable"
-        self.open, self.gone, self.erasures, self.sealed = {}, {}, [], 0
+        self.open, self.gone, self.chain, self.erasures, self.sealed = {}, {}, bytes(32), [], 0
 
     def find(self, code, start, end):
         self.found.append({"code": code, "from": start, "to": max(end, start + 1)})
@@ -154,7 +148,7 @@ class Run:
     def entry(self, seq, leaf=b"", stored=b"", view=None, fields=None, edited=False):
         if seq != self.n:
             return self.find("unreadable" if seq < 0 else "sequence", self.n, 0) or "stop"
-        self.n, self.sealed = self.n + 1, self.sealed + (view is False)
+        self.n, self.chain, self.sealed = self.n + 1, sha256(self.chain + stored).digest(), self.sealed + (view is False)
         wrong, node = {"leaf_hash": stored != sha256(b"\0" + leaf).digest(), "readable": edited}, stored
         for _ in range((self.n & -self.n).bit_length() - 1):
             node = sha256(b"\1" + self.roots.pop() + node).digest()
@@ -168,9 +162,10 @@ class Run:
             wrong["time"], self.time = record["time_us"] < self.time, record["time_us"]
             gone = {*hashes} - {*there} if fields is not None else set()
             self.gone[seq] = gone | ({"the view"} if digest and view is None else set())
-            self.open |= {record["id"]: seq} if kind == "decision" and fact["verdict"] == "allow" else {}
             self.erasures += [{"seq": seq, **fact}] if kind == "erasure" else []
             wrong["outcome"] = kind == "outcome" and self.open.pop(fact["decision"], None) is None
+            if kind == "decision" and fact["verdict"] == "allow" and fact["permit"]:
+                wrong["outcome"], self.open[record["id"]] = record["id"] in self.open, seq
             for named in set(fact["records"]) & self.gone.keys() if kind == "erasure" else ():
                 self.gone[named] -= set(fact.get("fields", self.gone[named]))
         except WRONG:
@@ -207,8 +202,8 @@ class Run:
                 return
         for mark in [mark, *checkpoints] if mark else ():
             self.checkpoint(*mark)
-        if stated and stated[0] != self.n:
-            self.find("head", min(stated[0], self.n), max(stated[0], self.n))
+        if stated and stated != (self.n, self.chain):
+            self.find("head", self.signed if stated[0] == self.n else min(stated[0], self.n), max(stated[0], self.n))
         if self.outside and self.outside[1] > self.n:
             self.truncation = "found"
             self.find("truncated", self.n, self.outside[1])
@@ -221,6 +216,10 @@ class Run:
         first = min(ones or wide or [(f["from"], f["to"]) for f in self.found], default=None)
         if ones and wide and min(wide)[0] <= first[0]:
             first = (min(wide)[0], min(min(wide)[1], first[1]))  # hashes that were made to fit hide an earlier one
+        lost = [seq for seq, gone in self.gone.items() if gone and first and seq < first[0]]
+        if lost:  # where a leaf was changed, or reading stopped, there may have been the erasure which explains it
+            kept = {f["code"] for f in self.found} <= {"view", "field", "readable", "missing", "time", "outcome"}
+            first = (min(lost), min(lost) + 1 if kept else first[1])
         return {
             "ok": not self.found, "origin": self.origin, "entries": self.n, "root": self.root().hex(),
             "signed": self.signed, "truncation": self.truncation, "findings": self.found, "last_checkpoint": self.last,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use placet_types::record::ErasureFact;
 use placet_types::{Fact, Record};
 
-use super::{Code, Erasure, Interval, KeyChange, MAX_LISTED, Run, StoredEntry, StoredField};
+use super::{Code, EntrySource, Erasure, Interval, KeyChange, MAX_LISTED, Run, StoredEntry, StoredField};
 use crate::{leaf, tree, view};
 
 /// What is gone, until an erasure says that it should be.
@@ -114,10 +114,7 @@ impl Run<'_> {
             self.report.key_changes.push(KeyChange { seq, added, by });
         }
         if let Fact::Erasure(erasure) = &record.fact {
-            self.report.erased += self.erased.explain(seq, erasure);
-            if self.report.erasures.len() < MAX_LISTED {
-                self.report.erasures.push(said(seq, erasure));
-            }
+            self.erasure(seq, erasure);
         }
         for (code, message) in self.references.see(seq, record) {
             self.find(code, at, message);
@@ -143,12 +140,24 @@ impl Run<'_> {
         gone.fields = record.commitments.keys().filter(|name| !there.contains(&***name)).cloned().collect();
     }
 
-    /// What is gone and no erasure explains.
-    pub(super) fn missing(&mut self, complete: bool) {
-        // Where reading stopped, the erasure may stand behind.
-        if !complete {
-            return;
+    /// Where reading stopped, the erasures that explain what is gone may stand behind.
+    pub(super) fn look_for_erasures(&mut self, source: &mut dyn EntrySource) {
+        while let Ok(Some(entry)) = source.next_entry() {
+            if let Ok(Record { fact: Fact::Erasure(erasure), .. }) = leaf::decode(&entry.leaf) {
+                self.erasure(entry.seq, &erasure);
+            }
         }
+    }
+
+    fn erasure(&mut self, seq: u64, erasure: &ErasureFact) {
+        self.report.erased += self.erased.explain(seq, erasure);
+        if self.report.erasures.len() < MAX_LISTED {
+            self.report.erasures.push(said(seq, erasure));
+        }
+    }
+
+    /// What is gone and no erasure explains.
+    pub(super) fn missing(&mut self) {
         for (seq, gone) in std::mem::take(&mut self.erased.waiting) {
             let at = Interval::one(seq);
             if gone.view {

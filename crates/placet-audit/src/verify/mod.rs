@@ -277,8 +277,10 @@ impl<'a> Run<'a> {
                 );
                 self.report.truncation = Truncation::Found;
             }
+        } else {
+            self.look_for_erasures(source);
         }
-        self.missing(complete);
+        self.missing();
         let mut report = self.report;
         report.root = self.computed.frontier.root();
         report.unsigned = (report.signed < entries).then_some(Interval { from: report.signed, to: entries });

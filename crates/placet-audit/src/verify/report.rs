@@ -91,7 +91,16 @@ impl Code {
     pub fn may_follow(self) -> bool {
         let references = matches!(self, Self::Time | Self::Outcome | Self::Approval | Self::Budget);
         // The erasure that explained it may be what was changed.
-        references || matches!(self, Self::ViewMissing | Self::FieldMissing)
+        references || self.is_missing()
+    }
+
+    fn is_missing(self) -> bool {
+        matches!(self, Self::ViewMissing | Self::FieldMissing)
+    }
+
+    /// Whether every leaf may be as it was all the same.
+    fn spares_leaves(self) -> bool {
+        self.may_follow() || matches!(self, Self::View | Self::Field | Self::Readable)
     }
 }
 
@@ -216,5 +225,15 @@ impl Report {
             (Some(record), _) => Some(record),
             (None, None) => self.findings.iter().map(place).min_by_key(|at| at.from),
         };
+        let missing = self.findings.iter().filter(|finding| finding.code.is_missing()).map(place);
+        let missing = missing.min_by_key(|at| at.from);
+        if let (Some(first), Some(missing)) = (self.first_bad, missing)
+            && missing.from < first.from
+        {
+            // Where a leaf was changed, that may have been the erasure which explains what is gone.
+            let leaves_kept = self.findings.iter().all(|finding| finding.code.spares_leaves());
+            let to = if leaves_kept { missing.to } else { first.to };
+            self.first_bad = Some(Interval { from: missing.from, to });
+        }
     }
 }

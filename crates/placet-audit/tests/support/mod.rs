@@ -28,8 +28,9 @@ pub fn key() -> SigningKey {
     SigningKey::from_seed(ORIGIN, [9; 32]).unwrap()
 }
 
-pub fn other_key() -> SigningKey {
-    SigningKey::from_seed(ORIGIN, [10; 32]).unwrap()
+/// Another key of the same name, as someone can make who has not the real one.
+pub fn other_key(name: &str) -> SigningKey {
+    SigningKey::from_seed(name, [10; 32]).unwrap()
 }
 
 pub fn keys() -> Vec<VerifierKey> {
@@ -42,9 +43,42 @@ pub struct Log {
     pub entries: Vec<StoredEntry>,
     pub checkpoints: Vec<StoredCheckpoint>,
     pub head: Option<StoredHead>,
+    /// The key that signs it.
+    pub key: SigningKey,
 }
 
 impl Log {
+    /// A log as it is read from where it is kept.
+    pub fn read(source: &mut dyn EntrySource, key: SigningKey) -> Self {
+        let mut log = Self { entries: Vec::new(), checkpoints: Vec::new(), head: None, key };
+        while let Some(entry) = source.next_entry().unwrap() {
+            log.entries.push(entry);
+        }
+        while let Some(mark) = source.next_checkpoint().unwrap() {
+            log.checkpoints.push(mark);
+        }
+        log.head = source.head().unwrap();
+        log
+    }
+
+    pub fn keys(&self) -> Vec<VerifierKey> {
+        vec![self.key.verifier().clone()]
+    }
+
+    /// How many entries are covered by checkpoints that its key signed and that stand where they belong.
+    pub fn signed(&self) -> u64 {
+        self.checkpoints.iter().filter(|mark| self.holds(mark)).map(|mark| mark.size).max().unwrap_or(0)
+    }
+
+    /// Whether its key signed every checkpoint, and each stands where it belongs.
+    pub fn all_hold(&self) -> bool {
+        self.checkpoints.iter().all(|mark| self.holds(mark))
+    }
+
+    fn holds(&self, mark: &StoredCheckpoint) -> bool {
+        checkpoint::verify(&mark.note, &self.keys()).is_ok_and(|checkpoint| checkpoint.size == mark.size)
+    }
+
     pub fn source(&self) -> Source {
         Source {
             entries: self.entries.clone().into_iter(),
@@ -53,9 +87,16 @@ impl Log {
         }
     }
 
+    /// Numbers made to fit, and nothing else.
+    pub fn renumber(&mut self) {
+        for (seq, entry) in self.entries.iter_mut().enumerate() {
+            entry.seq = seq as u64;
+        }
+    }
+
     /// Numbers and hashes made to fit, as someone without the key would.
     pub fn refit(&mut self) {
-        let mut head = Head::empty(ORIGIN);
+        let mut head = Head::empty(self.key.verifier().name());
         for (seq, entry) in self.entries.iter_mut().enumerate() {
             entry.seq = seq as u64;
             let hash = tree::leaf_hash(&entry.leaf);
@@ -101,7 +142,8 @@ pub fn sign(entries: &[StoredEntry], sizes: &[u64], key: &SigningKey) -> Vec<Sto
     for entry in entries {
         tree.push(tree::leaf_hash(&entry.leaf));
         if sizes.contains(&tree.size()) {
-            let next = Checkpoint { origin: ORIGIN.into(), size: tree.size(), root: tree.root() };
+            let origin = key.verifier().name().into();
+            let next = Checkpoint { origin, size: tree.size(), root: tree.root() };
             let note = checkpoint::sign(&next, Earlier::None, &[key]).unwrap();
             let time_us = leaf::decode(&entry.leaf).ok().map(|record| record.time_us);
             signed.push(StoredCheckpoint { size: tree.size(), note, time_us });
@@ -122,7 +164,7 @@ pub fn log(rounds: u64) -> Log {
     let size = maker.head.size();
     let sizes: Vec<u64> = (1..size.saturating_sub(3)).filter(|size| size % 7 == 0).collect();
     let head = Some(StoredHead { size, chain: maker.head.chain });
-    Log { checkpoints: sign(&maker.entries, &sizes, &key()), entries: maker.entries, head }
+    Log { checkpoints: sign(&maker.entries, &sizes, &key()), entries: maker.entries, head, key: key() }
 }
 
 /// The lines of a log's mirror; a checkpoint stands some lines after the last entry that it covers.
