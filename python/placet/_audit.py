@@ -92,11 +92,13 @@ class AuditLog:
         before: datetime | None = None,
         fields: Words = (),
         keys: str | os.PathLike[str] | None = None,
+        archive: str | os.PathLike[str] | None = None,
     ) -> Erasure:
         """Erases what people wrote in the records that fit all that is given; records and proofs stay.
 
         Who asked (`by`) and on which ground (`basis`) goes on record. `fields` are personal fields; without
-        them whole views go. `keys` is the key folder, unless this process has the ledger open already.
+        them whole views go. `keys` is the key folder, unless this process has the ledger open already; `archive`
+        is a folder that `placet audit seal` wrote, whose views are then searched too.
         """
         wanted = [str(record) for record in records]
         gone, said_by, left = self._core.erase(
@@ -111,6 +113,7 @@ class AuditLog:
             _micros(before),
             _list(fields),
             keys,
+            archive,
         )
         return Erasure(tuple(gone), tuple(said_by), left)
 

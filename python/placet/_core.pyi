@@ -263,6 +263,7 @@ class Log:
         before: int | None,
         fields: list[str],
         keys: str | PathLike[str] | None,
+        archive: str | PathLike[str] | None,
     ) -> tuple[list[int], list[int], str | None]: ...
 
 @final

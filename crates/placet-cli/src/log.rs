@@ -13,6 +13,7 @@ use placet::audit::keys::VerifierKey;
 use placet::audit::mirror::MirrorSource;
 use placet::audit::verify::{EntrySource, SourceError};
 use placet::trust::Ledger;
+use placet_store::archive::{Archive, ArchiveError, ArchiveSource, Joined, ViewKeys};
 use placet_store::{KeyFolder, Place, PlaceSettings, SqliteSource, Store};
 
 use crate::failure::Failure;
@@ -40,6 +41,16 @@ impl LedgerArgs {
         Ok(config)
     }
 
+    /// Whether a folder is an archive.
+    fn archived(&self, path: &Path) -> bool {
+        path.is_dir() && Archive::of(path).is_ok()
+    }
+
+    /// The folder of the keys, where the settings name one.
+    fn keys(&self) -> Option<KeyFolder> {
+        self.config().and_then(|config| key_folder(&config)).ok()
+    }
+
     /// The ledger, which must exist.
     pub(crate) fn log(&self) -> Result<Log, Failure> {
         let path = match &self.ledger {
@@ -54,8 +65,11 @@ impl LedgerArgs {
             },
         };
         match fs::metadata(&path) {
-            Ok(file) if file.is_file() => Ok(Log { path }),
-            Ok(_) => Err(Failure::Ledger(format!("the ledger `{}` is no file", path.display()))),
+            Ok(file) if file.is_file() || self.archived(&path) => Ok(Log { path, keys: self.keys() }),
+            Ok(_) => Err(Failure::Ledger(format!(
+                "the ledger `{}` is neither a file nor an archive",
+                path.display()
+            ))),
             Err(error) => Err(missing(&path, &error)),
         }
     }
@@ -113,26 +127,55 @@ pub(crate) fn key_folder(config: &Config) -> Result<KeyFolder, Failure> {
     folder.map(KeyFolder::new).map_err(|error| Failure::Ledger(error.to_string()))
 }
 
-/// A ledger's file, or a mirror.
+/// A ledger's file, a mirror, or the folder of an archive.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
     pub(crate) path: PathBuf,
+    keys: Option<KeyFolder>,
 }
 
 impl Log {
-    /// Whether it is a mirror, by its name.
+    /// Whether it is a mirror, by its name, or an archive: then nothing is written to it.
     pub(crate) fn is_mirror(&self) -> bool {
-        self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"))
+        self.path.is_dir()
+            || self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"))
     }
 
     /// One moment of it, from the beginning.
     pub(crate) fn open(&self) -> Result<Box<dyn EntrySource>, Failure> {
+        if self.path.is_dir() {
+            return Ok(Box::new(self.archive(&self.path)?));
+        }
         if !self.is_mirror() {
             return Ok(Box::new(self.sqlite()?));
         }
         let reader =
             || File::open(&self.path).map(BufReader::new).map_err(|error| missing(&self.path, &error));
         Ok(Box::new(MirrorSource::new(reader()?, reader()?)))
+    }
+
+    /// The segments in a folder. Views are opened where the keys of the log are at hand.
+    pub(crate) fn archive(&self, folder: &Path) -> Result<ArchiveSource, Failure> {
+        let failed = |error: ArchiveError| Failure::Ledger(error.to_string());
+        let archive = Archive::of(folder).map_err(failed)?;
+        let keys = self.keys.as_ref().map(|keys| ViewKeys::read(keys, archive.name())).transpose();
+        let keys = keys.map_err(|error| Failure::Ledger(error.to_string()))?;
+        ArchiveSource::open(&archive, keys).map_err(failed)
+    }
+
+    /// The keys of archived views.
+    pub(crate) fn view_keys(&self) -> Result<ViewKeys, Failure> {
+        let Some(keys) = &self.keys else { return Ok(ViewKeys::default()) };
+        let origin = self.sqlite()?.origin().map_err(|error| unreadable(&error))?;
+        ViewKeys::read(keys, &origin).map_err(|error| Failure::Ledger(error.to_string()))
+    }
+
+    /// One moment of it, with the views that its archive holds.
+    pub(crate) fn open_with(&self, archive: Option<&PathBuf>) -> Result<Box<dyn EntrySource>, Failure> {
+        match archive {
+            None => self.open(),
+            Some(folder) => Ok(Box::new(Joined::new(self.sqlite()?, self.archive(folder)?))),
+        }
     }
 
     /// The ledger's file.

@@ -493,3 +493,51 @@ fn keys_are_listed_and_rotated_and_old_and_new_verify() {
     let short = project.run(&["audit", "verify", "--key", &old, "--key", &new]).exits(1);
     short.complains(&["record 7 brought in a key that was not given"]);
 }
+
+#[test]
+fn a_sealed_and_pruned_ledger_verifies_with_its_archive_and_erases_there() {
+    let project = recorded();
+    let key = key(&project);
+    let seal = ["audit", "seal", "--archive", "archive"];
+    project.run(&seal).exits(0).says(&["sealed 6 records, 0 to 5: `archive/"]);
+    project.run(&seal).exits(0).complains(&["nothing is new"]);
+    let prune = ["audit", "prune", "--archive", "archive", "--by", "ops", "--before"];
+    project.run(&[&prune[..], &["2020-01-01"]].concat()).exits(1).complains(&["no view in the ledger"]);
+    let pruned = project.run(&[&prune[..], &["0s"]].concat()).exits(0);
+    pruned.says(&["erased what people wrote in 6 records", "on record at 6"]);
+    project.run(&["audit", "show", "3"]).exits(0).says(&["the readable view was erased"]);
+    let verify = ["audit", "verify", "--key", &key];
+    project.run(&verify).exits(0).says(&["OK  7 records", "on the ground `archived`"]);
+    let joined = [&verify[..], &["--archive", "archive"]].concat();
+    assert_eq!(project.run(&[&joined[..], &["--format", "json"]].concat()).exits(0).json()["erased"], 0);
+    project.run(&["audit", "show", "3", "--ledger", "archive"]).exits(0).says(&["documents are kept"]);
+    project.run(&[&verify[..], &["--ledger", "archive"]].concat()).exits(0).says(&["OK  6 records"]);
+    let mut without = project.command(&[&verify[..], &["--ledger", "archive"]].concat());
+    let without = without.env("PLACET_KEYS", "nowhere").output().expect("it runs");
+    assert!(
+        String::from_utf8_lossy(&without.stdout).contains("6 archived views, not checked"),
+        "{without:?}"
+    );
+
+    let erase = [
+        "audit",
+        "erase",
+        "--containing",
+        "documents are kept",
+        "--by",
+        "dpo",
+        "--basis",
+        "gdpr-17",
+        "--yes",
+    ];
+    project.run(&erase).exits(1).complains(&["archived views are not searched"]);
+    project.run(&[&erase[..], &["--archive", "archive"]].concat()).exits(0).says(&["in 1 record: 3"]);
+    project.run(&joined).exits(0).says(&["OK  8 records", "something of 1 record"]);
+    project
+        .run(&["audit", "show", "3", "--ledger", "archive"])
+        .exits(0)
+        .says(&["the readable view was erased"]);
+    project
+        .run(&["audit", "erase", "--ledger", "archive", "--session", "s1", "--by", "x", "--basis", "y"])
+        .exits(2);
+}

@@ -10,6 +10,7 @@ use placet::Config;
 use placet::audit::mirror::MirrorSource;
 use placet::audit::verify::{EntrySource, verify};
 use placet::record::ids::Micros;
+use placet_store::archive::{Archive, ArchiveSource, Joined};
 use placet_store::erase::{EraseError, Erased, Request, Selection, erase};
 use placet_store::query::{Level, Query, rows};
 use placet_store::{SqliteSource, Store};
@@ -58,7 +59,9 @@ impl Log {
 
 fn refused(py: Python<'_>, error: &EraseError) -> PyErr {
     match error {
-        EraseError::Nothing | EraseError::Unsaid(_) => PyValueError::new_err(error.to_string()),
+        EraseError::Nothing | EraseError::Unsaid(_) | EraseError::Reserved => {
+            PyValueError::new_err(error.to_string())
+        }
         other => error::audit(py, &other.to_string()),
     }
 }
@@ -128,7 +131,7 @@ impl Log {
     }
 
     /// Erases what people wrote; the records, the erasures that say so, and why the text may still stand somewhere.
-    #[pyo3(signature = (by, basis, records, session, agent, tenant, user, containing, before, fields, keys))]
+    #[pyo3(signature = (by, basis, records, session, agent, tenant, user, containing, before, fields, keys, archive))]
     #[allow(clippy::too_many_arguments, reason = "one argument per keyword of `erase`")]
     fn erase(
         &self,
@@ -144,6 +147,7 @@ impl Log {
         before: Option<i64>,
         fields: Vec<String>,
         keys: Option<PathBuf>,
+        archive: Option<PathBuf>,
     ) -> PyResult<(Vec<u64>, Vec<u64>, Option<String>)> {
         let fields = fields.into_iter().map(Into::into).collect();
         let before = before.map(Micros);
@@ -151,7 +155,16 @@ impl Log {
         let request = Request { by: by.into(), basis: basis.into() };
         let store = self.store(py, keys)?;
         let erased = wait(py, || {
-            let found = selection.find(&mut SqliteSource::open(&self.0)?)?;
+            let keys = store.view_keys().map_err(|error| EraseError::Ledger(error, 0))?;
+            let live = SqliteSource::open(&self.0)?;
+            let found = match &archive {
+                None => selection.find(&mut { live }, &keys)?,
+                Some(folder) => {
+                    let opened = store.view_keys().map_err(|error| EraseError::Ledger(error, 0))?;
+                    let archived = ArchiveSource::open(&Archive::of(folder)?, Some(opened))?;
+                    selection.find(&mut Joined::new(live, archived), &keys)?
+                }
+            };
             erase(store.as_ref(), &found, &selection.fields, &request)
         });
         let Erased { records, said_by, left } = erased.map_err(|error| refused(py, &error))?;

@@ -11,11 +11,12 @@ use placet_audit::leaf;
 use placet_audit::verify::{EntrySource, SourceError, StoredEntry};
 use placet_trust::{LedgerError, Receipt};
 use placet_types::ledger::LedgerOp;
-use placet_types::record::ErasureFact;
+use placet_types::record::{ARCHIVED, ErasureFact};
 use placet_types::{ApprovalId, Fact, Micros, Record, RecordId};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::archive::{ArchiveError, ArchiveSource, ViewKeys};
 use crate::ledger::Store;
 
 /// How many records one erasure names at most: a leaf has a limit.
@@ -74,9 +75,17 @@ pub enum EraseError {
     /// Who or why is missing.
     #[error("`{0}` is empty; an erasure says who asked for it and on which ground")]
     Unsaid(&'static str),
+    /// The ground is the word for what stays in the archive.
+    #[error(
+        "the ground `{ARCHIVED}` says that the text stays in the archive; name another, or use `placet audit prune`"
+    )]
+    Reserved,
     /// The log cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The archive cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// The ledger did not take it.
     #[error("{0}; {1} records were erased before")]
     Ledger(#[source] LedgerError, usize),
@@ -93,11 +102,12 @@ impl Selection {
     }
 
     /// The records that hold what was selected, oldest first. An outcome, a request for approval and its votes go with
-    /// the decision that they are about.
+    /// the decision that they are about. Records whose view is in an archive only are found by what their leaf says, or
+    /// by their text where the source is [`crate::archive::Joined`].
     ///
     /// # Errors
     /// [`EraseError::Nothing`] and [`EraseError::Source`].
-    pub fn find(&self, source: &mut dyn EntrySource) -> Result<Vec<u64>, EraseError> {
+    pub fn find(&self, source: &mut dyn EntrySource, archived: &ViewKeys) -> Result<Vec<u64>, EraseError> {
         if self.says_nothing() {
             return Err(EraseError::Nothing);
         }
@@ -107,7 +117,7 @@ impl Selection {
         while let Some(entry) = source.next_entry()? {
             // What cannot be read is for `verify` to name.
             let Ok(record) = leaf::decode(&entry.leaf) else { continue };
-            if self.holds(&entry) {
+            if self.holds(&entry) || (self.fields.is_empty() && archived.holds(entry.seq)) {
                 held.insert(entry.seq);
             }
             if self.matches(&entry, &record) {
@@ -231,6 +241,45 @@ fn approvals(record: &Record) -> BTreeSet<ApprovalId> {
 /// # Errors
 /// [`EraseError`]. What was erased before it stays erased and on record.
 pub fn erase(
+    store: &dyn Store,
+    records: &[u64],
+    fields: &[Arc<str>],
+    request: &Request,
+) -> Result<Erased, EraseError> {
+    if &*request.basis == ARCHIVED {
+        return Err(EraseError::Reserved);
+    }
+    erase_as(store, records, fields, request)
+}
+
+/// Takes views out of the ledger that its archive holds, and records it; they can still be read there.
+///
+/// Only views before `before` go whose archived copy was opened with its key and is the same. Both sources stand at
+/// their beginnings.
+///
+/// # Errors
+/// [`EraseError`]. What was taken out before it stays so, and on record.
+pub fn prune(
+    store: &dyn Store,
+    mut live: impl EntrySource,
+    mut archived: ArchiveSource,
+    before: Micros,
+    by: &str,
+) -> Result<Erased, EraseError> {
+    let mut found = Vec::new();
+    while let (Some(live), Some(archived)) = (live.next_entry()?, archived.next_entry()?) {
+        let is_old = leaf::decode(&live.leaf).is_ok_and(|record| record.time_us < before);
+        if is_old && live.view.is_some() && live.leaf == archived.leaf && live.view == archived.view {
+            found.push(live.seq);
+        }
+    }
+    // While the ledger is read, its side file cannot be emptied.
+    drop((live, archived));
+    let request = Request { by: by.into(), basis: ARCHIVED.into() };
+    erase_as(store, &found, &[], &request)
+}
+
+fn erase_as(
     store: &dyn Store,
     records: &[u64],
     fields: &[Arc<str>],

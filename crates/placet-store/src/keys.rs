@@ -176,7 +176,7 @@ impl KeyFolder {
 }
 
 /// Refuses what others may read or write.
-fn closed(path: &Path, wanted: u32) -> Result<(), KeyError> {
+pub(crate) fn closed(path: &Path, wanted: u32) -> Result<(), KeyError> {
     let found = fs::metadata(path).map_err(|cause| unusable(path, "read", cause))?;
     let actual = found.permissions().mode() & 0o777;
     if actual & 0o077 != 0 {

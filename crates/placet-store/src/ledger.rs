@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, State, TenantKey};
-use placet_types::record::ErasureFact;
+use placet_types::record::{ARCHIVED, ErasureFact};
 use placet_types::{Ack, Fact, Record};
 
+use crate::archive::ViewKeys;
 use crate::backend::{Backend, Erase};
 use crate::batch::{Entry, Work};
+use crate::keys::KeyError;
 use crate::process::Process;
-use crate::settings::Settings;
+use crate::settings::{KeySource, Settings};
 
 /// How often a waiting call looks whether another process committed.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -77,12 +79,38 @@ impl<B: Backend> LogLedger<B> {
     pub fn wipe(&self, mut record: Record, erasure: ErasureFact) -> Result<Wiped, LedgerError> {
         let whole = |seq: &u64| Erase { seq: *seq, fields: erasure.fields.clone() };
         let erase = erasure.records.iter().map(whole).collect();
+        // What stays in the archive keeps its keys there; fields are not archived.
+        let keyed = erasure.fields.is_empty() && &*erasure.basis != ARCHIVED;
+        let gone = if keyed { erasure.records.clone() } else { Vec::new() };
         record.fact = Fact::Erasure(erasure);
         let proposal = Proposal { record, view: None, personal: Vec::new(), fallback: None };
         let receipt = self.submit(proposal, erase, Ack::Durable)?;
         let process = self.process();
-        let left = process.fold(true).err().or_else(|| process.mirror_trouble());
+        let forgotten = if receipt.refused.is_none() { self.forget(&gone) } else { Ok(()) };
+        let left = process.fold(true).and(forgotten).err().or_else(|| process.mirror_trouble());
         Ok(Wiped { receipt, left })
+    }
+
+    /// The keys of archived views; none for a ledger whose keys lie in no folder.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn view_keys(&self) -> Result<ViewKeys, LedgerError> {
+        self.open()?;
+        let (KeySource::Folder(folder), Some(origin)) = (&self.settings.keys, self.process().origin()) else {
+            return Ok(ViewKeys::default());
+        };
+        ViewKeys::read(folder, &origin).map_err(|error| self.keys_failed(&error))
+    }
+
+    /// Erases the keys of archived views.
+    fn forget(&self, records: &[u64]) -> Result<(), LedgerError> {
+        self.view_keys()?.forget(records).map(|_| ()).map_err(|error| self.keys_failed(&error))
+    }
+
+    fn keys_failed(&self, error: &KeyError) -> LedgerError {
+        let cause = format!("the keys of archived views: {error}");
+        LedgerError::Unavailable { ledger: self.backend.name(), action: "append", cause }
     }
 
     /// Makes ready for a fork: waits for the writer, closes what is open, and keeps it so until the guard is dropped
@@ -206,6 +234,18 @@ pub trait Store: Ledger {
     /// As [`LogLedger::close`].
     fn shut(&self);
 
+    /// As [`LogLedger::sign`].
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn sign(&self) -> Result<(), LedgerError>;
+
+    /// As [`LogLedger::view_keys`].
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn view_keys(&self) -> Result<ViewKeys, LedgerError>;
+
     /// As [`LogLedger::wipe`].
     ///
     /// # Errors
@@ -234,6 +274,14 @@ impl<B: Backend> Store for LogLedger<B> {
 
     fn shut(&self) {
         self.close();
+    }
+
+    fn sign(&self) -> Result<(), LedgerError> {
+        self.process().sign()
+    }
+
+    fn view_keys(&self) -> Result<ViewKeys, LedgerError> {
+        Self::view_keys(self)
     }
 
     fn erase(&self, record: Record, erasure: ErasureFact) -> Result<Wiped, LedgerError> {

@@ -12,6 +12,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")
 )]
 
+pub mod archive;
 pub mod backend;
 mod batch;
 mod engine;

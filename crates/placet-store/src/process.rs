@@ -170,6 +170,11 @@ impl<B: Backend> Process<B> {
         unspread.map_or(Ok(()), |unspread| unspread.spread())
     }
 
+    /// The name of the log, once it was opened.
+    pub(crate) fn origin(&self) -> Option<Arc<str>> {
+        locked(&self.engine).log.as_ref().map(|log| log.committed.head.origin.clone())
+    }
+
     /// Why the mirror lags, if it does.
     pub(crate) fn mirror_trouble(&self) -> Option<LedgerError> {
         locked(&self.engine).mirror_trouble.clone()

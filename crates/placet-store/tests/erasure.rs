@@ -16,6 +16,7 @@ use std::process::Command;
 use placet_audit::keys::VerifierKey;
 use placet_audit::mirror::MirrorSource;
 use placet_audit::verify::{EntrySource, Report, verify};
+use placet_store::archive::ViewKeys;
 use placet_store::erase::{EraseError, Erased, Request, Selection, erase};
 use placet_store::{KeyFolder, LogLedger, Sqlite, SqliteSource};
 use placet_trust::{Ledger, Personal, Proposal};
@@ -63,7 +64,8 @@ fn holds(folder: &Path, text: &str) -> bool {
 }
 
 fn erase_all(folder: &Path, ledger: &LogLedger<Sqlite>, selection: &Selection) -> Erased {
-    let found = selection.find(&mut SqliteSource::open(&database(folder)).unwrap()).unwrap();
+    let found =
+        selection.find(&mut SqliteSource::open(&database(folder)).unwrap(), &ViewKeys::default()).unwrap();
     let request = Request { by: "dpo@example.org".into(), basis: "gdpr-17".into() };
     erase(ledger, &found, &selection.fields, &request).unwrap()
 }
@@ -190,14 +192,16 @@ fn erasure_takes_outcomes_with_their_decisions_and_needs_a_ground() {
     let view = json!({"result": "sent to her"}).as_object().cloned();
     ledger.commit(Proposal { record, view, personal: Vec::new(), fallback: None }, Ack::Durable).unwrap();
     let source = || SqliteSource::open(&database(folder)).unwrap();
-    let find = |selection: Selection, source: &mut SqliteSource| selection.find(source).unwrap();
+    let find = |selection: Selection, source: &mut SqliteSource| {
+        selection.find(source, &ViewKeys::default()).unwrap()
+    };
     let user = Selection { user: Some(ANN.to_owned()), ..Selection::default() };
     assert_eq!(find(user.clone(), &mut source()), [0, 2]);
     let early = Selection { before: Some(Micros(0)), ..user.clone() };
     assert_eq!(find(early, &mut source()), [0_u64; 0]);
     let session = Selection { session: Some("session-1".to_owned()), ..Selection::default() };
     assert_eq!(find(session, &mut source()), [0, 1, 2]);
-    let error = Selection::default().find(&mut source()).unwrap_err();
+    let error = Selection::default().find(&mut source(), &ViewKeys::default()).unwrap_err();
     assert!(matches!(error, EraseError::Nothing), "{error}");
     let request = Request { by: "dpo".into(), basis: " ".into() };
     let error = erase(&ledger, &[0], &[], &request).unwrap_err().to_string();

@@ -189,6 +189,9 @@ pub struct ChangeFact {
     pub by: Arc<str>,
 }
 
+/// The ground of an erasure that leaves the text in the archive, under its keys.
+pub const ARCHIVED: &str = "archived";
+
 /// What was erased.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,7 @@
 //! `placet audit erase`: what people wrote goes, the records stay.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -45,6 +46,9 @@ pub(super) struct EraseArgs {
     /// Only these personal fields, instead of all that can be erased
     #[arg(long, value_delimiter = ',', value_name = "FIELDS")]
     field: Vec<Arc<str>>,
+    /// Folder of the log's archive, whose views are then searched too
+    #[arg(long, value_name = "FOLDER")]
+    archive: Option<PathBuf>,
     /// Who asks for it
     #[arg(long, required = true, value_name = "NAME")]
     by: Arc<str>,
@@ -78,7 +82,16 @@ pub(super) fn run(args: &EraseArgs, common: &CommonArgs, console: &mut Console<'
             "a mirror cannot be written to; name the ledger, and its mirror follows".to_owned(),
         ));
     }
-    let found = args.selection().find(&mut log.sqlite()?).map_err(failure)?;
+    let keys = log.view_keys()?;
+    let by_text = args.containing.is_some() || args.user.is_some();
+    if by_text && args.archive.is_none() && !keys.is_empty() {
+        let warning = console.paint_err.paint(YELLOW, "warning:");
+        console
+            .say(&format!("{warning} archived views are not searched; name their folder with `--archive`"));
+    }
+    let mut source = log.open_with(args.archive.as_ref())?;
+    let found = args.selection().find(source.as_mut(), &keys).map_err(failure)?;
+    drop((source, keys));
     if found.is_empty() {
         return Err(Failure::Negative("no record holds what can be erased so".to_owned()));
     }
@@ -106,7 +119,7 @@ pub(super) fn run(args: &EraseArgs, common: &CommonArgs, console: &mut Console<'
     Ok(Exit::Ok)
 }
 
-fn report(erased: &Erased, common: &CommonArgs, console: &mut Console<'_>) -> Result<(), Failure> {
+pub(super) fn report(erased: &Erased, common: &CommonArgs, console: &mut Console<'_>) -> Result<(), Failure> {
     let left = erased.left.as_ref().map(ToString::to_string);
     if common.is_json() {
         let Erased { records, said_by, .. } = erased;
@@ -129,9 +142,11 @@ fn shown(records: &[u64]) -> String {
     format!("{}{more}", some.join(", "))
 }
 
-fn failure(error: EraseError) -> Failure {
+pub(super) fn failure(error: EraseError) -> Failure {
     match error {
-        EraseError::Nothing | EraseError::Unsaid(_) => Failure::Usage(error.to_string()),
+        EraseError::Nothing | EraseError::Unsaid(_) | EraseError::Reserved => {
+            Failure::Usage(error.to_string())
+        }
         other => Failure::Ledger(other.to_string()),
     }
 }

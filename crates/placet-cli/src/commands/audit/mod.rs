@@ -1,6 +1,7 @@
 //! `placet audit`: what was decided, what became of it, and whether anybody touched the log.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+mod archive;
 mod erase;
 mod export;
 mod list;
@@ -64,6 +65,10 @@ enum AuditCommand {
     Export(export::ExportArgs),
     /// Erase what people wrote in the records of a subject, and record that it was
     Erase(erase::EraseArgs),
+    /// Write what is signed and not archived yet as one more segment of the archive
+    Seal(archive::SealArgs),
+    /// Take old views out of the ledger that its archive holds, and record it
+    Prune(archive::PruneArgs),
     /// Check the log against its key, and against a checkpoint kept elsewhere
     Verify(verify::VerifyArgs),
     /// Prove that one record is in the signed log
@@ -89,6 +94,8 @@ pub(crate) fn run(args: &AuditArgs, console: &mut Console<'_>) -> Result<Exit, F
         Some(AuditCommand::Tail(tail)) => tail::run(tail, common, console),
         Some(AuditCommand::Export(export)) => export::run(export, common, console),
         Some(AuditCommand::Erase(erase)) => erase::run(erase, common, console),
+        Some(AuditCommand::Seal(seal)) => archive::seal(seal, common, console),
+        Some(AuditCommand::Prune(prune)) => archive::prune(prune, common, console),
         Some(AuditCommand::Verify(verify)) => verify::run(verify, common, console),
         Some(AuditCommand::Prove(prove)) => prove::run(prove, common, console),
         Some(AuditCommand::Check(check)) => prove::check(check, common, console),

@@ -26,6 +26,9 @@ pub(super) struct VerifyArgs {
     /// Checkpoint that was kept elsewhere: only with one can a cut or exchanged log be told
     #[arg(long, value_name = "CHECKPOINT")]
     from: Option<PathBuf>,
+    /// Folder of the log's archive: it must be that of this log, and the views in it are checked too
+    #[arg(long, value_name = "FOLDER")]
+    archive: Option<PathBuf>,
     /// Write the last checkpoint that holds to this file, to be kept elsewhere
     #[arg(long, value_name = "FILE")]
     save_checkpoint: Option<PathBuf>,
@@ -43,7 +46,7 @@ pub(super) fn run(
         std::fs::read_to_string(path).map_err(|source| Failure::Read { what: what(), source })
     });
     let from = from.transpose()?;
-    let report = verify(log.open()?.as_mut(), &keys, from.as_deref());
+    let report = verify(log.open_with(args.archive.as_ref())?.as_mut(), &keys, from.as_deref());
     let report = report.map_err(|error| Failure::Ledger(error.to_string()))?;
     if common.is_json() {
         console.json(&report)?;
@@ -119,6 +122,10 @@ fn text(report: &Report, paint: Paint) -> String {
             "erased",
             &format!("something of {}, as erasures in the log say", counted(report.erased, "record")),
         );
+    }
+    if report.sealed > 0 {
+        let views = counted(report.sealed, "archived view");
+        field("sealed", &format!("{views}, not checked: their keys are not here"));
     }
     for KeyChange { seq, added, by } in report.key_changes.iter().take(SHOWN) {
         field("key", &format!("since record {seq}, brought in by {by}: {added}"));
