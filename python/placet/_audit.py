@@ -97,8 +97,8 @@ class AuditLog:
         """Erases what people wrote in the records that fit all that is given; records and proofs stay.
 
         Who asked (`by`) and on which ground (`basis`) goes on record. `fields` are personal fields; without
-        them whole views go. `keys` is the key folder, unless this process has the ledger open already; `archive`
-        is a folder that `placet audit seal` wrote, whose views are then searched too.
+        them whole views go. `keys` is the key folder, unless this process has the ledger open already. The
+        views in `archive`, a folder that `placet audit seal` wrote, are searched too.
         """
         wanted = [str(record) for record in records]
         gone, said_by, left = self._core.erase(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, State, TenantKey};
+use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, Refusal, State, StateKey, TenantKey};
 use placet_types::record::{ARCHIVED, ErasureFact};
 use placet_types::{Ack, Fact, Record};
 
@@ -198,6 +198,13 @@ impl<B: Backend> Ledger for LogLedger<B> {
         }
         process.readers.look(look);
         Ok(())
+    }
+
+    fn compare(
+        &self,
+        keys: &mut dyn FnMut(&State) -> Vec<StateKey>,
+    ) -> Result<Result<(), Refusal>, LedgerError> {
+        self.process().compare(keys)
     }
 
     fn tenant_key(&self, tenant: Option<&str>) -> Result<TenantKey, LedgerError> {

@@ -15,6 +15,7 @@
 pub mod archive;
 pub mod backend;
 mod batch;
+mod compare;
 mod engine;
 pub mod erase;
 mod keeper;

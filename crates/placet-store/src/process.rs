@@ -6,10 +6,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use placet_audit::seal::{Head, LogKey};
-use placet_trust::{LedgerError, State, TenantKey};
+use placet_trust::{LedgerError, Refusal, State, StateKey, TenantKey};
 
 use crate::backend::{Backend, Link};
 use crate::batch::{self, Done, Work};
+use crate::compare::compare;
 use crate::engine::{Engine, Publish};
 use crate::keeper::Keeper;
 use crate::queue::Queue;
@@ -147,6 +148,19 @@ impl<B: Backend> Process<B> {
             false => self.readers.fresh_ms.store(0, Ordering::Release),
         }
         done
+    }
+
+    /// Holds cached rows against the log.
+    pub(crate) fn compare(
+        &self,
+        keys: &mut dyn FnMut(&State) -> Vec<StateKey>,
+    ) -> Result<Result<(), Refusal>, LedgerError> {
+        if let Some(error) = &self.unusable {
+            return Err(error.clone());
+        }
+        let mut engine = locked(&self.engine);
+        self.connected.store(true, Ordering::Release);
+        compare(&mut engine, keys, &self.readers)
     }
 
     /// Does the housekeeping over a connection of its own, so that commits do not wait for it.

@@ -68,7 +68,7 @@ fn main() {
     let leaf = three.verify(&keys, NOW).unwrap();
     let mut state = State::default();
     for entry in leaf.entries() {
-        let mut record = Record::new("r".into(), Fact::Change(ChangeFact { by: "system".into() }));
+        let mut record = Record::new((&*entry.id.0).into(), Fact::Change(ChangeFact { by: "system".into() }));
         (record.time_us, record.ops) = (NOW, vec![LedgerOp::Issue(entry.clone())]);
         state.admit(&record).unwrap();
     }

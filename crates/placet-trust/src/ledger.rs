@@ -7,7 +7,7 @@ use std::time::Instant;
 use placet_types::{Ack, Digest, Micros, Record};
 
 use crate::approvals::mac;
-use crate::state::{Refusal, State};
+use crate::state::{Refusal, State, StateKey};
 
 /// The one place where state is written, and from which it is read.
 pub trait Ledger: Send + Sync {
@@ -36,6 +36,21 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`LedgerError`] when the log cannot be read.
     fn wait(&self, seen: u64, until: Instant) -> Result<u64, LedgerError>;
+
+    /// Holds the cached rows of these things against the log, for a caller that refuses by what the log says and wants
+    /// to know whether somebody edited the rows: whatever is allowed is compared by [`Ledger::commit`].
+    ///
+    /// A ledger without rows has nothing to compare.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when they cannot be read.
+    fn compare(
+        &self,
+        keys: &mut dyn FnMut(&State) -> Vec<StateKey>,
+    ) -> Result<Result<(), Refusal>, LedgerError> {
+        let _ = keys;
+        Ok(Ok(()))
+    }
 
     /// The key under which a tenant's digests are kept, so that nobody without it can guess what was digested.
     ///

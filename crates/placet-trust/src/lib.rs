@@ -7,6 +7,7 @@
 
 pub mod approvals;
 pub mod budgets;
+mod canonical;
 pub mod credentials;
 mod ledger;
 pub mod sessions;

@@ -1,6 +1,7 @@
 //! The state that a log stands for.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+mod ids;
 mod things;
 
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use crate::approvals::Approvals;
 use crate::budgets::Budgets;
 use crate::credentials::Credentials;
 use crate::sessions::{SessionFacts, SessionKey, Sessions};
+
+use ids::RecordIds;
 
 /// A precondition that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +72,8 @@ pub struct State {
     pub approvals: Approvals,
     /// What sessions did.
     pub sessions: Sessions,
+    /// The records that there are.
+    ids: RecordIds,
 }
 
 impl State {
@@ -80,6 +85,13 @@ impl State {
     /// # Errors
     /// The first precondition that does not hold; the state is unchanged.
     pub fn admit(&mut self, record: &Record) -> Result<(), Refusal> {
+        if self.ids.has(&record.id) {
+            let reason = format!(
+                "a record `{}` stands in the log already; give each record an id of its own",
+                record.id
+            );
+            return Err(Refusal::new(DenyCause::InvalidRequest, reason));
+        }
         things::check_distinct(&record.ops)?;
         for op in &record.ops {
             self.check(op, record)?;
@@ -90,6 +102,7 @@ impl State {
 
     /// Applies a record of the log, whose preconditions held when it was committed.
     pub fn replay(&mut self, record: &Record) {
+        self.ids.add(&record.id);
         for op in &record.ops {
             self.apply(op, record);
         }

@@ -65,3 +65,30 @@ fn promise_9_a_revocation_comes_last_in_its_record() {
         assert_eq!(admit(&mut state, 3, change(), child).unwrap_err().cause, DenyCause::CredentialValidation);
     }
 }
+
+/// A record whose commit was in doubt is tried again: it stands there once, and what it does is done once.
+#[test]
+fn a_record_id_stands_in_the_log_once() {
+    let mut state = State::default();
+    let calls = calls("s");
+    let once = record(1, change(), vec![set(&calls, 5)]);
+    state.admit(&once).unwrap();
+    let mut again = record(2, change(), vec![set(&calls, 9)]);
+    again.id = once.id.clone();
+    let refusal = state.admit(&again).unwrap_err();
+    assert_eq!(refusal.cause, DenyCause::InvalidRequest);
+    assert!(refusal.reason.contains(&*once.id.0), "{refusal}");
+    assert!(
+        state.admit(&record(2, allow(), vec![permit("a", vec![of(&calls, 6)])])).is_err(),
+        "the limit is 5"
+    );
+    // A copy knows the same ids, and a refused record takes none.
+    let mut copy = state.clone();
+    assert!(copy.admit(&again).is_err());
+    let mut refused = record(3, allow(), vec![permit("b", vec![of(&calls, 6)])]);
+    assert!(state.admit(&refused).is_err());
+    refused.ops.clear();
+    state.admit(&refused).unwrap();
+    // A log that has it twice, by an older release, is read.
+    state.replay(&again);
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use placet_policy::reading::normal_form;
 use placet_trust::approvals::display::{Displayed, Shown, display};
 use placet_trust::approvals::{ApprovalSubject, Terms};
-use placet_trust::{Freshness, Ledger, LedgerError, Refusal};
+use placet_trust::{Freshness, Ledger, LedgerError, Refusal, StateKey};
 use placet_types::ids::{ApprovalId, Digest, RecordId};
 use placet_types::ledger::{
     ApprovalClosing, ApprovalEntry, ApprovalState, BudgetUnit, Consumption, LedgerOp, Quorum, VoteStrength,
@@ -91,7 +91,18 @@ impl Pipeline {
             Err(error) => return self.unavailable(case, &error),
         };
         let request_key = subject.request_key(key.bytes());
-        match self.standing(ledger, &request_key) {
+        let standing = self.standing(ledger, &request_key);
+        if let Ok(Standing::Pending(approval) | Standing::Denied(approval)) = &standing {
+            match ledger.compare(&mut |_| vec![StateKey::Approval(approval.clone())]) {
+                Err(error) => return self.unavailable(case, &error),
+                Ok(Err(edited)) => {
+                    let decision = super::denied_at_commit(&case.decision, &edited);
+                    return self.commit_refusal(ledger, Case { decision, ..case }, None, Vec::new());
+                }
+                Ok(Ok(())) => {}
+            }
+        }
+        match standing {
             Err(error) => self.unavailable(case, &error),
             Ok(Standing::Pending(approval)) => self.commit_refusal(ledger, case, Some(approval), Vec::new()),
             Ok(Standing::Denied(approval)) => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use placet_trust::budgets::CredentialLimits;
 use placet_trust::credentials::authority::{Authority, Call};
 use placet_trust::credentials::broker::BrokerError;
+use placet_trust::credentials::public_id;
 use placet_trust::{Ledger, LedgerError, Refusal};
 use placet_types::ids::CredentialId;
 use placet_types::ledger::{CredentialEntry, LedgerOp};
@@ -29,7 +30,7 @@ impl Pipeline {
     /// Verifies the credential and writes what it says into the event. Callers may tighten it, never loosen it.
     pub(super) fn identify(&self, event: &mut Event) -> Result<Option<Holder>, Refusal> {
         let Some(registrar) = &self.options.credentials else { return Ok(None) };
-        let holder = holder(registrar, event)?;
+        let holder = holder(registrar, event).map_err(|refusal| doubted(registrar, event, refusal))?;
         take_over(event, &holder.entry)?;
         Ok(Some(holder))
     }
@@ -46,7 +47,13 @@ impl Pipeline {
         let calls = history.iter().filter(|called| called.as_str() == Some(tool)).count() as u64;
         let call = Call { tool, args, calls, at: moment(event).unwrap_or_else(|| self.gate.now()) };
         let covered = holder.authority.covers(&call);
-        covered.map_err(|breach| Refusal::new(DenyCause::CredentialValidation, breach.to_string()))
+        covered.map_err(|breach| {
+            let refusal = Refusal::new(DenyCause::CredentialValidation, breach.to_string());
+            match &self.options.credentials {
+                Some(registrar) => doubted(registrar, event, refusal),
+                None => refusal,
+            }
+        })
     }
 
     /// The operation that shows the lineage to the ledger, where the ledger is its registry.
@@ -54,6 +61,26 @@ impl Pipeline {
         let registry = self.options.credentials.as_ref()?.ledger();
         let same = std::ptr::addr_eq(Arc::as_ptr(registry), std::ptr::from_ref(ledger));
         holder.filter(|_| same).map(|holder| LedgerOp::Present(holder.lineage.clone()))
+    }
+}
+
+/// A refusal by the credential. Where somebody edited its row, an ancestor's or that of a revocation, this is said
+/// instead.
+fn doubted(registrar: &Registrar, event: &Event, refusal: Refusal) -> Refusal {
+    let (Some(token), DenyCause::CredentialValidation) = (text_of(event, Field::TokenId), refusal.cause)
+    else {
+        return refusal;
+    };
+    // Once it is verified, the event has its public id.
+    let ids = [token.into(), public_id(token)];
+    let compared = registrar.ledger().compare(&mut |state| {
+        let known = ids.iter().filter(|id| state.credentials.entry(id).is_some());
+        known.flat_map(|id| state.credentials.rows_of(id)).collect()
+    });
+    match compared {
+        Ok(Err(edited)) => edited,
+        // It is refused in any case.
+        Ok(Ok(())) | Err(_) => refusal,
     }
 }
 

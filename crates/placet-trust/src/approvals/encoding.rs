@@ -1,9 +1,8 @@
-//! Two deterministic encodings: length-prefixed fields for what is hashed or signed, canonical JSON for rows.
+//! A deterministic encoding for what is hashed or signed: length-prefixed fields.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use hmac::{Hmac, KeyInit, Mac};
 use placet_types::{Digest, Micros};
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 /// Fields one after another, each with its length before it, so that no two lists of fields give the same bytes.
@@ -88,46 +87,6 @@ fn keyed(key: &[u8], message: &[u8]) -> Hmac<Sha256> {
     mac
 }
 
-/// Canonical JSON (RFC 8785) of a value without floats.
-pub(super) fn canonical(value: &Value) -> String {
-    let mut out = String::new();
-    write(value, &mut out);
-    out
-}
-
-fn write(value: &Value, out: &mut String) {
-    match value {
-        Value::Array(items) => {
-            out.push('[');
-            for (position, item) in items.iter().enumerate() {
-                if position > 0 {
-                    out.push(',');
-                }
-                write(item, out);
-            }
-            out.push(']');
-        }
-        Value::Object(fields) => {
-            // Sorted here, since serde_json keeps another order when some crate turns on `preserve_order`.
-            let mut sorted: Vec<_> = fields.iter().collect();
-            sorted.sort_by(|(left, _), (right, _)| left.encode_utf16().cmp(right.encode_utf16()));
-            out.push('{');
-            for (position, (name, field)) in sorted.into_iter().enumerate() {
-                if position > 0 {
-                    out.push(',');
-                }
-                write(&Value::String(name.clone()), out);
-                out.push(':');
-                write(field, out);
-            }
-            out.push('}');
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            out.push_str(&value.to_string())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,11 +111,5 @@ mod tests {
         let long = mac(&[0xaa; 131], text);
         assert_eq!(long.to_string(), "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
         assert!(mac_holds(&[0xaa; 131], text, &long) && !mac_holds(&[0xaa; 131], text, &short));
-    }
-
-    #[test]
-    fn canonical_json_is_sorted_and_dense() {
-        let value = serde_json::json!({"b": [1, null, true], "a": {"z": "\u{1}\n\"", "y": -5}});
-        assert_eq!(canonical(&value), r#"{"a":{"y":-5,"z":"\u0001\n\""},"b":[1,null,true]}"#);
     }
 }

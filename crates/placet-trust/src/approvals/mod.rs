@@ -32,6 +32,7 @@ use placet_types::ledger::{ApprovalClosing, ApprovalEntry, ApprovalState, Consum
 use placet_types::{ApprovalId, ApproverId, DenyCause, Digest, LedgerOp, Micros, RecordId};
 use serde::Serialize;
 
+use crate::canonical;
 use crate::state::{Refusal, StateKey, StateRow};
 
 pub(crate) use encoding::mac;
@@ -336,12 +337,7 @@ impl Approvals {
         let StateKey::Approval(id) = key else {
             return StateRow { kind: "approval", id: String::new(), body: None };
         };
-        let body = self
-            .all
-            .get(id)
-            .and_then(|approval| serde_json::to_value(approval).ok())
-            .map(|value| encoding::canonical(&value));
-        StateRow { kind: "approval", id: id.to_string(), body }
+        StateRow { kind: "approval", id: id.to_string(), body: canonical::row(self.all.get(id)) }
     }
 }
 

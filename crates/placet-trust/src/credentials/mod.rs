@@ -7,13 +7,14 @@
 
 pub mod authority;
 pub mod broker;
-pub(crate) mod canonical;
 pub mod keys;
 mod registry;
 #[cfg(test)]
 mod registry_tests;
 pub mod token;
 mod why;
+
+use crate::canonical;
 
 pub use broker::public_id;
 pub use registry::{Credentials, HARD_MAX_DEPTH, MAX_LIFETIME_SECONDS, MAX_SCOPES};

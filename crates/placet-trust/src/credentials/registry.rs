@@ -314,6 +314,15 @@ impl Credentials {
         }
     }
 
+    /// The cached rows that say whether a credential is live: its own, its ancestors', and wider revocations.
+    #[must_use]
+    pub fn rows_of(&self, id: &CredentialId) -> Vec<StateKey> {
+        let mut keys = vec![StateKey::Credential(id.clone())];
+        let line = self.lineage(id);
+        line.iter().filter_map(|id| self.entry(id)).for_each(|entry| self.keys_of(entry, &mut keys));
+        keys
+    }
+
     /// The row of a credential, and those of the wider revocations that may have ended it.
     fn keys_of(&self, entry: &CredentialEntry, keys: &mut Vec<StateKey>) {
         keys.push(StateKey::Credential(entry.id.clone()));
@@ -328,11 +337,11 @@ impl Credentials {
             StateKey::Credential(id) => {
                 let held = self.held.get(id);
                 let row = held.map(|held| CredentialRow { entry: &held.entry, revoked: held.ended.as_ref() });
-                StateRow { kind: "credential", id: id.to_string(), body: body(row) }
+                StateRow { kind: "credential", id: id.to_string(), body: canonical::row(row) }
             }
             StateKey::Revocation(target) => {
                 let id = row_id(target);
-                StateRow { kind: "revocation", id, body: body(self.revocations.get(target)) }
+                StateRow { kind: "revocation", id, body: canonical::row(self.revocations.get(target)) }
             }
             // Another component's key has no row here.
             _ => StateRow { kind: "credential", id: String::new(), body: None },
@@ -350,11 +359,6 @@ fn targets(entry: &CredentialEntry) -> impl Iterator<Item = RevocationTarget> {
     ]
     .into_iter()
     .flatten()
-}
-
-/// The body of a row. What cannot be written has a body that no database holds, so that it is refused.
-fn body(data: Option<impl Serialize>) -> Option<String> {
-    data.map(|data| canonical::text(&data).unwrap_or_else(|error| format!("unwritable: {error}")))
 }
 
 fn row_id(target: &RevocationTarget) -> String {

@@ -14,6 +14,12 @@ use crate::{State, StateKey};
 const SECOND: i64 = 1_000_000;
 const START: Micros = Micros(1_000 * SECOND);
 
+/// An id that no other record has.
+pub(crate) fn fresh_id() -> placet_types::RecordId {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    format!("record-{}", NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)).into()
+}
+
 fn at(seconds: i64) -> Micros {
     Micros(START.0 + seconds * SECOND)
 }
@@ -50,7 +56,7 @@ fn revocation(target: RevocationTarget) -> LedgerOp {
 }
 
 fn commit(state: &mut State, op: LedgerOp, time: Micros) -> Result<(), crate::Refusal> {
-    let mut record = Record::new("r".into(), Fact::Change(ChangeFact { by: "system".into() }));
+    let mut record = Record::new(fresh_id(), Fact::Change(ChangeFact { by: "system".into() }));
     record.time_us = time;
     record.ops = vec![op];
     state.admit(&record)
@@ -213,7 +219,7 @@ fn f21_a_token_revoked_before_it_was_shown_stays_dead_until_its_end() {
         "as long as its root may live"
     );
     let leaf = CredentialEntry { issued_us: at(2), ..child("leaf", &root) };
-    let mut record = Record::new("r".into(), Fact::Change(ChangeFact { by: "system".into() }));
+    let mut record = Record::new(fresh_id(), Fact::Change(ChangeFact { by: "system".into() }));
     record.ops = vec![LedgerOp::Issue(leaf.clone())];
     assert!(state.keys(&record).contains(&wide), "its row is looked at");
     for time in [2, 299] {
@@ -258,7 +264,7 @@ fn f23_the_rows_hold_everything_that_an_operator_could_edit() {
     );
     assert_eq!(row(&state, "nobody"), None);
     let op = revocation(RevocationTarget::Session("s".into()));
-    let mut record = Record::new("r".into(), Fact::Change(ChangeFact { by: "system".into() }));
+    let mut record = Record::new(fresh_id(), Fact::Change(ChangeFact { by: "system".into() }));
     record.ops = vec![op.clone()];
     let wide = StateKey::Revocation(RevocationTarget::Session("s".into()));
     let mut keys =
@@ -286,7 +292,7 @@ fn f23_a_replayed_log_gives_the_same_rows() {
     let (mut first, mut second) = (State::default(), State::default());
     for (op, time) in ops {
         commit(&mut first, op.clone(), time).unwrap();
-        let mut record = Record::new("r".into(), Fact::Change(ChangeFact { by: "system".into() }));
+        let mut record = Record::new(fresh_id(), Fact::Change(ChangeFact { by: "system".into() }));
         (record.time_us, record.ops) = (time, vec![op]);
         second.replay(&record);
     }
@@ -307,7 +313,7 @@ fn long_expired_credentials_are_forgotten_and_their_rows_with_them() {
     };
     commit(&mut state, LedgerOp::Issue(later("x", 90_000)), at(90_000)).unwrap();
     assert!(matches!(live(&state, "leaf", at(90_000)), Err(Why::Expired { .. })));
-    let mut record = Record::new("r".into(), Fact::Change(ChangeFact { by: "system".into() }));
+    let mut record = Record::new(fresh_id(), Fact::Change(ChangeFact { by: "system".into() }));
     record.ops = vec![LedgerOp::Issue(later("y", 90_001))];
     record.time_us = at(90_001);
     let keys = state.keys(&record);

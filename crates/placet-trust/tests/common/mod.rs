@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use placet_trust::{Refusal, State};
 use placet_types::ledger::CredentialEntry;
@@ -102,7 +103,9 @@ pub(crate) fn succeeded() -> Fact {
 }
 
 pub(crate) fn record(at: i64, fact: Fact, ops: Vec<LedgerOp>) -> Record {
-    let mut record = Record::new(RecordId::from("r"), fact);
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let id = format!("record-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let mut record = Record::new(RecordId::from(id), fact);
     record.time_us = Micros(at);
     record.ops = ops;
     record

@@ -234,7 +234,10 @@ fn f21_revoking_any_token_of_a_chain_ends_what_hangs_from_it() {
     let leaf = three().verify(&keys(), later(5)).unwrap();
     let mut state = State::default();
     let mut commit = |op: LedgerOp| {
-        let mut record = Record::new("r".into(), Fact::Change(ChangeFact { by: "system".into() }));
+        let mut record = Record::new(
+            crate::credentials::registry_tests::fresh_id(),
+            Fact::Change(ChangeFact { by: "system".into() }),
+        );
         (record.time_us, record.ops) = (later(5), vec![op]);
         state.admit(&record).map(|()| state.credentials.generation())
     };

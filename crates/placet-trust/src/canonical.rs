@@ -14,6 +14,11 @@ pub(crate) fn text(data: &impl Serialize) -> Result<String, serde_json::Error> {
     Ok(out)
 }
 
+/// The body of a row. What cannot be written has a body that no database holds, so that it is refused.
+pub(crate) fn row(data: Option<impl Serialize>) -> Option<String> {
+    data.map(|data| text(&data).unwrap_or_else(|error| format!("unwritable: {error}")))
+}
+
 fn write(value: &Value, out: &mut String) -> Result<(), serde_json::Error> {
     match value {
         Value::Array(items) => {

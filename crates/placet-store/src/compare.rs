@@ -1,0 +1,51 @@
+//! Holding cached rows against the log without writing anything.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use placet_trust::{LedgerError, Refusal, State, StateKey, StateRow};
+use placet_types::DenyCause;
+
+use crate::backend::{Access, Backend, Link};
+use crate::engine::{Engine, Publish, closed};
+
+/// Takes in what others committed, and compares the rows of these things within the same transaction.
+pub(crate) fn compare<B: Backend>(
+    engine: &mut Engine<B>,
+    keys: &mut dyn FnMut(&State) -> Vec<StateKey>,
+    publish: &dyn Publish,
+) -> Result<Result<(), Refusal>, LedgerError> {
+    engine.ensure_open(publish)?;
+    let stored = engine.begin(Access::Read)?;
+    let compared = engine.catch_up(stored, publish).and_then(|()| rows(engine, keys));
+    if compared.is_err() {
+        engine.give_up();
+    } else {
+        engine.end();
+    }
+    compared
+}
+
+fn rows<B: Backend>(
+    engine: &mut Engine<B>,
+    keys: &mut dyn FnMut(&State) -> Vec<StateKey>,
+) -> Result<Result<(), Refusal>, LedgerError> {
+    let Some(log) = &engine.log else { return Err(closed()) };
+    let rows: Vec<StateRow> = keys(&log.working).iter().map(|key| log.working.row(key)).collect();
+    for row in rows {
+        let stored = engine.link()?.row(row.kind, &row.id);
+        if stored.map_err(|error| engine.failed("read", error))? != row.body {
+            return Ok(Err(edited(&row)));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Somebody wrote what the log does not say.
+pub(crate) fn edited(row: &StateRow) -> Refusal {
+    let StateRow { kind, id, .. } = row;
+    Refusal::new(
+        DenyCause::StateTampered,
+        format!(
+            "the row of {kind} `{id}` is not what the log says: it was edited; run `placet audit verify`"
+        ),
+    )
+}
