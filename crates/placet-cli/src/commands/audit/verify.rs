@@ -123,15 +123,15 @@ fn text(report: &Report, paint: Paint) -> String {
             &format!("something of {}, as erasures in the log say", counted(report.erased, "record")),
         );
     }
+    for erasure in report.erasures.iter().take(SHOWN) {
+        field("", &erased(erasure));
+    }
     if report.sealed > 0 {
         let views = counted(report.sealed, "archived view");
         field("sealed", &format!("{views}, not checked: their keys are not here"));
     }
     for KeyChange { seq, added, by } in report.key_changes.iter().take(SHOWN) {
         field("key", &format!("since record {seq}, brought in by {by}: {added}"));
-    }
-    for erasure in report.erasures.iter().take(SHOWN) {
-        field("", &erased(erasure));
     }
     if report.unknown_total > 0 {
         let ids: Vec<String> = report.unknown.iter().take(SHOWN).map(|one| one.seq.to_string()).collect();
