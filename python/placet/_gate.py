@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NoReturn, TypeAlias
 
-from . import _core
+from . import _core, _tracing
 from ._approvals import ApprovalHandler, asker
 from ._audit import AuditLog
 from ._bridge import off_loop
@@ -67,6 +67,7 @@ class PolicyGate:
             keys,
             None if credential_broker is None else credential_broker._core,
             opa_client is not None,
+            _tracing.for_gate,
         )
         self._evaluator = opa_client
 
@@ -110,7 +111,7 @@ class PolicyGate:
 
     def sanitize_response(self, text: str) -> SanitizedResponse:
         """Looks for prompt injection in a text and takes it out."""
-        return _core.sanitize_tool_output(text)
+        return self._engine.sanitize(text)
 
     async def health(self) -> bool:
         """Whether it could decide now."""
@@ -171,11 +172,11 @@ class PolicyGate:
 
     @property
     def audit(self) -> AuditLog:
-        """The log of this gate; raises `AuditError` when it keeps none in a file of this machine."""
-        path = self._engine.ledger_path
-        if path is None:
-            raise AuditError("this gate keeps no log in a file; give `ledger` a path")
-        return AuditLog(path)
+        """The log of this gate; raises `AuditError` when it keeps none that outlives the process."""
+        log = self._engine.log
+        if log is None:
+            raise AuditError("this gate keeps no log; give `ledger` a path or a PostgreSQL address")
+        return AuditLog._of(log)
 
     @property
     def policy_version(self) -> str | None:

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from . import _core
+from . import _core, _tracing
 from ._approvals import beginnings
 from ._bridge import forget, off_loop
 from ._gate import PolicyGate
@@ -139,8 +139,10 @@ def _wrap(
     clean: Cleaner,
 ) -> Callable[..., Any]:
     begin, begin_async = _beginnings(gate, context, tool)
-    waits = gate._engine.waits
+    waits, traces = gate._engine.waits, gate._engine.traces
     if _is(inspect.iscoroutinefunction, function):
+        if traces:
+            return _wrap_coroutine(*_tracing.coroutine(function, begin_async), clean, waits)
         if gate._engine.is_external or waits or gate._asker is not None:
             return _wrap_coroutine(function, begin_async, clean, waits)
         return _wrap_coroutine_embedded(function, begin, clean)
@@ -148,6 +150,8 @@ def _wrap(
         return _wrap_async_generator(function, begin_async, clean, waits)
     if _is(inspect.isgeneratorfunction, function):
         return _wrap_generator(function, begin, clean)
+    if traces:
+        return _wrap_function(*_tracing.function(function, begin), clean, waits)
     return _wrap_function(function, begin, clean, waits)
 
 

@@ -63,14 +63,14 @@ fn write_object(map: &Map<String, Value>, out: &mut String) {
 }
 
 /// RFC 8785 sorts by UTF-16 code units, which differs from UTF-8 order past the basic plane.
-fn utf16_order(left: &str, right: &str) -> Ordering {
+pub(crate) fn utf16_order(left: &str, right: &str) -> Ordering {
     if left.is_ascii() && right.is_ascii() {
         return left.cmp(right);
     }
     left.encode_utf16().cmp(right.encode_utf16())
 }
 
-fn write_string(text: &str, out: &mut String) {
+pub(crate) fn write_string(text: &str, out: &mut String) {
     out.push('"');
     let mut plain = text;
     while let Some(at) = plain.find(|c: char| c < ' ' || c == '"' || c == '\\') {

@@ -3,11 +3,13 @@
 //! One record has one leaf and one leaf one record: what is not in canonical form is refused, not repaired.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+mod writer;
+
 use placet_types::Record;
 use placet_types::record::RECORD_FORMAT;
 use serde_json::Value;
 
-use crate::canonical;
+use writer::Stop;
 
 /// The longest leaf, in bytes: C2SP `tlog-tiles` counts the bytes of an entry in 16 bits.
 pub const MAX_LEAF_BYTES: usize = 65_535;
@@ -59,10 +61,11 @@ pub enum LeafError {
 /// # Errors
 /// [`LeafError::TooLarge`] and [`LeafError::Number`]: the record cannot be kept, so what it stands for must not happen.
 pub fn encode(record: &Record) -> Result<Vec<u8>, LeafError> {
-    let value =
-        serde_json::to_value(record).map_err(|error| LeafError::Shape { cause: error.to_string() })?;
-    whole_numbers(&value)?;
-    let bytes = canonical::text(&value).into_bytes();
+    let text = writer::text(record).map_err(|stop| match stop {
+        Stop::Number(number) => LeafError::Number { number },
+        Stop::Shape(cause) => LeafError::Shape { cause },
+    })?;
+    let bytes = text.into_bytes();
     if bytes.len() > MAX_LEAF_BYTES {
         return Err(LeafError::TooLarge { actual_bytes: bytes.len() });
     }
@@ -98,20 +101,5 @@ fn misread(leaf: &[u8], error: &serde_json::Error) -> LeafError {
             LeafError::Format { found: version.to_string() }
         }
         _ => LeafError::Shape { cause: error.to_string() },
-    }
-}
-
-fn whole_numbers(value: &Value) -> Result<(), LeafError> {
-    match value {
-        Value::Number(number) => {
-            let size = number.as_i64().map(i64::unsigned_abs).or_else(|| number.as_u64());
-            match size {
-                Some(size) if size <= MAX_INTEGER => Ok(()),
-                _ => Err(LeafError::Number { number: number.to_string() }),
-            }
-        }
-        Value::Array(items) => items.iter().try_for_each(whole_numbers),
-        Value::Object(map) => map.values().try_for_each(whole_numbers),
-        _ => Ok(()),
     }
 }

@@ -14,7 +14,7 @@ use placet::audit::mirror::MirrorSource;
 use placet::audit::verify::{EntrySource, SourceError};
 use placet::trust::Ledger;
 use placet_store::archive::{Archive, ArchiveError, ArchiveSource, Joined, ViewKeys};
-use placet_store::{KeyFolder, Place, PlaceSettings, SqliteSource, Store};
+use placet_store::{KeyFolder, Place, PlaceSettings, Reader, Store};
 
 use crate::failure::Failure;
 use crate::project::ProjectArgs;
@@ -22,7 +22,7 @@ use crate::project::ProjectArgs;
 /// Which ledger.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct LedgerArgs {
-    /// Ledger, or a mirror of one (`.jsonl`) [default: what `placet.yaml` or PLACET_LEDGER says, else `placet_audit.db`]
+    /// Ledger (a file or `postgresql://…`), or a mirror of one (`.jsonl`) [default: what `placet.yaml` or PLACET_LEDGER says, else `placet_audit.db`]
     #[arg(long, alias = "db", value_name = "PATH", global = true)]
     pub(crate) ledger: Option<PathBuf>,
     /// Configuration file [default: `placet.yaml` where it exists]
@@ -53,24 +53,31 @@ impl LedgerArgs {
 
     /// The ledger, which must exist.
     pub(crate) fn log(&self) -> Result<Log, Failure> {
-        let path = match &self.ledger {
-            Some(path) => path.clone(),
-            None => match place_settings(&self.config()?).place(Path::new("")) {
-                Ok(Place::Sqlite(path)) => path,
-                Ok(Place::Off | Place::Memory) => {
-                    let text = "`ledger` says that nothing is kept on this machine; name a ledger with `--ledger PATH`";
-                    return Err(Failure::Ledger(text.to_owned()));
-                }
-                Err(error) => return Err(Failure::Ledger(error.to_string())),
-            },
+        let place = match &self.ledger {
+            Some(path) if !path.to_string_lossy().contains("://") => Place::Sqlite(path.clone()),
+            _ => {
+                let place = place_settings(&self.config()?).place(Path::new(""));
+                place.map_err(|error| Failure::Ledger(error.to_string()))?
+            }
         };
-        match fs::metadata(&path) {
-            Ok(file) if file.is_file() || self.archived(&path) => Ok(Log { path, keys: self.keys() }),
-            Ok(_) => Err(Failure::Ledger(format!(
-                "the ledger `{}` is neither a file nor an archive",
-                path.display()
-            ))),
-            Err(error) => Err(missing(&path, &error)),
+        match &place {
+            Place::Sqlite(path) => match fs::metadata(path) {
+                Ok(file) if file.is_file() || self.archived(path) => Ok(Log { keys: self.keys(), place }),
+                Ok(_) => Err(Failure::Ledger(format!(
+                    "the ledger `{}` is neither a file nor an archive",
+                    path.display()
+                ))),
+                Err(error) => Err(missing(path, &error)),
+            },
+            Place::Off | Place::Memory => {
+                let text =
+                    "`ledger` says that nothing is kept on this machine; name a ledger with `--ledger PATH`";
+                Err(Failure::Ledger(text.to_owned()))
+            }
+            _ => match place.read() {
+                Ok(_) => Ok(Log { keys: self.keys(), place }),
+                Err(error) => Err(unreadable(&error)),
+            },
         }
     }
 }
@@ -116,7 +123,7 @@ pub(crate) fn keys_of(args: &LedgerArgs) -> Result<(KeyFolder, String), Failure>
     if log.is_mirror() {
         return Err(Failure::Usage("a mirror has no keys of its own; name the ledger".to_owned()));
     }
-    let origin = log.sqlite()?.origin().map_err(|error| unreadable(&error))?;
+    let origin = log.ledger()?.origin().map_err(|error| unreadable(&error))?;
     Ok((key_folder(&args.config()?)?, origin))
 }
 
@@ -127,30 +134,45 @@ pub(crate) fn key_folder(config: &Config) -> Result<KeyFolder, Failure> {
     folder.map(KeyFolder::new).map_err(|error| Failure::Ledger(error.to_string()))
 }
 
-/// A ledger's file, a mirror, or the folder of an archive.
+/// A ledger, a mirror, or the folder of an archive.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
-    pub(crate) path: PathBuf,
+    place: Place,
     keys: Option<KeyFolder>,
 }
 
 impl Log {
+    /// Its file, where it is one.
+    fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Sqlite(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// The file of the mirror, if its name says that it is one.
+    fn mirror(&self) -> Option<&Path> {
+        let is_mirror = |path: &&Path| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("jsonl"));
+        self.path().filter(is_mirror)
+    }
+
+    /// The folder of the archive, if it is one.
+    fn folder(&self) -> Option<&Path> {
+        self.path().filter(|path| path.is_dir())
+    }
+
     /// Whether it is a mirror, by its name, or an archive: then nothing is written to it.
     pub(crate) fn is_mirror(&self) -> bool {
-        self.path.is_dir()
-            || self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"))
+        self.mirror().or(self.folder()).is_some()
     }
 
     /// One moment of it, from the beginning.
     pub(crate) fn open(&self) -> Result<Box<dyn EntrySource>, Failure> {
-        if self.path.is_dir() {
-            return Ok(Box::new(self.archive(&self.path)?));
+        if let Some(folder) = self.folder() {
+            return Ok(Box::new(self.archive(folder)?));
         }
-        if !self.is_mirror() {
-            return Ok(Box::new(self.sqlite()?));
-        }
-        let reader =
-            || File::open(&self.path).map(BufReader::new).map_err(|error| missing(&self.path, &error));
+        let Some(path) = self.mirror() else { return Ok(self.ledger()?) };
+        let reader = || File::open(path).map(BufReader::new).map_err(|error| missing(path, &error));
         Ok(Box::new(MirrorSource::new(reader()?, reader()?)))
     }
 
@@ -166,7 +188,7 @@ impl Log {
     /// The keys of archived views.
     pub(crate) fn view_keys(&self) -> Result<ViewKeys, Failure> {
         let Some(keys) = &self.keys else { return Ok(ViewKeys::default()) };
-        let origin = self.sqlite()?.origin().map_err(|error| unreadable(&error))?;
+        let origin = self.ledger()?.origin().map_err(|error| unreadable(&error))?;
         ViewKeys::read(keys, &origin).map_err(|error| Failure::Ledger(error.to_string()))
     }
 
@@ -174,13 +196,13 @@ impl Log {
     pub(crate) fn open_with(&self, archive: Option<&PathBuf>) -> Result<Box<dyn EntrySource>, Failure> {
         match archive {
             None => self.open(),
-            Some(folder) => Ok(Box::new(Joined::new(self.sqlite()?, self.archive(folder)?))),
+            Some(folder) => Ok(Box::new(Joined::new(self.ledger()?, self.archive(folder)?))),
         }
     }
 
-    /// The ledger's file.
-    pub(crate) fn sqlite(&self) -> Result<SqliteSource, Failure> {
-        SqliteSource::open(&self.path).map_err(|error| unreadable(&error))
+    /// One moment of the ledger, from the beginning.
+    pub(crate) fn ledger(&self) -> Result<Box<dyn Reader>, Failure> {
+        self.place.read().map_err(|error| unreadable(&error))
     }
 
     /// The keys that verify the log. None is taken from the folder of the log: whoever can edit the log can put a
@@ -196,7 +218,7 @@ impl Log {
             real.parent().map(Path::to_path_buf)
         };
         let file = Path::new(given);
-        if file.is_file() && folder(file) == folder(&self.path) {
+        if file.is_file() && self.path().is_some_and(|path| folder(file) == folder(path)) {
             return Err(Failure::Usage(format!(
                 "the key `{given}` lies in the folder of the log, where whoever edits the log can exchange it; keep it elsewhere, and give that copy"
             )));

@@ -6,8 +6,8 @@ mod common;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use common::Project;
 use common::ledger::{Deployment, POLICY, call, deploy, project, recorded};
+use common::{COLUMNS, Project};
 use placet::pipeline::Outcome;
 
 fn pending(project: &Project) -> Vec<String> {
@@ -16,34 +16,6 @@ fn pending(project: &Project) -> Vec<String> {
         json.as_array().expect("a list").iter().map(|one| one["id"].as_str().expect("an id").to_owned());
     ids.collect()
 }
-
-/// What both the view `audit_log` and the list have.
-const COLUMNS: [&str; 24] = [
-    "id",
-    "seq",
-    "session_id",
-    "timestamp",
-    "action_type",
-    "action_target",
-    "action_params",
-    "risk_level",
-    "risk_tier",
-    "approval",
-    "matched_rule",
-    "human_decision",
-    "result_status",
-    "result_data",
-    "result_error",
-    "agent_id",
-    "chain_depth",
-    "event_type",
-    "tool_name",
-    "verdict",
-    "code",
-    "policy_version",
-    "hitl_decided_by",
-    "outcome",
-];
 
 fn in_the_view(project: &Project) -> Vec<serde_json::Value> {
     let script = "import sqlite3,sys,json
@@ -110,7 +82,10 @@ fn a_no_is_final_and_the_call_is_denied() {
     let project = recorded();
     let id = pending(&project).remove(0);
     project.run(&["approvals", "deny", &id, "--by", "ann"]).exits(0).says(&["DENIED", "no of ann"]);
-    project.run(&["approvals", "approve", &id, "--by", "bob"]).exits(1).complains(&["denied"]);
+    project
+        .run(&["approvals", "approve", &id, "--by", "bob"])
+        .exits(1)
+        .complains(&["was denied by ann at 20", "the first decision counts"]);
     assert_eq!(write_report(&deploy(&project)), Err("approval_denied"));
     let row = project.run(&["audit", "--status", "denied", "--format", "json"]).exits(0).json();
     assert_eq!((&row[0]["tool_name"], &row[0]["human_decision"]), (&"write_report".into(), &"denied".into()));
@@ -186,13 +161,111 @@ fn watch_prints_requests_as_they_come_and_as_they_are_answered() {
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     let mut next = || lines.next().expect("a line").expect("text");
     let first = next();
-    assert!(first.starts_with("PENDING") && first.contains("write_report"), "{first}");
+    assert!(first.contains("Z  PENDING ") && first.contains("write_report"), "{first}");
     let id = pending(&project).remove(0);
     project.run(&["approvals", "deny", &id, "--by", "ann"]).exits(0);
     let answered = next();
-    assert!(answered.starts_with("DENIED") && answered.contains("by ann"), "{answered}");
+    assert!(answered.contains("Z  DENIED ") && answered.contains("by ann"), "{answered}");
     child.kill().expect("killed");
     child.wait().expect("ended");
+}
+
+/// A deployment whose requests are due and escalate at once, and a server that takes one notice.
+fn hurried(url: &str) -> Project {
+    let project = project(&POLICY.replace("then: hitl", "then: hitl\n    reviewers: [editors]"));
+    let settings = format!(
+        "policies: policies
+keys: keys
+approvals:
+  remind_seconds: 0
+  escalate_seconds: 0
+  escalate_to: board
+  due_seconds: 0
+  groups: {{ editors: [ann], board: [zoe] }}
+  notify: [{{ url: '{url}', key_file: hook.key }}]
+"
+    );
+    project.write("placet.yaml", &settings);
+    project.write("hook.key", "0123456789abcdef0123\n");
+    assert_eq!(write_report(&deploy(&project)), Err("approval_required"));
+    project
+}
+
+#[test]
+fn f70_the_list_says_what_is_due_and_what_is_late_and_the_clerk_records_it_once() {
+    let project = hurried("http://127.0.0.1:9/");
+    project.run(&["approvals"]).exits(0).says(&["breached 0s ago", "editors or board"]);
+    let json = project.run(&["approvals", "list", "--format", "json"]).exits(0).json();
+    assert_eq!((&json[0]["breached"], json[0]["due"].is_string()), (&true.into(), true));
+    // Nobody listens there, so the notices stay owed.
+    let first = project.run(&["approvals", "notify", "--once"]).exits(1);
+    first.says(&[":reminded", ":escalated", ":breached", "failed"]);
+    let again = project.run(&["approvals", "notify", "--once"]).exits(1);
+    assert!(!again.out.contains("recorded"), "{again:?}");
+    let id = pending(&project).remove(0);
+    project.run(&["approvals", "show", &id]).exits(0).says(&[
+        "due        20",
+        "(breached 0s ago)",
+        "escalates  20",
+        "to board",
+        "reminded ",
+        "breached ",
+    ]);
+    project.run(&["approvals", "approve", &id, "--by", "zoe"]).exits(0).says(&["APPROVED"]);
+    project.run(&["approvals", "list", "--all"]).exits(0).says(&["late"]);
+}
+
+#[test]
+fn f69_a_request_whose_process_was_killed_is_told_by_the_next_one() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let project = hurried(&format!("http://{}/", listener.local_addr().expect("an address")));
+    let server = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let mut bodies = Vec::new();
+        // Asked, reminded, escalated, breached.
+        for _ in 0..4 {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let mut text = Vec::new();
+            let mut buffer = [0; 4096];
+            while !text.ends_with(b"}") {
+                let count = stream.read(&mut buffer).expect("bytes");
+                assert!(count > 0);
+                text.extend_from_slice(&buffer[..count]);
+            }
+            stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").expect("sent");
+            bodies.push(String::from_utf8(text).expect("text"));
+        }
+        bodies
+    });
+    let run = project.run(&["approvals", "notify", "--once"]).exits(0);
+    assert_eq!(run.out.matches("  told ").count(), 4, "{run:?}");
+    let bodies = server.join().expect("a server");
+    let head = bodies[0].to_lowercase();
+    assert!(head.contains("placet-signature: t="), "{head}");
+    for (body, event) in bodies.iter().zip(["asked", "reminded", "escalated", "breached"]) {
+        assert!(body.contains(&format!("\"event\":\"approval.{event}\"")), "{body}");
+        assert!(!body.contains("\"42\""), "no arguments: {body}");
+    }
+    let quiet = project.run(&["approvals", "notify", "--once"]).exits(0);
+    assert_eq!(quiet.out, "");
+    let id = pending(&project).remove(0);
+    project.run(&["approvals", "show", &id]).exits(0).says(&["told       webhook-", "asked, reminded"]);
+    project.run(&["audit", "key", "-o", "log.vkey"]).exits(0);
+    project.run(&["audit", "verify", "--key", "log.vkey"]).exits(0);
+}
+
+#[test]
+fn f69_a_claimed_request_is_answered_by_nobody_else_and_can_be_given_back() {
+    let project = recorded();
+    let id = pending(&project).remove(0);
+    let run = |words: &[&str]| project.run(&[&["approvals"], words].concat());
+    run(&["claim", &id, "--by", "ann"]).exits(0).complains(&["is yours until 20"]);
+    run(&["list"]).exits(0).says(&["claimed by", "ann"]);
+    run(&["claim", &id, "--by", "bob"]).exits(1).complains(&["`ann` has claimed"]);
+    run(&["approve", &id, "--by", "bob"]).exits(1).complains(&["`ann` has claimed"]);
+    run(&["claim", &id, "--by", "ann", "--release"]).exits(0).complains(&["is nobody's"]);
+    run(&["approve", &id, "--by", "bob"]).exits(0).says(&["APPROVED"]);
+    run(&["claim", &id, "--by", "ann"]).exits(1).complains(&["was approved by bob at 20"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use placet_types::{Decision, DecisionId, Field, Identity, RuleRef, Tier};
+use placet_types::{Decision, DecisionId, Field, Identity, RuleRef, Tier, Verdict};
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
@@ -13,7 +13,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::dialect;
 use crate::eval::Evaluation;
 use crate::export;
-use crate::ir::{DefaultVerdict, Truth, Unit, UnitKind};
+use crate::ir::{DefaultVerdict, Rule, Truth, Unit, UnitKind};
 use crate::lint;
 use crate::program::Program;
 use crate::rego::{RegoEvent, RegoInput, RegoOptions, RegoSet};
@@ -149,6 +149,22 @@ impl PolicySet {
             inputs: combined.inputs,
         }
     }
+
+    /// The loosest verdict that the values of some fields could lead to, where [`Self::decide`] gives the strictest:
+    /// a rule whose condition is unknown and looks at one of them speaks when it permits, and is silent when it
+    /// restricts. `None` where that cannot be told: Rego does not say what it looks at, and a unit of which the first
+    /// match speaks could match elsewhere.
+    #[must_use]
+    pub fn loosest(&self, request: &Request, is_open: &dyn Fn(&str) -> bool) -> Option<Verdict> {
+        let evaluation = Evaluation::new(request.event());
+        let mut voices: SmallVec<[TierVoice<'_>; 3]> = SmallVec::new();
+        for tier in &self.tiers {
+            let mut voice = TierVoice::new(tier.tier, tier.must_allow);
+            tier.speak_loosely(&evaluation, &self.no_reason, is_open, &mut voice)?;
+            voices.push(voice);
+        }
+        Some(combine(&voices, &evaluation).verdict)
+    }
 }
 
 impl TierSet {
@@ -198,6 +214,40 @@ impl TierSet {
             speak_first_match(program, evaluation, voice);
             voice.defaults.push(Saying::of_default(default, no_reason));
         }
+    }
+
+    fn speak_loosely<'s>(
+        &'s self,
+        evaluation: &Evaluation<'_>,
+        no_reason: &'s Arc<str>,
+        is_open: &dyn Fn(&str) -> bool,
+        voice: &mut TierVoice<'s>,
+    ) -> Option<()> {
+        let is_free = |rule: &Rule, truth| {
+            truth == Truth::Unknown && rule.looks_at.iter().any(|(_, name)| is_open(name))
+        };
+        if self.rego.is_some() {
+            return None;
+        }
+        for rule in self.rules.candidates(evaluation) {
+            let truth = evaluation.truth(&rule.when);
+            let fires = if is_free(rule, truth) { !rule.restricts() } else { rule.fires(truth) };
+            if fires {
+                voice.said.push(Saying::of_rule(rule, truth));
+            }
+        }
+        for (program, default) in &self.matches {
+            for rule in program.candidates(evaluation) {
+                match evaluation.truth(&rule.when) {
+                    Truth::True => break,
+                    truth if is_free(rule, truth) => return None,
+                    _ => {}
+                }
+            }
+            speak_first_match(program, evaluation, voice);
+            voice.defaults.push(Saying::of_default(default, no_reason));
+        }
+        Some(())
     }
 }
 

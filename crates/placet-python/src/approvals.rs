@@ -26,7 +26,7 @@ use pyo3::types::{PyDict, PyType};
 use serde_json::{Map, Value as Json};
 
 use crate::freeze::{Freezer, describe};
-use crate::ledger::{self, wait};
+use crate::ledger::{self, Opened, wait};
 use crate::thaw::thaw;
 
 /// How often a wait looks whether it was ended.
@@ -155,7 +155,7 @@ impl Host for SystemHost {
     }
 }
 
-/// Actions that wait for people, over a ledger in an SQLite file. Every method may wait for the disk, and lets the
+/// Actions that wait for people, over a ledger. Every method may wait for the ledger, and lets the
 /// interpreter go on meanwhile.
 #[pyclass(frozen, module = "placet._core")]
 pub(crate) struct ApprovalQueue {
@@ -183,12 +183,12 @@ impl ApprovalQueue {
         let opened = ledger::open(&settings, &folder);
         let opened = opened.map_err(|error| raise(py, &error.to_string(), "config_invalid"))?;
         let opened = opened.ok_or_else(|| PyValueError::new_err("`db_path` must name a file"))?;
-        let ledger = opened.store;
-        let views = Mutex::new(ApprovalViews::new(&folder.join(path)));
+        let Opened { store: ledger, place, .. } = opened;
+        let views = Mutex::new(ApprovalViews::new(place));
         Ok(Self { ledger, views, redactor: Redactor::builtin(), lifetime_seconds })
     }
 
-    /// Opens the file and checks all of it.
+    /// Opens the ledger and checks all of it.
     fn setup(&self, py: Python<'_>) -> PyResult<()> {
         self.run(py, |queue| queue.pending().map(|_| ()))
     }

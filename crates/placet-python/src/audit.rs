@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use placet::Config;
@@ -13,45 +13,50 @@ use placet::record::ids::Micros;
 use placet_store::archive::{Archive, ArchiveSource, Joined};
 use placet_store::erase::{EraseError, Erased, Request, Selection, erase};
 use placet_store::query::{Level, Query, rows};
-use placet_store::{SqliteSource, Store};
+use placet_store::{Place, PlaceSettings, Store};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::error;
-use crate::gate::{open_ledger, place_name};
+use crate::gate::open_ledger;
 use crate::ledger::{self, wait};
 
-/// A ledger's file, or a mirror of one.
+/// A ledger, or a mirror of one.
 #[pyclass(frozen, module = "placet._core")]
-pub(crate) struct Log(PathBuf);
+pub(crate) struct Log(pub(crate) Place);
 
 impl Log {
     fn open(&self) -> PyResult<Box<dyn EntrySource>> {
-        if self.0.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl")) {
-            let reader = || File::open(&self.0).map(BufReader::new).map_err(PyErr::from);
-            return Ok(Box::new(MirrorSource::new(reader()?, reader()?)));
+        if let Place::Sqlite(path) = &self.0 {
+            if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl")) {
+                let reader = || File::open(path).map(BufReader::new).map_err(PyErr::from);
+                return Ok(Box::new(MirrorSource::new(reader()?, reader()?)));
+            }
+            // A ledger that was never used is no ledger yet.
+            std::fs::metadata(path)?;
         }
-        // A ledger that was never used is no ledger yet.
-        std::fs::metadata(&self.0)?;
-        let source = SqliteSource::open(&self.0).map_err(|error| PyOSError::new_err(error.to_string()))?;
-        Ok(Box::new(source))
+        Ok(self.0.read().map_err(|error| PyOSError::new_err(error.to_string()))?)
     }
 }
 
 impl Log {
     /// The ledger, to be written to: the one that this process uses already, if it does.
     fn store(&self, py: Python<'_>, keys: Option<PathBuf>) -> PyResult<Arc<dyn Store>> {
-        // A ledger that was never used is no ledger yet.
-        std::fs::metadata(&self.0)?;
         if let Some(store) = ledger::in_use(&self.0) {
             return Ok(store);
         }
+        let Place::Sqlite(path) = &self.0 else {
+            let text = "this process has no gate on this ledger; open one, or use `placet audit erase`";
+            return Err(PyValueError::new_err(text));
+        };
+        // A ledger that was never used is no ledger yet.
+        std::fs::metadata(path)?;
+        let name = path.display().to_string();
         let mut config = Config::default();
         let folder = std::env::current_dir().unwrap_or_default();
         config.override_from(std::env::vars_os(), &folder).map_err(|error| error::config(py, &error))?;
-        let ledger = Some(place_name(&self.0)?);
-        let config =
-            Config { ledger, keys: keys.or(config.keys), anchor: config.anchor, ..Config::default() };
+        let (ledger, keys) = (Some(name), keys.or(config.keys));
+        let config = Config { ledger, keys, anchor: config.anchor, ..Config::default() };
         let opened = open_ledger(py, &config)?;
         opened.map(|opened| opened.store).ok_or_else(|| PyValueError::new_err("there is no ledger"))
     }
@@ -76,13 +81,33 @@ fn words<T: std::str::FromStr<Err: std::fmt::Display>>(given: &[String]) -> PyRe
 #[pymethods]
 impl Log {
     #[new]
-    fn new(path: PathBuf) -> PyResult<Self> {
-        Ok(Self(std::path::absolute(path)?))
+    fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        match path.to_str().filter(|text| text.contains("://")) {
+            Some(text) => {
+                let settings = PlaceSettings { ledger: Some(text.to_owned()), ..PlaceSettings::default() };
+                settings.place(Path::new("")).map(Self).map_err(|error| error::place(py, &error))
+            }
+            None => Ok(Self(Place::Sqlite(std::path::absolute(path)?))),
+        }
     }
 
+    /// Its file, where it is one.
     #[getter]
-    fn path(&self) -> PathBuf {
-        self.0.clone()
+    fn path(&self) -> Option<PathBuf> {
+        match &self.0 {
+            Place::Sqlite(path) => Some(path.clone()),
+            _ => None,
+        }
+    }
+
+    /// How it is called, without passwords.
+    #[getter]
+    fn name(&self) -> String {
+        match &self.0 {
+            Place::Sqlite(path) => path.display().to_string(),
+            Place::Postgres(address) => address.to_string(),
+            other => format!("{other:?}").to_lowercase(),
+        }
     }
 
     /// The decisions that are asked for, oldest first, each as JSON; and the positions that could not be read.
@@ -156,7 +181,7 @@ impl Log {
         let store = self.store(py, keys)?;
         let erased = wait(py, || {
             let keys = store.view_keys().map_err(|error| EraseError::Ledger(error, 0))?;
-            let live = SqliteSource::open(&self.0)?;
+            let live = self.0.read()?;
             let found = match &archive {
                 None => selection.find(&mut { live }, &keys)?,
                 Some(folder) => {

@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use placet::channels::{Step, Waited, Waiting};
 use placet::pipeline::{Begun, Effect, Outcome, Permit, Pipeline, Prepared, Refused, Started};
+use placet::telemetry::Watch;
 use placet::trust::Refusal;
 use placet::{Decision, DecisionId, DenyCause, Event, Request, Value, refusal};
 use pyo3::exceptions::PyException;
@@ -19,6 +21,7 @@ use crate::error;
 use crate::event::FrozenEvent;
 use crate::freeze::{Freezer, describe};
 use crate::ledger::wait;
+use crate::telemetry::Trace;
 
 /// Largest result that is kept in the log, in bytes as the freezer counts them.
 const KEPT_BYTES: usize = 64 << 10;
@@ -57,10 +60,18 @@ impl Drop for Owing {
     }
 }
 
+/// Through which pipeline a call goes, and who looks on.
+pub(crate) struct Course {
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) watch: Watch,
+    pub(crate) trace: Option<Trace>,
+}
+
 /// A call on its way through the pipeline.
 #[pyclass(frozen, module = "placet._core")]
 pub(crate) struct Call {
     pipeline: Arc<Pipeline>,
+    watch: Watch,
     /// The tool, as refusals name it; empty where only a question is asked.
     tool: String,
     stage: Owing,
@@ -70,35 +81,39 @@ pub(crate) struct Call {
     decision: Mutex<Option<DecisionId>>,
     /// Whether the caller went away: a permit that comes later goes back.
     abandoned: AtomicBool,
+    /// Dropped after the stage, so that it hears of what was still owed.
+    trace: Option<Trace>,
 }
 
 impl Call {
     /// A call of a tool, bound and frozen.
     pub(crate) fn of_tool(
-        pipeline: Arc<Pipeline>,
+        course: Course,
         tool: &str,
         event: Event,
         frozen: (Py<PyTuple>, Py<PyDict>),
         args: Option<Py<PyDict>>,
     ) -> Self {
         let stage = Stage::Asked(Box::new(event), None);
-        Self { frozen: Some(frozen), args, ..Self::new(pipeline, tool, stage, true) }
+        Self { frozen: Some(frozen), args, ..Self::new(course, tool, stage, true) }
     }
 
     /// A call that could not be bound or frozen: refused, and recorded as such.
-    pub(crate) fn invalid(pipeline: Arc<Pipeline>, tool: &str, event: Event, decision: Decision) -> Self {
-        Self::new(pipeline, tool, Stage::Asked(Box::new(event), Some(Box::new(decision))), true)
+    pub(crate) fn invalid(course: Course, tool: &str, event: Event, decision: Decision) -> Self {
+        Self::new(course, tool, Stage::Asked(Box::new(event), Some(Box::new(decision))), true)
     }
 
     /// A question without an effect.
-    pub(crate) fn question(py: Python<'_>, pipeline: Arc<Pipeline>, event: &FrozenEvent) -> Self {
+    pub(crate) fn question(py: Python<'_>, course: Course, event: &FrozenEvent) -> Self {
         let stage = Stage::Asked(Box::new(event.event()), None);
-        Self { args: Some(event.args(py)), ..Self::new(pipeline, "", stage, event.is_tool_call) }
+        Self { args: Some(event.args(py)), ..Self::new(course, "", stage, event.is_tool_call) }
     }
 
-    fn new(pipeline: Arc<Pipeline>, tool: &str, stage: Stage, is_tool_call: bool) -> Self {
+    fn new(course: Course, tool: &str, stage: Stage, is_tool_call: bool) -> Self {
+        let Course { pipeline, watch, trace } = course;
         Self {
             pipeline,
+            watch,
             tool: tool.to_owned(),
             stage: Owing(Mutex::new(stage)),
             frozen: None,
@@ -106,13 +121,28 @@ impl Call {
             is_tool_call,
             decision: Mutex::new(None),
             abandoned: AtomicBool::new(false),
+            trace,
+        }
+    }
+
+    /// Tells those who look on from Python what was done.
+    fn tell(&self, py: Python<'_>) {
+        if let Some(trace) = &self.trace {
+            trace.tell(py);
+        }
+    }
+
+    /// As [`Self::tell`], and that nothing follows.
+    fn end(&self, py: Python<'_>) {
+        if let Some(trace) = &self.trace {
+            trace.end(py);
         }
     }
 
     /// Decides the call, records the decision, and keeps the permit; or raises.
     pub(crate) fn decide(&self, py: Python<'_>) -> PyResult<()> {
         let begun = match self.stage.take() {
-            Stage::Asked(event, None) => wait(py, || self.pipeline.begin(*event)),
+            Stage::Asked(event, None) => wait(py, || self.pipeline.begin_watched(*event, &self.watch)),
             Stage::Asked(event, Some(decision)) => Begun::Refused(wait(py, || self.note(*event, *decision))),
             other => return self.out_of_turn(other),
         };
@@ -129,10 +159,11 @@ impl Call {
             }
         };
         loop {
-            let refused = match wait(py, || self.pipeline.begin(event.clone())) {
+            let refused = match wait(py, || self.pipeline.begin_watched(event.clone(), &self.watch)) {
                 Begun::Refused(refused) => refused,
                 started @ Begun::Started(_) => return self.take_up(py, started),
             };
+            self.tell(py);
             if let Some(refused) = self.people_decided(py, refused, waiting)? {
                 return self.take_up(py, Begun::Refused(refused));
             }
@@ -146,10 +177,12 @@ impl Call {
         refused: Refused,
         waiting: &Waiting,
     ) -> PyResult<Option<Refused>> {
+        let (began, approval) = (Instant::now(), refused.approval.clone());
         let mut step = match self.pipeline.waits(refused, waiting) {
             Ok(wait) => Step::Waits(Box::new(wait)),
             Err(refused) => return Ok(Some(*refused)),
         };
+        let waited = |refused| Pipeline::waited(&self.watch, began, approval.as_ref(), refused);
         loop {
             step = match step {
                 Step::Waits(waits) => {
@@ -157,8 +190,14 @@ impl Call {
                     // In steps, so that a fork need not wait for people.
                     wait(py, || waits.step())
                 }
-                Step::Ended(Waited::Decided) => return Ok(None),
-                Step::Ended(Waited::Refused(refused)) => return Ok(Some(refused)),
+                Step::Ended(Waited::Decided) => {
+                    waited(None);
+                    return Ok(None);
+                }
+                Step::Ended(Waited::Refused(refused)) => {
+                    waited(Some(&refused));
+                    return Ok(Some(refused));
+                }
             };
         }
     }
@@ -166,7 +205,7 @@ impl Call {
     fn note(&self, event: Event, decision: Decision) -> Refused {
         let prepared = self.pipeline.prepare(event);
         let request = Request::new(prepared.event().clone());
-        self.pipeline.note(prepared, decision, request)
+        self.pipeline.note_watched(prepared, decision, request, &self.watch)
     }
 
     fn take_up(&self, py: Python<'_>, begun: Begun) -> PyResult<()> {
@@ -175,6 +214,7 @@ impl Call {
             Begun::Started(Started { decision, permit, .. }) => {
                 *self.decision.lock() = Some(decision.decision_id);
                 self.stage.set(Stage::Granted(permit));
+                self.tell(py);
                 if self.abandoned.load(Ordering::SeqCst) {
                     self.give_up(py);
                 }
@@ -186,9 +226,11 @@ impl Call {
     fn give_up(&self, py: Python<'_>) {
         let stage = self.stage.take();
         wait(py, || drop(stage));
+        self.end(py);
     }
 
     fn refuse(&self, py: Python<'_>, decision: PolicyDecision) -> PyResult<()> {
+        self.end(py);
         error::refuse_tool(py, &self.tool, decision)
     }
 
@@ -232,7 +274,9 @@ impl Call {
                 return Ok(());
             }
         };
-        wait(py, || effect.finish(outcome)).or_else(|error| {
+        let finished = wait(py, || effect.finish(outcome));
+        self.end(py);
+        finished.or_else(|error| {
             let reason =
                 format!("what became of the call could not be recorded, so its result is withheld: {error}");
             self.refuse(py, self.failed(DenyCause::AuditUnavailable, &reason))
@@ -270,7 +314,7 @@ impl Call {
         let prepared = wait(py, || {
             let mut event = *event;
             self.pipeline.gate().complete(&mut event);
-            self.pipeline.prepare(event)
+            self.pipeline.prepare_watched(event, &self.watch)
         });
         let refused = decided.is_some() || prepared.refusal().is_some();
         let event = prepared.event().clone();
@@ -287,7 +331,7 @@ impl Call {
         };
         let decision = self.decided(&prepared, decision);
         let request = Request::new(prepared.event().clone());
-        let begun = wait(py, || self.pipeline.conclude(*prepared, decision, request));
+        let begun = wait(py, || self.pipeline.conclude_watched(*prepared, decision, request, &self.watch));
         self.take_up(py, begun)
     }
 
@@ -299,7 +343,8 @@ impl Call {
         };
         let decision = self.decided(&prepared, decision);
         let request = Request::new(prepared.event().clone());
-        let refused = wait(py, || self.pipeline.note(*prepared, decision, request));
+        let refused = wait(py, || self.pipeline.note_watched(*prepared, decision, request, &self.watch));
+        self.end(py);
         Ok(PolicyDecision::of_refused(refused))
     }
 
@@ -320,6 +365,19 @@ impl Call {
             Outcome::cancelled()
         };
         self.settle(py, outcome)
+    }
+
+    /// Says that the effect itself is over, and that what follows is cleaning its result.
+    fn returned(&self) {
+        if let Stage::Running(effect) = &mut *self.stage.0.lock() {
+            effect.returned();
+        }
+    }
+
+    /// The object of `placet._tracing` that makes its spans, where spans are made.
+    #[getter]
+    fn trace(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.trace.as_ref().map(|trace| trace.event(py))
     }
 
     /// Gives up whatever is still owed, for instance because the caller was cancelled while it waited.

@@ -29,6 +29,13 @@ pub(crate) struct SanitizedResponse {
     spans: Vec<(usize, usize)>,
 }
 
+impl SanitizedResponse {
+    /// How many spans were found.
+    pub(crate) fn count(&self) -> usize {
+        self.findings.len()
+    }
+}
+
 #[pymethods]
 impl SanitizedResponse {
     #[getter]

@@ -33,6 +33,11 @@ impl FrozenEvent {
         PolicyDecision::of_request(decision, Request::new(self.event.clone()))
     }
 
+    /// The tool, where it is a call of one.
+    pub(crate) fn tool(&self) -> Option<String> {
+        self.event.get(Field::ToolName).as_str().filter(|_| self.is_tool_call).map(str::to_owned)
+    }
+
     pub(crate) fn event(&self) -> Event {
         self.event.clone()
     }

@@ -4,20 +4,25 @@
 use std::env;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
+use placet::config::Telemetry;
+use placet::telemetry::Opening;
 use placet::trust::Ledger;
 use placet::{
     Config, Decision, DenyCause, Event, Field, Gate, GateOptions, Pipeline, PipelineOptions, Request, Value,
     refusal,
 };
-use placet_store::PlaceSettings;
+use placet_store::{Place, PlaceSettings};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::call::Call;
+use crate::audit::Log;
+use crate::call::{Call, Course};
 use crate::clock::PyClock;
+use crate::content::{SanitizedResponse, sanitize_tool_output};
 use crate::context::Context;
 use crate::credentials::Broker;
 use crate::decision::PolicyDecision;
@@ -26,6 +31,7 @@ use crate::error;
 use crate::event::{FrozenEvent, of_call, of_event};
 use crate::freeze::{FreezeError, describe};
 use crate::ledger::{self, Opened, wait};
+use crate::telemetry::{METRICS, Trace};
 
 /// The policies in force, embedded.
 #[pyclass(frozen, module = "placet._core")]
@@ -38,13 +44,16 @@ pub(crate) struct Engine {
     waits: bool,
     external: bool,
     demands_credentials: bool,
-    ledger_path: Option<PathBuf>,
+    place: Option<Place>,
+    /// An object of `placet._tracing`, where spans are made.
+    tracer: Option<Py<PyAny>>,
+    metered: bool,
 }
 
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (policies, global_policies, config, clock, ledger, audit_log, keys, broker, external))]
+    #[pyo3(signature = (policies, global_policies, config, clock, ledger, audit_log, keys, broker, external, tracing))]
     #[allow(clippy::too_many_arguments, reason = "one argument per keyword of `PolicyGate`")]
     fn new(
         py: Python<'_>,
@@ -57,6 +66,7 @@ impl Engine {
         keys: Option<PathBuf>,
         broker: Option<PyRef<'_, Broker>>,
         external: bool,
+        tracing: &Bound<'_, PyAny>,
     ) -> PyResult<Self> {
         let mut config = configured(py, config, &policies, &global_policies, external)?;
         if let Some(ledger) = ledger {
@@ -67,14 +77,21 @@ impl Engine {
         let opened = open_ledger(py, &config)?;
         let waits = opened.as_ref().is_some_and(|opened| opened.waits)
             || broker.as_ref().is_some_and(|broker| broker.waits());
-        let ledger_path = opened.as_ref().and_then(|opened| opened.path.clone());
+        let place = opened.as_ref().map(|opened| opened.place.clone());
         let ledger = opened.map(|opened| opened.store as Arc<dyn Ledger>);
         let options =
             PipelineOptions::of_config(&config, ledger).map_err(|error| error::config(py, &error))?;
-        let options =
+        let mut options =
             PipelineOptions { credentials: broker.map(|broker| broker.registrar().clone()), ..options };
         let demands_credentials = options.credentials.is_some();
-        let records = options.ledger.is_some() || options.credentials.is_some();
+        let Telemetry { traces, otlp_endpoint, metrics: metered, tool_names } = &config.telemetry;
+        let (metered, tracer) = (*metered, tracing.call1((traces.word(), otlp_endpoint))?);
+        let tracer = (!tracer.is_none()).then(|| tracer.unbind());
+        if metered {
+            options.observers.push(METRICS.observer(tool_names, options.ledger.as_ref()));
+        }
+        // What looks on sees steps of the pipeline, so calls go through it even where nothing is recorded.
+        let records = options.ledger.is_some() || demands_credentials || metered || tracer.is_some();
         let clock = clock.map(|callable| Arc::new(PyClock::new(callable)));
         let mut gate = GateOptions {
             policies: policies.iter().map(|path| rooted(path)).collect::<PyResult<_>>()?,
@@ -89,7 +106,7 @@ impl Engine {
         let gate = py.detach(|| if external { Gate::external(gate) } else { Gate::open(gate) });
         let gate = gate.map_err(|error| error::gate(py, &error))?;
         let pipeline = Arc::new(Pipeline::new(gate, options));
-        Ok(Self { pipeline, clock, records, waits, external, demands_credentials, ledger_path })
+        Ok(Self { pipeline, clock, records, waits, external, demands_credentials, place, tracer, metered })
     }
 
     /// Whether it decides itself; otherwise another evaluator does, and this records.
@@ -98,7 +115,7 @@ impl Engine {
         self.external
     }
 
-    /// Whether calls are recorded, or credentials demanded.
+    /// Whether calls are recorded or shown to anybody, or credentials demanded.
     #[getter]
     fn records(&self) -> bool {
         self.records
@@ -110,15 +127,36 @@ impl Engine {
         self.waits
     }
 
-    /// The file of the ledger, where it is one.
+    /// Whether spans are made.
     #[getter]
-    fn ledger_path(&self) -> Option<PathBuf> {
-        self.ledger_path.clone()
+    fn traces(&self) -> bool {
+        self.tracer.is_some()
+    }
+
+    /// Cleans one text that no call returned.
+    fn sanitize(&self, py: Python<'_>, text: &Bound<'_, PyAny>) -> PyResult<SanitizedResponse> {
+        let began = Instant::now();
+        let cleaned = sanitize_tool_output(text)?;
+        if self.metered {
+            METRICS.cleaned(cleaned.count());
+        }
+        if let Some(trace) = self.tracer.as_ref().and_then(|tracer| Trace::of_question(py, tracer)) {
+            trace.cleaned(py, began, cleaned.count());
+            trace.end(py);
+        }
+        Ok(cleaned)
+    }
+
+    /// The log, where it outlives this process.
+    #[getter]
+    fn log(&self) -> Option<Log> {
+        self.place.clone().filter(|place| !matches!(place, Place::Off | Place::Memory)).map(Log)
     }
 
     /// A question without an effect, for another evaluator.
     fn question(&self, py: Python<'_>, event: &FrozenEvent) -> Call {
-        Call::question(py, self.pipeline.clone(), event)
+        let tool = event.tool();
+        Call::question(py, self.course(py, tool.as_deref(), false), event)
     }
 
     /// Records the refusal of something that is no event.
@@ -136,13 +174,7 @@ impl Engine {
         let mut event = Context::inside(context)?.get().event();
         event.set(Field::EventType, event_type);
         event.set(Field::Action, action.extract::<String>().map_or(Value::Null, |text| Value::from(&*text)));
-        let decision = decision.decision().clone();
-        let refused = wait(py, || {
-            let prepared = self.pipeline.prepare(event);
-            let request = Request::new(prepared.event().clone());
-            self.pipeline.note(prepared, decision, request)
-        });
-        Ok(PolicyDecision::of_refused(refused))
+        Ok(self.note_decided(py, event, decision.decision().clone()))
     }
 
     /// Decides a frozen event, and records the decision.
@@ -217,10 +249,6 @@ impl Engine {
         self.pipeline.gate()
     }
 
-    pub(crate) fn pipeline(&self) -> &Arc<Pipeline> {
-        &self.pipeline
-    }
-
     /// Whether the embedded policies decide, and nothing is recorded.
     pub(crate) fn is_bare(&self) -> bool {
         !self.records && !self.external
@@ -232,14 +260,9 @@ impl Engine {
             Ok(()) => self.answer(py, event),
             Err(decision) if !self.records => PolicyDecision::new(*decision),
             Err(decision) => {
-                let refused = wait(py, || {
-                    // Told by the clock of the system, since the other one fails.
-                    event.set(Field::Now, &*Timestamp::now().to_string());
-                    let prepared = self.pipeline.prepare(event);
-                    let request = Request::new(prepared.event().clone());
-                    self.pipeline.note(prepared, *decision, request)
-                });
-                PolicyDecision::of_refused(refused)
+                // Told by the clock of the system, since the other one fails.
+                event.set(Field::Now, &*Timestamp::now().to_string());
+                self.note_decided(py, event, *decision)
             }
         }
     }
@@ -249,8 +272,36 @@ impl Engine {
             let (decision, request) = self.gate().judge(event);
             return PolicyDecision::of_request(decision, request);
         }
-        let refused = wait(py, || self.pipeline.ask(event));
+        let Course { pipeline, watch, trace } = self.course(py, event.get(Field::ToolName).as_str(), false);
+        let refused = wait(py, || pipeline.ask_watched(event, &watch));
+        if let Some(trace) = trace {
+            trace.end(py);
+        }
         PolicyDecision::of_refused(refused)
+    }
+
+    /// Records a decision that was made beforehand.
+    fn note_decided(&self, py: Python<'_>, event: Event, decision: Decision) -> PolicyDecision {
+        let Course { pipeline, watch, trace } = self.course(py, event.get(Field::ToolName).as_str(), false);
+        let refused = wait(py, || {
+            let prepared = pipeline.prepare(event);
+            let request = Request::new(prepared.event().clone());
+            pipeline.note_watched(prepared, decision, request, &watch)
+        });
+        if let Some(trace) = trace {
+            trace.end(py);
+        }
+        PolicyDecision::of_refused(refused)
+    }
+
+    /// The way of a call or a question, with those who look on.
+    pub(crate) fn course(&self, py: Python<'_>, tool: Option<&str>, acts: bool) -> Course {
+        let trace = self.tracer.as_ref().and_then(|tracer| match tool.filter(|_| acts) {
+            Some(tool) => Trace::of_call(py, tracer, tool),
+            None => Trace::of_question(py, tracer),
+        });
+        let watch = Trace::join(trace.as_ref(), self.pipeline.watch(&Opening { tool, acts }));
+        Course { pipeline: self.pipeline.clone(), watch, trace }
     }
 
     /// Sets the time of the caller's clock; the decision that refuses when it fails.

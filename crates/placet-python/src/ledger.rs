@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -19,7 +19,7 @@ const FORK_LOOK: Duration = Duration::from_micros(100);
 
 /// Every ledger that is in use, by what it was set up with. Locked with the interpreter's lock held only, so that
 /// nobody else holds it while a thread forks.
-static STORES: Mutex<Vec<(String, Weak<dyn Store>)>> = Mutex::new(Vec::new());
+static STORES: Mutex<Vec<InUse>> = Mutex::new(Vec::new());
 
 /// What holds the ledgers closed while the process forks.
 static PAUSED: Mutex<Vec<Box<dyn Paused>>> = Mutex::new(Vec::new());
@@ -30,49 +30,50 @@ static UNDERWAY: AtomicUsize = AtomicUsize::new(0);
 /// Whether a thread is about to fork.
 static FORKING: AtomicBool = AtomicBool::new(false);
 
+/// What a ledger was set up with: its place, and the rest as text.
+type Known = (Place, String);
+
+type InUse = (Option<Known>, Weak<dyn Store>);
+
 /// A ledger that is in use.
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
     /// Whether it waits for a disk or a server.
     pub(crate) waits: bool,
-    /// Its file, where it is one.
-    pub(crate) path: Option<PathBuf>,
+    pub(crate) place: Place,
 }
 
 /// The ledger at a place, which opens nothing before its first use; `None` when it is off.
 pub(crate) fn open(settings: &PlaceSettings, folder: &Path) -> Result<Option<Opened>, PlaceError> {
     let variable = |name: &str| env::var_os(name).map(Into::into);
     let place = settings.place(folder)?;
-    let path = match &place {
-        Place::Sqlite(path) => Some(path.clone()),
-        _ => None,
-    };
     let waits = !matches!(place, Place::Memory);
+    let opened = |store| Opened { store, waits, place: place.clone() };
     // Two ledgers in memory are two ledgers.
     if matches!(place, Place::Off | Place::Memory) {
         let made = settings.store(folder, variable)?;
-        return Ok(made.map(|store| Opened { store: remember(String::new(), &store), waits, path }));
+        return Ok(made.map(|store| opened(remember(None, &store))));
     }
     let keys = settings.key_folder(folder, variable)?;
     let PlaceSettings { audit_log, anchor, reviewers, .. } = settings;
-    let name = format!("{place:?} {audit_log:?} {anchor:?} {keys:?} {reviewers:?}");
+    let name = Some((place.clone(), format!("{audit_log:?} {anchor:?} {keys:?} {reviewers:?}")));
     let known = STORES.lock().iter().find(|(known, _)| *known == name).and_then(|(_, store)| store.upgrade());
     match known {
-        Some(store) => Ok(Some(Opened { store, waits, path })),
+        Some(store) => Ok(Some(opened(store))),
         None => {
             let made = settings.store(folder, variable)?;
-            Ok(made.map(|store| Opened { store: remember(name, &store), waits, path }))
+            Ok(made.map(|store| opened(remember(name, &store))))
         }
     }
 }
 
-/// A ledger that this process already uses for a file, with the keys and the mirror that it was set up with.
-pub(crate) fn in_use(path: &Path) -> Option<Arc<dyn Store>> {
-    let place = format!("{:?} ", Place::Sqlite(path.to_owned()));
-    STORES.lock().iter().find(|(name, _)| name.starts_with(&place)).and_then(|(_, store)| store.upgrade())
+/// A ledger that this process already uses at a place, with the keys and the mirror that it was set up with.
+pub(crate) fn in_use(place: &Place) -> Option<Arc<dyn Store>> {
+    let is_there = |known: &Option<Known>| known.as_ref().is_some_and(|(there, _)| there == place);
+    STORES.lock().iter().find(|(known, _)| is_there(known)).and_then(|(_, store)| store.upgrade())
 }
 
-fn remember(name: String, store: &Arc<dyn Store>) -> Arc<dyn Store> {
+fn remember(name: Option<Known>, store: &Arc<dyn Store>) -> Arc<dyn Store> {
     let mut stores = STORES.lock();
     stores.retain(|(_, store)| store.strong_count() > 0);
     stores.push((name, Arc::downgrade(store)));

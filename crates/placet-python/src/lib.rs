@@ -21,9 +21,11 @@ mod freeze;
 mod gate;
 mod ledger;
 mod logging;
+mod memory;
 mod opa;
 mod plan;
 mod restore;
+mod telemetry;
 mod thaw;
 mod tool;
 
@@ -61,11 +63,15 @@ mod _core {
     #[pymodule_export]
     use crate::ledger::{after_fork, before_fork};
     #[pymodule_export]
+    use crate::memory::Memories;
+    #[pymodule_export]
     use crate::opa::Opa;
     #[pymodule_export]
     use crate::plan::tagged_step;
     #[pymodule_export]
     use crate::restore::restore_decision;
+    #[pymodule_export]
+    use crate::telemetry::{metrics, spans_dropped};
     #[pymodule_export]
     use crate::tool::Tool;
 

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::bind::{Call as BoundCall, Signature};
-use crate::call::Call;
+use crate::call::{Call, Course};
 use crate::context::{Context, texts};
 use crate::decision::PolicyDecision;
 use crate::error;
@@ -93,10 +93,10 @@ impl Tool {
     fn freeze<'py>(&self, args: &Bound<'py, PyTuple>, kwargs: &Bound<'py, PyDict>) -> PyResult<Call> {
         let py = args.py();
         let engine = self.engine.get();
-        let pipeline = engine.pipeline().clone();
+        let course = engine.course(py, Some(&self.name), true);
         let BoundCall { args, positional, keywords } = match self.bind(args, kwargs) {
             Ok(bound) => bound,
-            Err(error) => return Ok(self.refused(py, error)),
+            Err(error) => return Ok(self.refused(py, course, error)),
         };
         let named = if engine.is_external() {
             Some(self.signature.names(&positional, &keywords)?.unbind())
@@ -105,10 +105,10 @@ impl Tool {
         };
         let mut event = self.event(args);
         if let Err(decision) = engine.tell_time(py, &mut event) {
-            return Ok(Call::invalid(pipeline, &self.name, event, *decision));
+            return Ok(Call::invalid(course, &self.name, event, *decision));
         }
         let frozen = (positional.unbind(), keywords.unbind());
-        Ok(Call::of_tool(pipeline, &self.name, event, frozen, named))
+        Ok(Call::of_tool(course, &self.name, event, frozen, named))
     }
 
     /// Turns arguments by name into positional and keyword arguments; a call that refuses them when it is decided,
@@ -121,7 +121,10 @@ impl Tool {
         });
         match spread {
             Ok(spread) => Ok(spread.into_pyobject(py)?.into_any()),
-            Err(error) => Ok(Bound::new(py, self.refused(py, error))?.into_any()),
+            Err(error) => {
+                let course = self.engine.get().course(py, Some(&self.name), true);
+                Ok(Bound::new(py, self.refused(py, course, error))?.into_any())
+            }
         }
     }
 }
@@ -175,14 +178,9 @@ impl Tool {
     }
 
     /// A call that could not be bound or frozen.
-    fn refused(&self, py: Python<'_>, error: FreezeError) -> Call {
+    fn refused(&self, py: Python<'_>, course: Course, error: FreezeError) -> Call {
         let decision = self.decision_on(py, error);
-        Call::invalid(
-            self.engine.get().pipeline().clone(),
-            &self.name,
-            self.event(placet::Object::new()),
-            decision,
-        )
+        Call::invalid(course, &self.name, self.event(placet::Object::new()), decision)
     }
 
     fn invalid(&self, py: Python<'_>, error: FreezeError) -> PyErr {

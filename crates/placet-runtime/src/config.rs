@@ -3,15 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use placet_content::RedactionError;
+use placet_trust::approvals::webhook::WebhookKey;
 use placet_trust::approvals::{ReviewerKeyError, Reviewers};
 use placet_trust::budgets::{BudgetRule, Estimate};
 use placet_types::ledger::VoteStrength;
 use placet_types::{Ack, ApproverId, ReviewerGroup};
 use serde::Deserialize;
 
+use crate::channels::outbox::Notifier;
+use crate::channels::{WebhookNotifier, WebhookOptions};
 use crate::files::{self, FileError};
+pub use crate::telemetry::{Telemetry, Traces};
 
 /// The settings of a deployment. Unknown keys are refused.
 #[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
@@ -51,6 +56,8 @@ pub struct Config {
     pub budgets: Vec<BudgetRule>,
     /// The terms on which people are asked, and who they are.
     pub approvals: Approvals,
+    /// Spans and metrics; none by default.
+    pub telemetry: Telemetry,
 }
 
 /// The terms on which people are asked, and who they are.
@@ -75,6 +82,19 @@ pub struct Approvals {
     pub groups: BTreeMap<String, Vec<String>>,
     /// The public keys of people, for signed votes.
     pub keys: BTreeMap<String, Vec<String>>,
+    /// Who is told that a request waits, is late or has ended.
+    pub notify: Vec<Notify>,
+}
+
+/// A web server that is told of requests.
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Notify {
+    /// Its address.
+    pub url: String,
+    /// A file with the key that both sides know; without one, notices are not signed.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
 }
 
 impl Approvals {
@@ -95,6 +115,33 @@ impl Approvals {
             }
         }
         Ok(reviewers)
+    }
+
+    /// Who is told of requests.
+    ///
+    /// # Errors
+    /// [`ConfigError::Notify`] names the one that cannot be, never its address, which may hold a secret.
+    pub fn notifiers(&self) -> Result<Vec<Arc<dyn Notifier>>, ConfigError> {
+        let made = self.notify.iter().enumerate().map(|(index, notify)| {
+            notify.notifier().map_err(|problem| ConfigError::Notify { number: index + 1, problem })
+        });
+        made.collect()
+    }
+}
+
+impl Notify {
+    fn notifier(&self) -> Result<Arc<dyn Notifier>, String> {
+        let key = match &self.key_file {
+            None => None,
+            Some(path) => {
+                let text = files::read(path).map_err(|error| error.to_string())?.text;
+                let key = WebhookKey::new(text.trim().as_bytes().to_vec());
+                Some(key.map_err(|error| error.to_string())?)
+            }
+        };
+        let options = WebhookOptions { key, ..WebhookOptions::new(&self.url) };
+        let made = WebhookNotifier::new(options).map_err(|error| error.to_string())?;
+        Ok(Arc::new(made))
     }
 }
 
@@ -224,6 +271,14 @@ pub enum ConfigError {
     /// The key of a reviewer is none.
     #[error("`approvals.keys`: {0}")]
     ReviewerKey(#[from] ReviewerKeyError),
+    /// A web server cannot be told.
+    #[error("`approvals.notify` {number}: {problem}")]
+    Notify {
+        /// Its place in the list, from 1.
+        number: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Two tools have one name.
     #[error(
         "the tools `{one}` and `{other}` differ only in case, spaces, invisible or look-alike characters; rename one"
@@ -269,6 +324,9 @@ impl Config {
         config.redaction =
             Paths::Many(config.redaction.to_vec().iter().map(|path| folder.join(path)).collect());
         for path in [&mut config.audit_log, &mut config.keys, &mut config.anchor].into_iter().flatten() {
+            *path = folder.join(&*path);
+        }
+        for path in config.approvals.notify.iter_mut().filter_map(|notify| notify.key_file.as_mut()) {
             *path = folder.join(&*path);
         }
         Ok(config)

@@ -43,6 +43,8 @@ enum Kind {
     Budgets,
     Approvals,
     Patterns,
+    Traces,
+    Address(fn(&mut Config, String)),
 }
 
 /// Every setting that has a variable, in the order of `placet.yaml`.
@@ -81,6 +83,13 @@ pub const SETTINGS: &[Setting] = &[
     setting("redaction", Kind::Patterns),
     setting("budgets", Kind::Budgets),
     setting("approvals", Kind::Approvals),
+    setting("telemetry.traces", Kind::Traces),
+    setting(
+        "telemetry.otlp_endpoint",
+        Kind::Address(|config, url| config.telemetry.otlp_endpoint = Some(url)),
+    ),
+    setting("telemetry.metrics", Kind::Flag(|config, flag| config.telemetry.metrics = flag)),
+    setting("telemetry.tool_names", Kind::Names(|config, names| config.telemetry.tool_names = names)),
 ];
 
 const fn setting(key: &'static str, kind: Kind) -> Setting {
@@ -118,7 +127,7 @@ impl Setting {
                 "an object as under `tools:`, for instance `{\"pay\": {\"tags\": [\"finance\"]}}`".to_owned()
             }
             Kind::Patterns => format!("paths of pattern files, separated by `{PATH_SEPARATOR}`"),
-            Kind::Ledger => "a file, `memory` or `off`".to_owned(),
+            Kind::Ledger => "a file, a PostgreSQL address, `memory` or `off`".to_owned(),
             Kind::NewFile(_) => "a path".to_owned(),
             Kind::Ack => "`durable`, `written` or `published`".to_owned(),
             Kind::Budgets => {
@@ -126,6 +135,8 @@ impl Setting {
                     .to_owned()
             }
             Kind::Approvals => "an object as under `approvals:`, for instance `{\"quorum\": 2}`".to_owned(),
+            Kind::Traces => "`off`, `provider` or `otlp`".to_owned(),
+            Kind::Address(_) => "an address that begins with `http://` or `https://`".to_owned(),
         }
     }
 
@@ -159,6 +170,8 @@ impl Setting {
             Kind::Ack => config.ack = Some(document(word)?),
             Kind::Budgets => config.budgets = document(word)?,
             Kind::Approvals => config.approvals = document(word)?,
+            Kind::Traces => config.telemetry.traces = document(word)?,
+            Kind::Address(set) => set(config, address(word)?),
         }
         Ok(())
     }
@@ -209,6 +222,12 @@ fn document<T: DeserializeOwned>(word: &str) -> Result<T, String> {
 /// A file that need not exist yet.
 fn new_file(value: &str, folder: &Path) -> Result<PathBuf, String> {
     if value.trim().is_empty() { Err("the path is empty".to_owned()) } else { Ok(folder.join(value)) }
+}
+
+fn address(word: &str) -> Result<String, String> {
+    let has_host = |rest: &str| !rest.is_empty() && !rest.starts_with('/');
+    let host = word.strip_prefix("http://").or_else(|| word.strip_prefix("https://"));
+    if host.is_some_and(has_host) { Ok(word.to_owned()) } else { Err(String::new()) }
 }
 
 fn ledger(word: &str, folder: &Path) -> Result<String, String> {

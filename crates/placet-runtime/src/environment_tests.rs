@@ -25,6 +25,7 @@ ack: written
 redaction: file.yaml
 budgets: [{ scope: session, tokens: 7 }]
 approvals: { quorum: 7 }
+telemetry: { traces: provider, otlp_endpoint: 'http://file', metrics: true, tool_names: [a] }
 ";
 
 fn overridden(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -66,6 +67,14 @@ const VALUES: &[(&str, [&str; 2], &[&str])] = &[
     ("redaction", ["a", "a:b"], &["", "nowhere"]),
     ("budgets", ["[]", "[{scope: tenant, tokens: 1}]"], &["", "{}", "[{scope: nobody, tokens: 1}]"]),
     ("approvals", ["{}", "{\"quorum\": 2}"], &["", "[]", "{\"quorums\": 2}"]),
+    ("telemetry.traces", ["off", "otlp"], &["", "on", "Otlp", "true"]),
+    (
+        "telemetry.otlp_endpoint",
+        ["http://b:4318", "https://b/c"],
+        &["", "b:4318", "http://", "http:///x", "ftp://b"],
+    ),
+    ("telemetry.metrics", ["false", " false"], &["", "1", "on"]),
+    ("telemetry.tool_names", ["", "b, c"], &["b,,c"]),
 ];
 
 #[test]
@@ -97,6 +106,7 @@ fn every_setting_is_replaced_by_its_variable_and_only_it() {
                 "redaction" => restored.redaction = file.redaction.clone(),
                 "budgets" => restored.budgets = file.budgets.clone(),
                 "approvals" => restored.approvals = file.approvals.clone(),
+                key if key.starts_with("telemetry.") => restored.telemetry = file.telemetry.clone(),
                 _ => restored.limits = file.limits.clone(),
             }
             assert_eq!(restored, file, "{key} = {value}");
@@ -224,7 +234,8 @@ fn keys(prefix: &str, text: &str) -> BTreeSet<String> {
 #[test]
 fn every_key_of_the_file_has_a_variable() {
     let mut all = keys("", "{ no_such_key: 1 }");
-    assert!(all.remove("global") && all.remove("limits"));
+    assert!(all.remove("global") && all.remove("limits") && all.remove("telemetry"));
+    all.extend(keys("telemetry.", "{ telemetry: { no_such_key: 1 } }"));
     all.extend(keys("global.", "{ global: { no_such_key: 1 } }"));
     all.extend(keys("limits.", "{ limits: { no_such_key: 1 } }"));
     let table: BTreeSet<String> = SETTINGS.iter().map(|setting| setting.key.to_owned()).collect();

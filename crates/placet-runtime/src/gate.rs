@@ -181,6 +181,13 @@ impl Gate {
         (decision, request)
     }
 
+    /// The loosest verdict that values of open fields could lead to under the policies of this moment; see
+    /// [`PolicySet::loosest`].
+    #[must_use]
+    pub fn loosest(&self, request: &Request, is_open: &dyn Fn(&str) -> bool) -> Option<Verdict> {
+        self.current.load().set.loosest(request, is_open)
+    }
+
     /// Adds what the registration of its tool says to an event that another evaluator is to decide.
     pub fn complete(&self, event: &mut Event) {
         self.registry.complete(event);

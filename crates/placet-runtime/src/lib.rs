@@ -11,11 +11,13 @@ pub mod digest;
 pub mod environment;
 pub mod files;
 pub mod gate;
+pub mod memory;
 pub mod opa;
 pub mod pipeline;
 pub mod refusal;
 pub mod registrar;
 mod registry;
+pub mod telemetry;
 pub mod tiers;
 
 pub use clock::{Clock, FixedClock, SystemClock};

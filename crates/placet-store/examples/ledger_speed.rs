@@ -5,22 +5,25 @@
 use std::error::Error;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use placet_store::{KeyFolder, LogLedger, Settings, Sqlite};
 use placet_trust::{Ledger, Proposal};
-use placet_types::ledger::{Amount, BudgetKey, BudgetLimit, BudgetScope, BudgetUnit, Reservation};
-use placet_types::record::{ChangeFact, DecisionFact};
-use placet_types::{Ack, Digest, Fact, Identity, LedgerOp, Record, RecordId, RiskTier};
+use placet_types::ledger::{
+    Amount, BudgetKey, BudgetLimit, BudgetScope, BudgetUnit, Reservation, Settlement,
+};
+use placet_types::record::{ChangeFact, DecisionFact, OutcomeFact, OutcomeStatus};
+use placet_types::{Ack, Digest, Fact, Identity, LedgerOp, Record, RecordId, ReservationId, RiskTier};
 use serde_json::json;
 use uuid::Uuid;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
 const CALLERS: usize = 64;
-const SECONDS: u64 = 3;
+const TIME: Duration = Duration::from_secs(3);
 
 fn main() -> Result<(), Failure> {
     let parent = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
@@ -32,16 +35,20 @@ fn main() -> Result<(), Failure> {
 }
 
 fn measure(folder: &Path) -> Result<(), Failure> {
-    let flush = flushes(folder)?;
-    show("flush: fdatasync after appending 600 B", &flush);
     let ledger = open(folder)?;
-    let durable = one_caller(&ledger, Ack::Durable)?;
+    // Long enough for the ledger to know that it is busy.
+    one_caller(&ledger, Ack::Durable, Duration::from_secs(1))?;
+    show("flush, over what is there", &flushes(folder, false)?);
+    let flush = flushes(folder, true)?;
+    show("flush, appended", &flush);
+    let durable = one_caller(&ledger, Ack::Durable, TIME)?;
     show("durable, one caller", &durable);
-    let again = flushes(folder)?;
-    show("flush, again", &again);
-    let ratio = |at: f64| percentile(&durable, at).as_secs_f64() / percentile(&again, at).as_secs_f64();
-    println!("durable p50 is {:.2} of the flush time, p99 {:.2}", ratio(0.5), ratio(0.99));
-    show("written, one caller", &one_caller(&ledger, Ack::Written)?);
+    let again = flushes(folder, true)?;
+    show("flush, appended, again", &again);
+    let around: Vec<Duration> = flush.into_iter().chain(again).collect();
+    let ratio = |at: f64| percentile(&durable, at).as_secs_f64() / percentile(&around, at).as_secs_f64();
+    println!("durable, one caller: {:.2} of the flushes around it, p99 {:.2}", ratio(0.5), ratio(0.99));
+    show("written, one caller", &one_caller(&ledger, Ack::Written, TIME)?);
     for callers in [8, CALLERS] {
         let (count, all) = many_callers(&ledger, callers)?;
         show(&format!("durable, {callers} callers"), &all);
@@ -70,7 +77,7 @@ fn budget() -> BudgetKey {
 }
 
 /// A call with a realistic view that draws on a budget.
-fn call() -> Proposal {
+fn call(reservation: &ReservationId) -> Proposal {
     let fact = DecisionFact {
         event_type: "tool_call".into(),
         action: "payments.refund".into(),
@@ -84,7 +91,7 @@ fn call() -> Proposal {
         policy_version: "6f1c0c6f7a0d4f5e6f1c0c6f7a0d4f5e".into(),
         identity: Identity::Verified,
         args: Some(Digest([7; 32])),
-        credential: Some(id().into()),
+        credential: None,
         depth: Some(1),
         approval: None,
         plan: Vec::new(),
@@ -94,7 +101,7 @@ fn call() -> Proposal {
     record.session = Some("018f6d3e-7c1a-7b2e-9d4f-0a1b2c3d4e5f".into());
     record.agent = Some("support-agent".into());
     record.ops = vec![LedgerOp::Reserve(Reservation {
-        id: id().into(),
+        id: reservation.clone(),
         amounts: vec![Amount { key: budget(), amount: 1, limit: None }],
         in_flight: true,
         expires_us: None,
@@ -107,30 +114,53 @@ fn call() -> Proposal {
     Proposal { record, view: view.as_object().cloned(), personal: Vec::new(), fallback: None }
 }
 
-fn flushes(folder: &Path) -> Result<Vec<Duration>, Failure> {
+/// What became of the call, with what it cost.
+fn outcome(decision: RecordId, reservation: ReservationId) -> Proposal {
+    let status = OutcomeStatus::Succeeded;
+    let fact = Fact::Outcome(OutcomeFact { decision, status, error: None, elapsed_us: 250, injections: 0 });
+    let mut record = Record::new(RecordId(id().into()), fact);
+    record.session = Some("018f6d3e-7c1a-7b2e-9d4f-0a1b2c3d4e5f".into());
+    record.agent = Some("support-agent".into());
+    record.ops = vec![LedgerOp::Settle(Settlement { id: reservation, actual: Vec::new() })];
+    let view = json!({"result": {"refunded": true, "reference": "R-2048"}});
+    Proposal { record, view: view.as_object().cloned(), personal: Vec::new(), fallback: None }
+}
+
+fn flushes(folder: &Path, append: bool) -> Result<Vec<Duration>, Failure> {
     let path = folder.join("flush");
-    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+    let mut file = OpenOptions::new().append(append).create(true).write(true).open(path)?;
+    if !append {
+        file.write_all(&vec![0; 1 << 20])?;
+        file.sync_all()?;
+    }
     let mut times = Vec::new();
-    for _ in 0..1_000 {
+    for turn in 0..1_000 {
         let begun = Instant::now();
-        file.write_all(&[b'x'; 600])?;
+        match append {
+            true => file.write_all(&[b'x'; 600])?,
+            false => file.write_all_at(&[b'x'; 600], turn % 256 * 4096)?,
+        }
         file.sync_data()?;
         times.push(begun.elapsed());
     }
     Ok(times)
 }
 
-fn one_caller(ledger: &LogLedger<Sqlite>, ack: Ack) -> Result<Vec<Duration>, Failure> {
+fn one_caller(ledger: &LogLedger<Sqlite>, ack: Ack, time: Duration) -> Result<Vec<Duration>, Failure> {
     let mut times = Vec::new();
-    let end = Instant::now() + Duration::from_secs(SECONDS);
-    while Instant::now() < end {
-        let proposal = call();
+    let end = Instant::now() + time;
+    let mut commit = |proposal: Proposal| -> Result<(), Failure> {
         let begun = Instant::now();
         let receipt = ledger.commit(proposal, ack)?;
         times.push(begun.elapsed());
-        if let Some(refusal) = receipt.refused {
-            return Err(refusal.reason.to_string().into());
-        }
+        receipt.refused.map_or(Ok(()), |refusal| Err(refusal.reason.to_string().into()))
+    };
+    while Instant::now() < end {
+        let reservation = ReservationId(id().into());
+        let decided = call(&reservation);
+        let decision = decided.record.id.clone();
+        commit(decided)?;
+        commit(outcome(decision, reservation))?;
     }
     Ok(times)
 }
@@ -140,7 +170,7 @@ fn many_callers(ledger: &Arc<LogLedger<Sqlite>>, callers: usize) -> Result<(f64,
     let threads: Vec<_> = (0..callers)
         .map(|_| {
             let ledger = ledger.clone();
-            std::thread::spawn(move || one_caller(&ledger, Ack::Durable))
+            std::thread::spawn(move || one_caller(&ledger, Ack::Durable, TIME))
         })
         .collect();
     let mut all = Vec::new();

@@ -18,6 +18,9 @@ pub trait Backend: Send + Sync + 'static {
     /// locks which only its parent has, and loses commits when others take them.
     const INHERITS_LOCKS: bool;
 
+    /// Whether commits leave housekeeping behind, which is done over a connection of its own.
+    const NEEDS_TIDYING: bool = true;
+
     /// How the place is called in messages, without passwords.
     fn name(&self) -> Arc<str>;
 
@@ -55,6 +58,12 @@ pub trait Link: Send {
     /// [`BackendError`].
     fn view(&mut self, seq: u64) -> Result<Option<String>, BackendError>;
 
+    /// The stored personal fields of an entry, by their paths.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    fn personal(&mut self, seq: u64) -> Result<Vec<(Arc<str>, SaltedValue)>, BackendError>;
+
     /// The last signed checkpoint.
     ///
     /// # Errors
@@ -81,6 +90,11 @@ pub trait Link: Send {
     /// # Errors
     /// [`BackendError`].
     fn changed(&mut self) -> Result<bool, BackendError>;
+
+    /// Whether commits left so much housekeeping behind that it should not wait.
+    fn is_untidy(&mut self) -> bool {
+        false
+    }
 
     /// Does the housekeeping that commits leave behind; `thorough` also removes what was erased from side files.
     ///

@@ -83,6 +83,10 @@ impl<B: Backend> Engine<B> {
         LedgerError::Unavailable { ledger: self.backend.name(), action, cause: cause.to_string() }
     }
 
+    pub(crate) fn name(&self) -> Arc<str> {
+        self.backend.name()
+    }
+
     /// Somebody edited the log: this process uses it no more.
     pub(crate) fn freeze(&mut self, finding: impl Into<String>) -> LedgerError {
         let error = LedgerError::Tampered { ledger: self.backend.name(), finding: finding.into() };

@@ -1,9 +1,10 @@
 //! The thread behind a ledger: it signs checkpoints, does the housekeeping and looks at what others commit.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use placet_trust::LedgerError;
 
@@ -37,6 +38,8 @@ struct Wanted {
     /// The size of the log when a checkpoint was last asked for.
     asked: u64,
     due: bool,
+    /// When a checkpoint was last asked for.
+    signed: Option<Instant>,
     trouble: Option<LedgerError>,
 }
 
@@ -44,7 +47,9 @@ impl Keeper {
     /// Starts the thread if there is none; tells it how long the log is.
     pub(crate) fn notice<B: Backend>(&self, process: &Arc<Process<B>>, size: u64) {
         let mut wanted = locked(&self.state.wanted);
-        if size.saturating_sub(wanted.asked) >= ENTRIES && !wanted.due {
+        let untidy = process.untidy.load(Ordering::Acquire);
+        let unsigned = size.saturating_sub(wanted.asked) >= ENTRIES;
+        if (unsigned || untidy) && !wanted.due {
             wanted.due = true;
             self.state.changed.notify_one();
         }
@@ -82,18 +87,29 @@ impl Watch {
         loop {
             let wanted = locked(&self.wanted);
             let idle = |wanted: &mut Wanted| !wanted.closing && !wanted.due;
-            let waited = self.changed.wait_timeout_while(wanted, EVERY, idle);
+            let rest = wanted.signed.map_or(EVERY, |at| EVERY.saturating_sub(at.elapsed()));
+            let waited = self.changed.wait_timeout_while(wanted, rest, idle);
             let mut wanted = waited.unwrap_or_else(PoisonError::into_inner).0;
             wanted.due = false;
             if wanted.closing {
                 return;
             }
             let Some(process) = process.upgrade() else { return };
-            wanted.asked = process.readers.size();
             drop(wanted);
-            let trouble = process.submit(Work::Refresh).and_then(|_| process.sign()).err();
-            let trouble = trouble.or_else(|| process.tidy().err());
-            locked(&self.wanted).trouble = trouble;
+            process.untidy.store(false, Ordering::Release);
+            let tidied = process.tidy();
+            let size = process.readers.size();
+            let mut wanted = locked(&self.wanted);
+            let sign = wanted.signed.is_none_or(|at| at.elapsed() >= EVERY)
+                || size.saturating_sub(wanted.asked) >= ENTRIES;
+            if sign {
+                wanted.asked = size;
+                wanted.signed = Some(Instant::now());
+            }
+            drop(wanted);
+            let signed =
+                if sign { process.submit(Work::Refresh).and_then(|_| process.sign()) } else { Ok(()) };
+            locked(&self.wanted).trouble = signed.and(tidied).err();
         }
     }
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, Refusal, State, StateKey, TenantKey};
+use placet_audit::view::SaltedValue;
+use placet_trust::{
+    Freshness, Ledger, LedgerError, Proposal, Recalled, Receipt, Refusal, State, StateKey, TenantKey, Vault,
+};
 use placet_types::record::{ARCHIVED, ErasureFact};
 use placet_types::{Ack, Fact, Record};
 
@@ -200,6 +203,15 @@ impl<B: Backend> Ledger for LogLedger<B> {
         Ok(())
     }
 
+    fn find_view(
+        &self,
+        wanted: &dyn Fn(&Record) -> bool,
+    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, LedgerError> {
+        let process = self.process();
+        process.submit(Work::Refresh)?;
+        process.find_view(wanted)
+    }
+
     fn compare(
         &self,
         keys: &mut dyn FnMut(&State) -> Vec<StateKey>,
@@ -233,8 +245,27 @@ impl<B: Backend> Ledger for LogLedger<B> {
     }
 }
 
+impl<B: Backend> Vault for LogLedger<B> {
+    fn personal(&self, seq: u64) -> Result<Vec<Recalled>, LedgerError> {
+        let edited = || LedgerError::Tampered {
+            ledger: self.backend.name(),
+            finding: format!("a personal field of entry {seq} is no JSON"),
+        };
+        let recalled = |(field, value): (Arc<str>, SaltedValue)| {
+            let commitment = value.commitment();
+            let value = serde_json::from_str(&value.text).map_err(|_| edited())?;
+            Ok(Recalled { field, value, commitment })
+        };
+        self.process().personal(seq)?.into_iter().map(recalled).collect()
+    }
+
+    fn forget(&self, record: Record, erasure: ErasureFact) -> Result<Receipt, LedgerError> {
+        self.erase(record, erasure)
+    }
+}
+
 /// A ledger whatever its place, with what belongs to the life of a process.
-pub trait Store: Ledger {
+pub trait Store: Vault {
     /// As [`LogLedger::before_fork`]: the fork happens while the guard is held.
     fn guard_fork(&self) -> Box<dyn Paused>;
 

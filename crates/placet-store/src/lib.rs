@@ -12,12 +12,14 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")
 )]
 
+mod address;
 pub mod archive;
 pub mod backend;
 mod batch;
 mod compare;
 mod engine;
 pub mod erase;
+mod finding;
 mod keeper;
 mod keys;
 mod ledger;
@@ -29,18 +31,21 @@ mod postgres;
 mod process;
 pub mod query;
 mod queue;
+mod read;
 pub mod rotation;
 mod settings;
 mod sqlite;
 mod views;
 mod witness;
 
+pub use address::Address;
 pub use keys::{KeyError, KeyFolder};
 pub use ledger::{ForkGuard, LogLedger, Paused, Store, Wiped};
 pub use memory::{Memory, MemoryLink};
 pub use place::{DEFAULT_FILE, Place, PlaceError, PlaceSettings};
 #[cfg(feature = "postgres")]
 pub use postgres::{Postgres, PostgresLink, PostgresSource};
+pub use read::Reader;
 pub use settings::{Clock, Settings};
 pub use sqlite::{APPLICATION_ID, SCHEMA_VERSION, Sqlite, SqliteLink, SqliteSource};
 pub use views::ApprovalViews;

@@ -143,6 +143,14 @@ impl Link for MemoryLink {
         Ok(self.place.lock().entries.get(index).and_then(|entry| entry.view.clone()))
     }
 
+    fn personal(&mut self, seq: u64) -> Result<Vec<(Arc<str>, SaltedValue)>, BackendError> {
+        let index = usize::try_from(seq).unwrap_or(usize::MAX);
+        let fields = self.place.lock().entries.get(index).map(|entry| entry.personal.clone());
+        let mut fields = fields.unwrap_or_default();
+        fields.sort_by(|one, other| one.0.cmp(&other.0));
+        Ok(fields)
+    }
+
     fn note(&mut self) -> Result<Option<String>, BackendError> {
         Ok(self.place.lock().note.clone())
     }

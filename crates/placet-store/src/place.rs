@@ -8,6 +8,7 @@ use placet_audit::keys::NewKeyError;
 use placet_trust::Ledger;
 use placet_trust::approvals::Reviewers;
 
+use crate::address::Address;
 use crate::keys::KeyFolder;
 use crate::ledger::{LogLedger, Store};
 use crate::memory::Memory;
@@ -26,12 +27,15 @@ pub enum Place {
     Memory,
     /// In an SQLite file.
     Sqlite(PathBuf),
+    /// In a PostgreSQL database.
+    Postgres(Address),
 }
 
 /// The settings of a ledger, as a deployment writes them.
 #[derive(Debug, Clone, Default)]
 pub struct PlaceSettings {
-    /// `ledger`: a file, `memory` or `off`; [`DEFAULT_FILE`] when absent, or a file beside `audit_log`.
+    /// `ledger`: a file, a PostgreSQL address, `memory` or `off`; [`DEFAULT_FILE`] when absent, or a file beside
+    /// `audit_log`.
     pub ledger: Option<String>,
     /// `audit_log`: a file to which every commit is mirrored.
     pub audit_log: Option<PathBuf>,
@@ -48,8 +52,24 @@ pub struct PlaceSettings {
 #[non_exhaustive]
 pub enum PlaceError {
     /// A back end that this build does not have.
-    #[error("`ledger: {0}` is no ledger of this build; write a file, `memory` or `off`")]
+    #[error("`ledger: {0}` is no ledger; write a file, `postgresql://user@host/database`, `memory` or `off`")]
     Unknown(String),
+    /// PostgreSQL, which this build does not have.
+    #[error(
+        "`ledger: {0}` needs PostgreSQL, which this build lacks; build it with the feature `postgres`, or write a file"
+    )]
+    NotBuilt(Address),
+    /// An address that cannot be used.
+    #[error("`ledger: {address}`: {cause}")]
+    Address {
+        /// The address, without its password.
+        address: Address,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// A ledger that no other process can read.
+    #[error("`ledger` says that nothing is kept; name a ledger that is")]
+    NotKept,
     /// Nobody says where the keys are.
     #[error(
         "there is no folder for the ledger's keys: neither `keys` nor HOME is set; set `keys` (PLACET_KEYS)"
@@ -69,7 +89,10 @@ impl PlaceSettings {
         match self.ledger.as_deref() {
             Some("off") => Ok(Place::Off),
             Some("memory") => Ok(Place::Memory),
-            Some(address) if address.contains("://") => Err(PlaceError::Unknown(address.to_owned())),
+            Some(text) if text.contains("://") => match Address::parse(text) {
+                Some(address) => Ok(Place::Postgres(address)),
+                None => Err(PlaceError::Unknown(Address::masked(text))),
+            },
             Some(file) => Ok(Place::Sqlite(folder.join(file))),
             None => Ok(Place::Sqlite(match &self.audit_log {
                 Some(mirror) => folder.join(mirror).with_extension("db"),
@@ -123,22 +146,43 @@ impl PlaceSettings {
                 Ok(Some(Arc::new(LogLedger::new(Memory::default(), settings))))
             }
             Place::Sqlite(file) => {
-                let keys = KeyFolder::new(self.key_folder(folder, variable)?);
-                let mut settings = Settings::new(keys).reviewers(self.reviewers.clone());
-                if let Some(mirror) = &self.audit_log {
-                    settings = settings.mirror(folder.join(mirror));
-                }
-                if let Some(anchor) = &self.anchor {
-                    settings = settings.anchor(folder.join(anchor));
-                }
+                let settings = self.settings(folder, variable)?;
                 Ok(Some(Arc::new(LogLedger::new(Sqlite::new(file), settings))))
             }
+            #[cfg(feature = "postgres")]
+            Place::Postgres(address) => {
+                let settings = self.settings(folder, variable)?;
+                let backend = address.backend();
+                let backend =
+                    backend.map_err(|error| PlaceError::Address { address, cause: error.to_string() })?;
+                Ok(Some(Arc::new(LogLedger::new(backend, settings))))
+            }
+            #[cfg(not(feature = "postgres"))]
+            Place::Postgres(address) => Err(PlaceError::NotBuilt(address)),
         }
+    }
+
+    fn settings(
+        &self,
+        folder: &Path,
+        variable: impl Fn(&str) -> Option<PathBuf>,
+    ) -> Result<Settings, PlaceError> {
+        let keys = KeyFolder::new(self.key_folder(folder, variable)?);
+        let mut settings = Settings::new(keys).reviewers(self.reviewers.clone());
+        if let Some(mirror) = &self.audit_log {
+            settings = settings.mirror(folder.join(mirror));
+        }
+        if let Some(anchor) = &self.anchor {
+            settings = settings.anchor(folder.join(anchor));
+        }
+        Ok(settings)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::panic, reason = "tests")]
+
     use super::*;
 
     fn place(ledger: Option<&str>, audit_log: Option<&str>) -> Place {
@@ -156,6 +200,21 @@ mod tests {
         assert_eq!(place(None, Some("logs/audit.jsonl")), Place::Sqlite("/x/logs/audit.db".into()));
         assert_eq!(place(Some("a.db"), Some("b.jsonl")), Place::Sqlite("/x/a.db".into()));
         assert_eq!((place(Some("off"), None), place(Some("memory"), None)), (Place::Off, Place::Memory));
+        let address = "postgresql://ann@db.example/placet";
+        assert_eq!(place(Some(address), None), Place::Postgres(Address::parse(address).unwrap()));
+    }
+
+    #[test]
+    fn a_ledger_of_another_kind_is_refused_without_its_password() {
+        let of = |ledger: &str| PlaceSettings { ledger: Some(ledger.to_owned()), ..PlaceSettings::default() };
+        let error = of("mysql://ann:hunter2@db/placet").place(Path::new("")).unwrap_err().to_string();
+        assert!(error.contains("mysql://ann@db/placet") && !error.contains("hunter2"), "{error}");
+        let remote =
+            of("postgresql://ann:hunter2@db.example/placet").store(Path::new(""), |_| Some("/x".into()));
+        let Err(error) = remote.map(|_| ()) else { panic!("no address of this build") };
+        let (error, advice) =
+            (error.to_string(), if cfg!(feature = "postgres") { "sslmode=disable" } else { "feature" });
+        assert!(error.contains(advice) && !error.contains("hunter2"), "{error}");
     }
 
     #[test]

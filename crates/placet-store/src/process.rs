@@ -6,7 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use placet_audit::seal::{Head, LogKey};
+use placet_audit::view::SaltedValue;
 use placet_trust::{LedgerError, Refusal, State, StateKey, TenantKey};
+use placet_types::Record;
 
 use crate::backend::{Backend, Link};
 use crate::batch::{self, Done, Work};
@@ -36,6 +38,8 @@ pub(crate) struct Process<B: Backend> {
     key: OnceLock<LogKey>,
     /// Held while the keeper has a connection of its own.
     tidying: Mutex<()>,
+    /// Whether the keeper should do its housekeeping now.
+    pub(crate) untidy: AtomicBool,
 }
 
 /// What readers see.
@@ -111,6 +115,7 @@ impl<B: Backend> Process<B> {
             keeper: Keeper::default(),
             key: OnceLock::new(),
             tidying: Mutex::new(()),
+            untidy: AtomicBool::new(false),
         }
     }
 
@@ -140,6 +145,9 @@ impl<B: Backend> Process<B> {
         self.connected.store(true, Ordering::Release);
         let asked_ms = self.readers.now_ms();
         let done = batch::run(&mut engine, works, &self.readers);
+        if engine.link.as_mut().is_some_and(Link::is_untidy) {
+            self.untidy.store(true, Ordering::Release);
+        }
         if let (None, Some(log)) = (self.key.get(), &engine.log) {
             let _ = self.key.set(log.key.clone());
         }
@@ -166,7 +174,7 @@ impl<B: Backend> Process<B> {
     /// Does the housekeeping over a connection of its own, so that commits do not wait for it.
     pub(crate) fn tidy(&self) -> Result<(), LedgerError> {
         let _one = locked(&self.tidying);
-        if !self.is_connected() {
+        if !B::NEEDS_TIDYING || !self.is_connected() {
             return Ok(());
         }
         let tidied = self.backend.open().and_then(|mut link| link.tidy(false));
@@ -189,6 +197,19 @@ impl<B: Backend> Process<B> {
         locked(&self.engine).log.as_ref().map(|log| log.committed.head.origin.clone())
     }
 
+    /// The personal fields of an entry.
+    pub(crate) fn personal(&self, seq: u64) -> Result<Vec<(Arc<str>, SaltedValue)>, LedgerError> {
+        // Opens the log, and takes in what is new.
+        self.submit(Work::Refresh)?;
+        self.queue.pause();
+        let mut engine = locked(&self.engine);
+        let read = engine.link().map(|link| link.personal(seq));
+        let fields = read.and_then(|read| read.map_err(|error| engine.failed("read", error)));
+        drop(engine);
+        self.queue.resume();
+        fields
+    }
+
     /// Why the mirror lags, if it does.
     pub(crate) fn mirror_trouble(&self) -> Option<LedgerError> {
         locked(&self.engine).mirror_trouble.clone()
@@ -204,6 +225,17 @@ impl<B: Backend> Process<B> {
 
     pub(crate) fn resume(&self) {
         self.queue.resume();
+    }
+
+    /// The view of the first record that is wanted. Nobody commits meanwhile.
+    pub(crate) fn find_view(
+        &self,
+        wanted: &dyn Fn(&Record) -> bool,
+    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, LedgerError> {
+        self.queue.pause();
+        let found = locked(&self.engine).find_view(wanted);
+        self.queue.resume();
+        found
     }
 
     /// Copies side files back, and tells why it could not: another process that is at work may need them.

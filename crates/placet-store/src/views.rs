@@ -2,35 +2,34 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 
-use placet_audit::verify::{EntrySource, SourceError, StoredEntry};
+use placet_audit::verify::{SourceError, StoredEntry};
 use placet_audit::{leaf, view};
 use placet_types::ledger::LedgerOp;
 use placet_types::{Record, RecordId};
 use serde_json::{Map, Value};
 
-use crate::sqlite::SqliteSource;
+use crate::place::Place;
 
-/// Reads the views of requests and votes from a ledger's file, each once. A view that is not the one that was recorded
+/// Reads the views of requests and votes from a ledger, each once. A view that is not the one that was recorded
 /// is an error: nobody is shown what somebody edited.
 pub struct ApprovalViews {
-    path: PathBuf,
+    place: Place,
     after: Option<u64>,
     views: HashMap<RecordId, Map<String, Value>>,
 }
 
 impl ApprovalViews {
-    /// The views in this file, which is opened when it is asked.
+    /// The views in this ledger, which is opened when it is asked.
     #[must_use]
-    pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), after: None, views: HashMap::new() }
+    pub fn new(place: Place) -> Self {
+        Self { place, after: None, views: HashMap::new() }
     }
 
     /// The view of a record; `None` when there is none, or it was erased.
     ///
     /// # Errors
-    /// [`SourceError`] when the file cannot be read, or a view in it is not the one that was recorded.
+    /// [`SourceError`] when the ledger cannot be read, or a view in it is not the one that was recorded.
     pub fn get(&mut self, record: &RecordId) -> Result<Option<&Map<String, Value>>, SourceError> {
         if !self.views.contains_key(record) {
             self.catch_up()?;
@@ -39,7 +38,7 @@ impl ApprovalViews {
     }
 
     fn catch_up(&mut self) -> Result<(), SourceError> {
-        let mut source = SqliteSource::open(&self.path)?;
+        let mut source = self.place.read()?;
         if let Some(after) = self.after {
             source.seek(after);
         }

@@ -54,4 +54,5 @@ contract! { InMemory::new();
     f26_memory_a_record_too_large_is_refused_alone => a_record_too_large_is_refused_alone,
     f26_memory_a_fault_in_a_fallback_refuses_and_harms_nothing => a_fault_in_a_fallback_refuses_and_harms_nothing,
     f26_memory_closing_signs_and_the_next_use_opens => closing_signs_and_the_next_use_opens,
+    f72_memory_memories_keep_to_their_session_and_tier => memories_keep_to_their_session_and_tier,
 }

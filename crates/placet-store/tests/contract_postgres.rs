@@ -120,7 +120,7 @@ fn f27_the_log_is_append_only_in_the_database_too() {
 #[test]
 fn f27_a_lost_connection_costs_at_most_the_call_in_flight() {
     let place = InPostgres::new();
-    let named = format!("{} application_name={}", server(), place.schema);
+    let named = format!("{}?application_name={}", server(), place.schema);
     let backend = Postgres::with_schema(&named, &place.schema).unwrap();
     let ledger = LogLedger::new(backend, place.settings());
     let mut committed = 0;
@@ -136,6 +136,48 @@ fn f27_a_lost_connection_costs_at_most_the_call_in_flight() {
         }
     }
     assert_eq!(ledger.commit(support::call(), Ack::Durable).unwrap().seq, committed);
+}
+
+/// However many threads: one connection of a role that may have one. Another process is refused until it is free.
+#[test]
+fn f27_the_limit_of_connections_is_respected() {
+    let place = InPostgres::new();
+    let role = format!("{}_role", place.schema);
+    let mut shell = place.shell();
+    let make = format!(
+        "CREATE ROLE {role} LOGIN CONNECTION LIMIT 1; CREATE SCHEMA {0} AUTHORIZATION {role}",
+        place.schema
+    );
+    shell.batch_execute(&make).unwrap();
+    let url = server().replace("://placet@", &format!("://{role}@"));
+    let open = || LogLedger::new(Postgres::with_schema(&url, &place.schema).unwrap(), place.settings());
+    let ledger = open();
+    std::thread::scope(|scope| {
+        for _ in 0..64 {
+            scope.spawn(|| (0..3).for_each(|_| drop(ledger.commit(support::call(), Ack::Durable).unwrap())));
+        }
+    });
+    ledger.sign().unwrap();
+    assert_eq!(ledger.trouble(), None);
+    let connections = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1";
+    assert_eq!(shell.query_one(connections, &[&role]).unwrap().get::<_, i64>(0), 1);
+    let other = open();
+    let error = other.commit(support::call(), Ack::Durable).unwrap_err();
+    assert!(matches!(error, LedgerError::Unavailable { action: "open", .. }), "{error}");
+    ledger.close();
+    // The server ends a connection a moment after its client.
+    while shell.query_one(connections, &[&role]).unwrap().get::<_, i64>(0) > 0 {}
+    assert_eq!(other.commit(support::call(), Ack::Durable).unwrap().seq, 192);
+}
+
+#[test]
+fn f27_a_connection_that_would_cross_a_network_in_the_clear_must_be_asked_for() {
+    for near in ["postgresql://u@localhost/x", "postgresql://u@127.0.0.1/x", "postgresql://u@%2Frun%2Fpg/x"] {
+        assert!(Postgres::new(near).is_ok(), "{near}");
+    }
+    let far = Postgres::new("postgresql://u:hunter2@db.example/x").map(|_| ()).unwrap_err().to_string();
+    assert!(far.contains("sslmode=disable") && !far.contains("hunter2"), "{far}");
+    assert!(Postgres::new("postgresql://u@db.example/x?sslmode=disable").is_ok());
 }
 
 #[test]
@@ -162,4 +204,5 @@ contract! { InPostgres::new();
     f27_postgres_a_record_too_large_is_refused_alone => a_record_too_large_is_refused_alone,
     f27_postgres_a_fault_in_a_fallback_refuses_and_harms_nothing => a_fault_in_a_fallback_refuses_and_harms_nothing,
     f27_postgres_closing_signs_and_the_next_use_opens => closing_signs_and_the_next_use_opens,
+    f72_postgres_memories_keep_to_their_session_and_tier => memories_keep_to_their_session_and_tier,
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use placet_types::record::ErasureFact;
 use placet_types::{Ack, Digest, Micros, Record};
 
 use crate::approvals::mac;
@@ -37,6 +38,19 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`] when the log cannot be read.
     fn wait(&self, seen: u64, until: Instant) -> Result<u64, LedgerError>;
 
+    /// The readable view of the first record that is wanted, as it was recorded; `None` when there is none, it was
+    /// erased, or this ledger shows no views. Reads the log from its beginning: for what is asked once, not in each call.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the log cannot be read.
+    fn find_view(
+        &self,
+        wanted: &dyn Fn(&Record) -> bool,
+    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, LedgerError> {
+        let _ = wanted;
+        Ok(None)
+    }
+
     /// Holds the cached rows of these things against the log, for a caller that refuses by what the log says and wants
     /// to know whether somebody edited the rows: whatever is allowed is compared by [`Ledger::commit`].
     ///
@@ -57,6 +71,32 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`LedgerError`] when the ledger's keys cannot be read.
     fn tenant_key(&self, tenant: Option<&str>) -> Result<TenantKey, LedgerError>;
+}
+
+/// A ledger that also gives back, and erases, the personal fields beside its records.
+pub trait Vault: Ledger {
+    /// The personal fields of a record, as they are stored; whoever asks compares their commitments with the record's.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the log cannot be read.
+    fn personal(&self, seq: u64) -> Result<Vec<Recalled>, LedgerError>;
+
+    /// Erases views or personal fields, and records that it did, in one transaction. The records themselves stay.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: nothing was erased.
+    fn forget(&self, record: Record, erasure: ErasureFact) -> Result<Receipt, LedgerError>;
+}
+
+/// A personal field as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recalled {
+    /// Its dotted path.
+    pub field: Arc<str>,
+    /// Its value.
+    pub value: serde_json::Value,
+    /// What a record says of this value with its salt.
+    pub commitment: Digest,
 }
 
 /// The key of a tenant's digests. It is never shown or written down.

@@ -10,8 +10,11 @@ pub mod budgets;
 mod canonical;
 pub mod credentials;
 mod ledger;
+pub mod memory;
 pub mod sessions;
 mod state;
 
-pub use ledger::{Fallback, Freshness, Ledger, LedgerError, Personal, Proposal, Receipt, TenantKey};
+pub use ledger::{
+    Fallback, Freshness, Ledger, LedgerError, Personal, Proposal, Recalled, Receipt, TenantKey, Vault,
+};
 pub use state::{Refusal, State, StateKey, StateRow};

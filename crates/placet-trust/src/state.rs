@@ -13,6 +13,7 @@ use placet_types::{ApprovalId, CredentialId, DenyCause, Fact, LedgerOp, Micros, 
 use crate::approvals::Approvals;
 use crate::budgets::Budgets;
 use crate::credentials::Credentials;
+use crate::memory::Memories;
 use crate::sessions::{SessionFacts, SessionKey, Sessions};
 
 use ids::RecordIds;
@@ -72,6 +73,8 @@ pub struct State {
     pub approvals: Approvals,
     /// What sessions did.
     pub sessions: Sessions,
+    /// What is remembered.
+    pub memory: Memories,
     /// The records that there are.
     ids: RecordIds,
 }
@@ -110,6 +113,7 @@ impl State {
             let root = self.root(record, decision);
             self.sessions.saw(record, decision, root.as_ref());
         }
+        self.memory.saw(record);
     }
 
     /// The root of the lineage of the credential that a record presents, or that its decision names. The registry
@@ -148,9 +152,14 @@ impl State {
             LedgerOp::SetBudget(_) | LedgerOp::Reserve(_) | LedgerOp::Settle(_) | LedgerOp::Release(_) => {
                 self.budgets.check(op, at, &record.fact)
             }
-            LedgerOp::Ask(_) | LedgerOp::Vote(_) | LedgerOp::Close(_) | LedgerOp::Consume(_) => {
-                self.approvals.check(op, at)
-            }
+            LedgerOp::Ask(_)
+            | LedgerOp::Vote(_)
+            | LedgerOp::Close(_)
+            | LedgerOp::Consume(_)
+            | LedgerOp::Claim(_)
+            | LedgerOp::Mark(_)
+            | LedgerOp::Told(_) => self.approvals.check(op, at),
+            LedgerOp::Remember(write) => self.memory.check(write, record),
         }
     }
 
@@ -161,9 +170,14 @@ impl State {
             LedgerOp::SetBudget(_) | LedgerOp::Reserve(_) | LedgerOp::Settle(_) | LedgerOp::Release(_) => {
                 self.budgets.apply(op, at, &record.fact);
             }
-            LedgerOp::Ask(_) | LedgerOp::Vote(_) | LedgerOp::Close(_) | LedgerOp::Consume(_) => {
-                self.approvals.apply(op, at);
-            }
+            LedgerOp::Ask(_)
+            | LedgerOp::Vote(_)
+            | LedgerOp::Close(_)
+            | LedgerOp::Consume(_)
+            | LedgerOp::Claim(_)
+            | LedgerOp::Mark(_)
+            | LedgerOp::Told(_) => self.approvals.apply(op, at),
+            LedgerOp::Remember(write) => self.memory.apply(write, record),
         }
     }
 

@@ -45,9 +45,17 @@ text_ids! {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 32]);
 
+impl Digest {
+    fn digits<'d>(&self, into: &'d mut [u8; 64]) -> Option<&'d str> {
+        hex::encode_to_slice(self.0, into).ok()?;
+        std::str::from_utf8(into).ok()
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&hex::encode(self.0))
+        let mut digits = [0; 64];
+        self.digits(&mut digits).map_or(Err(fmt::Error), |digits| formatter.write_str(digits))
     }
 }
 
@@ -76,7 +84,11 @@ impl FromStr for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let mut digits = [0; 64];
+        match self.digits(&mut digits) {
+            Some(digits) => serializer.serialize_str(digits),
+            None => serializer.collect_str(self),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod event;
 pub mod ids;
 pub mod json;
 pub mod ledger;
+pub mod memory;
 pub mod record;
 pub mod schema;
 pub mod value;

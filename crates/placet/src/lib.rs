@@ -45,6 +45,12 @@ pub mod channels {
     pub use placet_types::{ApprovalId, ApproverId, Micros, RecordId};
 }
 
+/// What agents remember, in tiers of trust.
+pub mod memory {
+    pub use placet_runtime::memory::*;
+    pub use placet_types::memory::*;
+}
+
 /// Content inspection: the prompt-injection sanitiser.
 pub mod content {
     pub use placet_content::*;
@@ -54,6 +60,11 @@ pub mod content {
 pub mod pipeline {
     pub use placet_runtime::pipeline::*;
     pub use placet_runtime::registrar::*;
+}
+
+/// Spans and metrics of the pipeline; spans over OpenTelemetry with the feature `otel`.
+pub mod telemetry {
+    pub use placet_runtime::telemetry::*;
 }
 
 /// What audit keeps, and the operations and ids in it.

@@ -95,3 +95,17 @@ pub trait EntrySource {
         Ok(None)
     }
 }
+
+impl<S: EntrySource + ?Sized> EntrySource for Box<S> {
+    fn next_entry(&mut self) -> Result<Option<StoredEntry>, SourceError> {
+        (**self).next_entry()
+    }
+
+    fn next_checkpoint(&mut self) -> Result<Option<StoredCheckpoint>, SourceError> {
+        (**self).next_checkpoint()
+    }
+
+    fn head(&mut self) -> Result<Option<StoredHead>, SourceError> {
+        (**self).head()
+    }
+}

@@ -44,6 +44,7 @@ pub fn project(policy: &str) -> Project {
 pub fn deploy(project: &Project) -> Deployment {
     let config = Config::read(&project.path("placet.yaml")).expect("a configuration");
     let settings = PlaceSettings {
+        ledger: config.ledger.clone(),
         keys: config.keys.clone(),
         reviewers: Arc::new(config.approvals.reviewers().expect("reviewers")),
         ..PlaceSettings::default()
@@ -79,7 +80,12 @@ impl Deployment {
 /// Three calls as in the tutorial: one runs, one waits for a person, one is blocked. And one that fails.
 pub fn recorded() -> Project {
     let project = project(POLICY);
-    let deployment = deploy(&project);
+    record(&deploy(&project));
+    project
+}
+
+/// What [`recorded`] records.
+pub fn record(deployment: &Deployment) {
     let run = |action, args, session, outcome| deployment.run(call(action, args, session), outcome);
     run("search", r#"{"q":"ai"}"#, "s1", Outcome::succeeded(Some("found".into()))).expect("allowed");
     assert_eq!(
@@ -91,5 +97,4 @@ pub fn recorded() -> Project {
         Err("denied_by_rule")
     );
     run("search", r#"{"q":"x"}"#, "s2", Outcome::failed("ValueError", "no index")).expect("allowed");
-    project
 }

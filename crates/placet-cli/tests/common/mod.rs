@@ -10,6 +10,34 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+/// What both the view `audit_log` and the list have.
+pub const COLUMNS: [&str; 24] = [
+    "id",
+    "seq",
+    "session_id",
+    "timestamp",
+    "action_type",
+    "action_target",
+    "action_params",
+    "risk_level",
+    "risk_tier",
+    "approval",
+    "matched_rule",
+    "human_decision",
+    "result_status",
+    "result_data",
+    "result_error",
+    "agent_id",
+    "chain_depth",
+    "event_type",
+    "tool_name",
+    "verdict",
+    "code",
+    "policy_version",
+    "hitl_decided_by",
+    "outcome",
+];
+
 pub struct Project {
     pub folder: TempDir,
 }

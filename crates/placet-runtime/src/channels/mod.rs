@@ -7,6 +7,7 @@
 
 mod asking;
 mod callback;
+pub mod outbox;
 mod queued;
 #[cfg(unix)]
 mod terminal;
@@ -27,7 +28,9 @@ pub use queued::{QueuedAction, enqueue};
 #[cfg(unix)]
 pub use terminal::{MAX_TRIES, Terminal};
 pub use waiting::{Step, Wait, Waited, Waiting};
-pub use webhook::{DEFAULT_TIMEOUT, Webhook, WebhookOptions, WebhookOptionsError};
+pub use webhook::{
+    DEFAULT_TIMEOUT, Webhook, WebhookNotifier, WebhookOptions, WebhookOptionsError, notice_body,
+};
 
 /// A way to ask people about one request.
 pub trait Channel: Send + Sync {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use placet_trust::approvals::Approval;
 use placet_trust::approvals::answer::NoReason;
 use placet_trust::approvals::queue::{Queue, QueueError};
-use placet_trust::{Ledger, Refusal};
+use placet_trust::{Freshness, Ledger, Refusal};
 use placet_types::ids::ApprovalId;
 use placet_types::ledger::ApprovalState;
 use placet_types::{DenyCause, Event, Verdict};
@@ -72,7 +72,9 @@ impl Wait {
         let first = self.asking.is_none() && self.waiting.channel.is_some();
         let slice = if first { looked } else { looked + LOOK_EVERY };
         let host = PipelineHost(self.pipeline.clone());
-        let waited = Queue::new(self.ledger.as_ref(), &host).wait(&self.id, slice.min(self.waiting.until));
+        let queue = Queue::new(self.ledger.as_ref(), &host);
+        self.keep_time(&queue);
+        let waited = queue.wait(&self.id, slice.min(self.waiting.until));
         let Self { pipeline, refused, id, .. } = self;
         // Looked at after the request was: a vote that came after the end of the wait is left for another call.
         if self.waiting.stop.is_stopped() {
@@ -103,6 +105,23 @@ impl Wait {
     }
 }
 
+impl Wait {
+    /// Records what time did to requests, so that it is in the log even where nobody else keeps the time. The wait does
+    /// not depend on it.
+    fn keep_time(&self, queue: &Queue<'_>) {
+        let now = self.pipeline.gate().now();
+        let mut is_due = false;
+        let read = self.ledger.read(Freshness::Seen, &mut |state| {
+            is_due = state.approvals.next_due().is_some_and(|due| due <= now);
+        });
+        if let (Ok(()), true) = (read, is_due)
+            && let Err(error) = queue.keep_time()
+        {
+            tracing::warn!(target: "placet::approvals", %error, "what time did to requests was not recorded");
+        }
+    }
+}
+
 impl Pipeline {
     /// As [`Pipeline::begin`]; when a person has to decide, waits for that and begins again. The approval is used only
     /// by the call that it was given for, and only if the policies of that moment still ask for nothing more.
@@ -110,14 +129,24 @@ impl Pipeline {
     /// Blocks. Holds no lock and no budget while it waits; ended from outside, it leaves the request open, and a
     /// repeated call joins it.
     pub fn begin_waiting(self: &Arc<Self>, event: &Event, waiting: &Waiting) -> Begun {
+        let watch = self.watch_event(event, true);
         loop {
-            let refused = match self.begin(event.clone()) {
+            let refused = match self.begin_watched(event.clone(), &watch) {
                 Begun::Refused(refused) => refused,
                 started @ Begun::Started(_) => return started,
             };
-            match self.wait_for_people(refused, waiting) {
-                Waited::Decided => {}
-                Waited::Refused(refused) => return Begun::Refused(refused),
+            let (began, approval) = (Instant::now(), refused.approval.clone());
+            let waits = matches!(refused.decision.verdict, Verdict::Escalate { .. }) && approval.is_some();
+            let waited = self.wait_for_people(refused, waiting);
+            let refused = match &waited {
+                Waited::Decided => None,
+                Waited::Refused(refused) => Some(refused),
+            };
+            if waits {
+                Self::waited(&watch, began, approval.as_ref(), refused);
+            }
+            if let Waited::Refused(refused) = waited {
+                return Begun::Refused(refused);
             }
         }
     }

@@ -10,16 +10,21 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use placet_trust::approvals::answer::{self, Answer, NoReason};
+use placet_trust::approvals::notices::{Owed, channel_name};
 use placet_trust::approvals::webhook::{Direction, SIGNATURE_HEADER, WebhookKey};
 use placet_types::{ApproverId, Micros};
 use serde_json::json;
 use ureq::Agent;
 use ureq::http::{Method, Request, Response, Uri};
 
+use super::outbox::{Notifier, TELLING};
 use super::{Channel, Ending, Question, Reply};
 
 /// How long one answer may take, unless told otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How long a notice may take: less than others wait for it.
+const MAX_NOTICE_TIME: Duration = TELLING.saturating_sub(Duration::from_secs(10));
 
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: u64 = 1 << 16;
@@ -175,6 +180,72 @@ impl Channel for Webhook {
             }
         }
     }
+}
+
+/// Tells a web server; an answer of 200 to 299 says that it took the notice.
+pub struct WebhookNotifier {
+    webhook: Webhook,
+    channel: Arc<str>,
+}
+
+impl WebhookNotifier {
+    /// A notifier from its options, of which the approver does not count.
+    ///
+    /// # Errors
+    /// [`WebhookOptionsError`].
+    pub fn new(options: WebhookOptions) -> Result<Self, WebhookOptionsError> {
+        let channel = channel_name("webhook", &options.url);
+        let options = WebhookOptions { timeout: options.timeout.min(MAX_NOTICE_TIME), ..options };
+        Ok(Self { webhook: Webhook::new(options)?, channel })
+    }
+}
+
+impl Notifier for WebhookNotifier {
+    fn channel(&self) -> &Arc<str> {
+        &self.channel
+    }
+
+    fn tell(&self, notice: &Owed) -> Result<(), String> {
+        let webhook = &self.webhook;
+        let body = serde_json::to_vec(&notice_body(notice)).map_err(|error| error.to_string())?;
+        let (key, digest) = (webhook.options.key.as_ref(), &notice.approval.entry.digest);
+        let signature = key.map(|key| key.sign(Direction::Notice, digest, now(), &body));
+        let request = webhook.request(body, signature).map_err(|error| error.to_string())?;
+        match webhook.send(request, webhook.options.timeout) {
+            Ok((200..=299, ..)) => Ok(()),
+            Ok((status, ..)) => Err(format!("it answered with the status {status}")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// What a notice says: who is asked what, and no arguments.
+#[must_use]
+pub fn notice_body(notice: &Owed) -> serde_json::Value {
+    let (approval, entry) = (&notice.approval, &notice.approval.entry);
+    let time = |at: Micros| Timestamp::from_microsecond(at.0).map(|at| at.to_string()).ok();
+    let decided = approval.decided.as_ref();
+    json!({
+        "event": format!("approval.{}", notice.event),
+        "event_id": notice.id(),
+        "at": time(notice.at_us()),
+        "approval_id": entry.id,
+        "digest": entry.digest.to_string(),
+        "state": approval.state,
+        "action": entry.action,
+        "tool": entry.tool,
+        "session": entry.session,
+        "agent": entry.agent,
+        "tenant": entry.tenant,
+        "risk_level": entry.risk_tier.name(),
+        "rules": entry.rules,
+        "reviewers": notice.groups(),
+        "quorum": entry.quorums.iter().map(|quorum| quorum.count).max(),
+        "due": entry.due_us.and_then(time),
+        "expires": time(entry.expires_us),
+        "decided_by": decided.map(|decided| &decided.by),
+        "ended": approval.closed.as_ref().map(|closed| &closed.code),
+    })
 }
 
 /// What is sent. The first seven keys are those that receivers of older approval webhooks know.

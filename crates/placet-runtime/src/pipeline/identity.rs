@@ -7,7 +7,7 @@ use placet_trust::budgets::CredentialLimits;
 use placet_trust::credentials::authority::{Authority, Call};
 use placet_trust::credentials::broker::BrokerError;
 use placet_trust::credentials::public_id;
-use placet_trust::{Ledger, LedgerError, Refusal};
+use placet_trust::{Freshness, Ledger, LedgerError, Refusal};
 use placet_types::ids::CredentialId;
 use placet_types::ledger::{CredentialEntry, LedgerOp};
 use placet_types::{DenyCause, Event, Field, Micros, Object, Value};
@@ -61,6 +61,22 @@ impl Pipeline {
         let registry = self.options.credentials.as_ref()?.ledger();
         let same = std::ptr::addr_eq(Arc::as_ptr(registry), std::ptr::from_ref(ledger));
         holder.filter(|_| same).map(|holder| LedgerOp::Present(holder.lineage.clone()))
+    }
+
+    /// Whether credentials are still live: looked at again when a permit is spent.
+    pub(super) fn still_live(&self, credentials: &[CredentialId]) -> Result<(), Refusal> {
+        let (Some(registrar), false) = (&self.options.credentials, credentials.is_empty()) else {
+            return Ok(());
+        };
+        let at = self.gate.now();
+        let mut answer =
+            Err(Refusal::new(DenyCause::CredentialValidation, "the credentials could not be read"));
+        let read = registrar.ledger().read(Freshness::Seen, &mut |state| {
+            let at = at.max(state.credentials.last_change());
+            answer = state.credentials.check_chain(credentials, at).map_err(Refusal::from);
+        });
+        read.map_err(|error| Refusal::new(DenyCause::CredentialValidation, error.to_string()))?;
+        answer
     }
 }
 

@@ -13,7 +13,8 @@ mod facts;
 mod identity;
 mod permit;
 mod recording;
-mod spending;
+pub mod spending;
+mod watched;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,8 +23,8 @@ use parking_lot::Mutex;
 use placet_content::Redactor;
 use placet_policy::Request;
 use placet_trust::budgets::BudgetRule;
-use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Refusal};
-use placet_types::ids::{ApprovalId, CredentialId, Digest, RecordId};
+use placet_trust::{Ledger, LedgerError, Proposal, Refusal};
+use placet_types::ids::{ApprovalId, Digest, RecordId};
 use placet_types::ledger::LedgerOp;
 use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, Record, RiskTier, Verdict};
 
@@ -33,6 +34,7 @@ use crate::files;
 use crate::gate::Gate;
 use crate::refusal;
 use crate::registrar::Registrar;
+use crate::telemetry::{Lap, Observer};
 
 pub use escalation::ApprovalTerms;
 pub use permit::{Effect, PERMIT_SECONDS, Permit};
@@ -58,6 +60,8 @@ pub struct PipelineOptions {
     pub ack: Ack,
     /// The terms on which people are asked.
     pub approvals: ApprovalTerms,
+    /// Who looks on. They can change no outcome.
+    pub observers: Vec<Arc<dyn Observer>>,
 }
 
 impl PipelineOptions {
@@ -79,6 +83,7 @@ impl PipelineOptions {
             redactor: Some(redactor),
             ack: config.ack.unwrap_or_default(),
             approvals: ApprovalTerms::of_config(&config.approvals),
+            observers: Vec::new(),
         })
     }
 }
@@ -132,6 +137,9 @@ pub struct Prepared {
     event: Event,
     holder: Option<Holder>,
     refusal: Option<Refusal>,
+    /// When all of this was done, and when the credential was verified; only where somebody looks on.
+    settled: Option<Lap>,
+    verified: Option<Lap>,
 }
 
 impl Prepared {
@@ -180,20 +188,6 @@ impl Pipeline {
         self.options.ledger.as_ref()
     }
 
-    /// Decides an event whose effect is to follow.
-    pub fn begin(self: &Arc<Self>, event: Event) -> Begun {
-        let prepared = self.prepare(event);
-        let (decision, request) = self.judge(&prepared);
-        self.conclude(prepared, decision, request)
-    }
-
-    /// Decides an event and records the decision; gives no permit, since the caller only asks.
-    pub fn ask(self: &Arc<Self>, event: Event) -> Refused {
-        let prepared = self.prepare(event);
-        let (decision, request) = self.judge(&prepared);
-        self.note(prepared, decision, request)
-    }
-
     fn judge(&self, prepared: &Prepared) -> (Decision, Request) {
         match &prepared.refusal {
             // Policies may deny an off-plan call harder.
@@ -212,17 +206,23 @@ impl Pipeline {
     /// The first half of [`Pipeline::begin`], for enforcement points whose policies are decided elsewhere: settles
     /// identity and attributes.
     #[must_use]
-    pub fn prepare(&self, mut event: Event) -> Prepared {
+    pub fn prepare(&self, event: Event) -> Prepared {
+        self.settle_identity(event, false)
+    }
+
+    fn settle_identity(&self, mut event: Event, timed: bool) -> Prepared {
         event.complete();
         self.gate.tell_time(&mut event);
+        let began = (timed && self.options.credentials.is_some()).then(Instant::now);
         let (holder, refusal) = match self.identify(&mut event) {
             Ok(holder) => (holder, None),
             Err(refusal) => (None, Some(refusal)),
         };
+        let verified = began.map(Lap::since);
         let refusal = refusal
             .or_else(|| self.add_facts(&mut event, holder.as_ref()).err())
             .or_else(|| self.check_authority(&event, holder.as_ref()).err());
-        Prepared { event, holder, refusal }
+        Prepared { event, holder, refusal, settled: None, verified }
     }
 
     /// The second half of [`Pipeline::begin`]: commits the decision with what it takes, and gives a permit if it is
@@ -404,6 +404,7 @@ impl Pipeline {
             ack: case.ack,
             process: std::process::id(),
             granted: Instant::now(),
+            watched: None,
         });
         Begun::Started(Started { decision: case.decision, request: case.request, permit })
     }
@@ -448,22 +449,6 @@ impl Pipeline {
             debts.remove(0);
         }
         Ok(())
-    }
-
-    /// Whether credentials are still live: looked at again when a permit is spent.
-    fn still_live(&self, credentials: &[CredentialId]) -> Result<(), Refusal> {
-        let (Some(registrar), false) = (&self.options.credentials, credentials.is_empty()) else {
-            return Ok(());
-        };
-        let at = self.gate.now();
-        let mut answer =
-            Err(Refusal::new(DenyCause::CredentialValidation, "the credentials could not be read"));
-        let read = registrar.ledger().read(Freshness::Seen, &mut |state| {
-            let at = at.max(state.credentials.last_change());
-            answer = state.credentials.check_chain(credentials, at).map_err(Refusal::from);
-        });
-        read.map_err(|error| Refusal::new(DenyCause::CredentialValidation, error.to_string()))?;
-        answer
     }
 }
 

@@ -11,6 +11,7 @@ use placet_types::{Ack, DenyCause};
 
 use super::Pipeline;
 use super::recording::Outcome;
+use crate::telemetry::{Ended, Lap, Step, Watch};
 
 /// How long a permit may wait to be spent.
 pub const PERMIT_SECONDS: u64 = 60;
@@ -34,11 +35,27 @@ pub(super) struct Granted {
     pub(super) ack: Ack,
     pub(super) process: u32,
     pub(super) granted: Instant,
+    /// Who looks on, if anybody.
+    pub(super) watched: Option<Box<Watched>>,
+}
+
+/// Who looks on, and what they call the tool.
+pub(super) struct Watched {
+    watch: Watch,
+    tool: Option<Arc<str>>,
 }
 
 impl Permit {
     pub(super) fn new(granted: Granted) -> Self {
         Self(Some(granted))
+    }
+
+    /// With those who look on at what becomes of it.
+    pub(super) fn watched(mut self, watch: Watch, tool: Option<Arc<str>>) -> Self {
+        if let Some(granted) = &mut self.0 {
+            granted.watched = Some(Box::new(Watched { watch, tool }));
+        }
+        self
     }
 
     /// Gives up a permit that nobody was given: no effect can follow, so no outcome is owed.
@@ -68,9 +85,9 @@ impl Permit {
             return Err(Refusal::new(DenyCause::PermitInvalid, "the permit was spent before; ask anew"));
         };
         match granted.check(call) {
-            Ok(()) => Ok(Effect { granted: Some(granted), began: Instant::now() }),
+            Ok(()) => Ok(Effect { granted: Some(granted), began: Instant::now(), returned: None }),
             Err(refusal) => {
-                granted.finish_quietly(Outcome::not_started(), Duration::ZERO);
+                granted.finish_quietly(Outcome::not_started(), None);
                 Err(refusal)
             }
         }
@@ -80,7 +97,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(granted) = self.0.take() {
-            granted.finish_quietly(Outcome::not_started(), Duration::ZERO);
+            granted.finish_quietly(Outcome::not_started(), None);
         }
     }
 }
@@ -103,14 +120,31 @@ impl Granted {
         self.pipeline.still_live(&self.credentials)
     }
 
-    fn finish(&self, outcome: Outcome, elapsed: Duration) -> Result<(), LedgerError> {
-        self.pipeline.settle(self, outcome, elapsed)
+    fn finish(&self, outcome: Outcome, ran: Option<Ran>) -> Result<(), LedgerError> {
+        let elapsed = ran.map_or(Duration::ZERO, |ran| ran.began.elapsed());
+        let Some(watched) = &self.watched else { return self.pipeline.settle(self, outcome, elapsed) };
+        let (status, error_type, injections) =
+            (outcome.status, outcome.error_type.clone(), outcome.injections);
+        let settling = Instant::now();
+        let result = self.pipeline.settle(self, outcome, elapsed);
+        let over = ran.and_then(|ran| ran.returned);
+        watched.watch.saw(&Step::Ended(Ended {
+            tool: watched.tool.as_deref(),
+            ran: ran.map(|ran| Lap { began: ran.began, ended: over.unwrap_or(settling) }),
+            cleaned: over.map(|over| Lap { began: over, ended: settling }),
+            recorded: self.pipeline.ledger().is_some().then(|| Lap::since(settling)),
+            unrecorded: result.is_err(),
+            status,
+            error_type,
+            injections,
+        }));
+        result
     }
 
     /// Where nobody waits for an answer; a failure is kept, and refuses new calls until it is made good.
-    fn finish_quietly(&self, outcome: Outcome, elapsed: Duration) {
+    fn finish_quietly(&self, outcome: Outcome, ran: Option<Ran>) {
         if self.process == std::process::id()
-            && let Err(error) = self.finish(outcome, elapsed)
+            && let Err(error) = self.finish(outcome, ran)
         {
             tracing::error!(target: "placet::pipeline", %error, decision = %self.record, "an outcome was not recorded");
         }
@@ -122,6 +156,14 @@ impl Granted {
 pub struct Effect {
     granted: Option<Granted>,
     began: Instant,
+    returned: Option<Instant>,
+}
+
+/// When an effect began, and when it was over, where that was said.
+#[derive(Clone, Copy)]
+struct Ran {
+    began: Instant,
+    returned: Option<Instant>,
 }
 
 impl Effect {
@@ -130,8 +172,18 @@ impl Effect {
     /// # Errors
     /// The outcome could not be recorded: the result must be withheld. New calls are refused until it is.
     pub fn finish(mut self, outcome: Outcome) -> Result<(), LedgerError> {
-        let elapsed = self.began.elapsed();
-        self.granted.take().map_or(Ok(()), |granted| granted.finish(outcome, elapsed))
+        let ran = self.ran();
+        self.granted.take().map_or(Ok(()), |granted| granted.finish(outcome, Some(ran)))
+    }
+
+    /// Says that the effect itself is over, and that what remains until [`Self::finish`] is cleaning its result. Only
+    /// observers care.
+    pub fn returned(&mut self) {
+        self.returned = Some(Instant::now());
+    }
+
+    fn ran(&self) -> Ran {
+        Ran { began: self.began, returned: self.returned }
     }
 
     /// The id of the decision.
@@ -144,7 +196,7 @@ impl Effect {
 impl Drop for Effect {
     fn drop(&mut self) {
         if let Some(granted) = self.granted.take() {
-            granted.finish_quietly(Outcome::cancelled(), self.began.elapsed());
+            granted.finish_quietly(Outcome::cancelled(), Some(self.ran()));
         }
     }
 }

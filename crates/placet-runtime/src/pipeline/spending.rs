@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use placet_trust::budgets::{Spender, applicable};
+use placet_trust::budgets::{BudgetRule, CredentialLimits, Spender, applicable};
 use placet_types::ledger::{Amount, BudgetUnit, LedgerOp, Reservation, Settlement};
 use placet_types::record::OutcomeStatus;
-use placet_types::{Field, ReservationId};
+use placet_types::{Event, Field, ReservationId};
 
 use super::recording::Outcome;
 use super::{Case, Pipeline, count_of, text_of};
+use crate::gate::Gate;
 use crate::refusal;
 
 /// A unit, the field that states a limit in it, and how many of the unit one of the field's are.
@@ -23,22 +24,8 @@ const STATED: [(BudgetUnit, Field, u64); 4] = [
 impl Pipeline {
     /// What an allowed call takes, in flight from the start: a permit counts as spent until an outcome says otherwise.
     pub(super) fn reservation(&self, case: &Case) -> Option<Reservation> {
-        let event = case.request.event();
-        let stated: Vec<(BudgetUnit, u64)> = STATED
-            .iter()
-            .filter_map(|(unit, field, times)| {
-                count_of(event, *field).map(|limit| (*unit, limit.saturating_mul(*times)))
-            })
-            .collect();
-        let spender = Spender {
-            tenant: text_of(event, Field::TenantId),
-            session: text_of(event, Field::SessionId),
-            agent: text_of(event, Field::AgentId),
-            tool: text_of(event, Field::ToolName),
-            lineage: case.holder.as_ref().map_or(&[], |holder| &holder.limits),
-            stated: &stated,
-        };
-        let amounts = applicable(&spender, &self.options.budgets, &self.gate.estimate_of(event));
+        let lineage = case.holder.as_ref().map_or(&[][..], |holder| &holder.limits);
+        let amounts = amounts(&self.gate, &self.options.budgets, case.request.event(), lineage);
         (!amounts.is_empty()).then(|| Reservation {
             id: ReservationId(refusal::new_id().0),
             amounts,
@@ -46,6 +33,44 @@ impl Pipeline {
             expires_us: None,
         })
     }
+}
+
+/// What a call takes from budgets under these rules, whether it is about to run or is looked at again later.
+#[must_use]
+pub fn amounts(
+    gate: &Gate,
+    rules: &[BudgetRule],
+    event: &Event,
+    lineage: &[CredentialLimits],
+) -> Vec<Amount> {
+    let stated: Vec<(BudgetUnit, u64)> = STATED
+        .iter()
+        .filter_map(|(unit, field, times)| {
+            count_of(event, *field).map(|limit| (*unit, limit.saturating_mul(*times)))
+        })
+        .collect();
+    let spender = Spender {
+        tenant: text_of(event, Field::TenantId),
+        session: text_of(event, Field::SessionId),
+        agent: text_of(event, Field::AgentId),
+        tool: text_of(event, Field::ToolName),
+        lineage,
+        stated: &stated,
+    };
+    applicable(&spender, rules, &gate.estimate_of(event))
+}
+
+/// What a call cost of the amounts that it took: as much as is known of each, or as measured.
+#[must_use]
+pub fn charged(taken: &[Amount], used: &[(BudgetUnit, u64)], elapsed: Duration) -> Vec<Amount> {
+    let cost = |reserved: &Amount| {
+        let known = used.iter().find(|(unit, _)| *unit == reserved.key.unit).map(|(_, used)| *used);
+        let measured = (reserved.key.unit == BudgetUnit::ComputeMillis)
+            .then(|| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
+        let amount = known.or(measured)?;
+        Some(Amount { key: reserved.key.clone(), amount, limit: None })
+    };
+    taken.iter().filter_map(cost).collect()
 }
 
 /// The operation that ends a reservation: given back where nothing began, else what was spent.
@@ -58,12 +83,6 @@ pub(super) fn settlement(
     if outcome.status == OutcomeStatus::NotStarted {
         return Some(LedgerOp::Release(id.clone()));
     }
-    let actual = amounts.iter().filter_map(|reserved| {
-        let known = outcome.used.iter().find(|(unit, _)| *unit == reserved.key.unit).map(|(_, used)| *used);
-        let measured = (reserved.key.unit == BudgetUnit::ComputeMillis)
-            .then(|| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-        let amount = known.or(measured)?;
-        Some(Amount { key: reserved.key.clone(), amount, limit: None })
-    });
-    Some(LedgerOp::Settle(Settlement { id: id.clone(), actual: actual.collect() }))
+    let actual = charged(amounts, &outcome.used, elapsed);
+    Some(LedgerOp::Settle(Settlement { id: id.clone(), actual }))
 }

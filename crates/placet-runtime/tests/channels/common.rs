@@ -34,6 +34,12 @@ impl Spy {
         Self::new(LogLedger::new(Memory::default(), settings))
     }
 
+    /// In memory, with another clock than the machine's.
+    pub(crate) fn at(clock: impl Fn() -> Micros + Send + Sync + 'static) -> Arc<Self> {
+        let settings = Settings::with_passing_keys().unwrap().clock(Arc::new(clock));
+        Self::new(LogLedger::new(Memory::default(), settings))
+    }
+
     pub(crate) fn last_code(&self) -> String {
         self.codes.lock().unwrap().last().cloned().unwrap_or_default()
     }

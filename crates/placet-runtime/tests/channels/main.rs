@@ -4,6 +4,8 @@
 
 mod callback;
 mod common;
+mod meanwhile;
+mod outbox;
 #[cfg(unix)]
 mod terminal;
 mod waiting;

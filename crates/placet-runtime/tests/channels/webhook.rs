@@ -13,13 +13,22 @@ use placet_types::{Digest, Micros};
 use crate::common::{Bench, asking, bench, code, event, pay};
 
 /// What a server was asked.
-struct Asked {
-    head: String,
-    body: Vec<u8>,
+pub(crate) struct Asked {
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Asked {
+    pub(crate) fn header(&self, wanted: &str) -> Option<String> {
+        self.head.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case(wanted).then(|| value.to_owned())
+        })
+    }
 }
 
 /// A server that answers one request, and tells what it was asked.
-fn server(answer: impl FnOnce(&Asked) -> Vec<u8> + Send + 'static) -> (String, Receiver<Asked>) {
+pub(crate) fn server(answer: impl FnOnce(&Asked) -> Vec<u8> + Send + 'static) -> (String, Receiver<Asked>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/approve", listener.local_addr().unwrap());
     let (tell, asked) = channel();
@@ -44,7 +53,7 @@ fn server(answer: impl FnOnce(&Asked) -> Vec<u8> + Send + 'static) -> (String, R
     (url, asked)
 }
 
-fn http(status: &str, headers: &str, body: &str) -> Vec<u8> {
+pub(crate) fn http(status: &str, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n{body}")
         .into_bytes()
@@ -132,12 +141,12 @@ fn aegis_62_the_payload_names_the_call_and_holds_no_secret() {
     }
 }
 
-fn digest_of(asked: &Asked) -> Digest {
+pub(crate) fn digest_of(asked: &Asked) -> Digest {
     let payload: serde_json::Value = serde_json::from_slice(&asked.body).unwrap();
     payload["digest"].as_str().unwrap().parse().unwrap()
 }
 
-fn now() -> Micros {
+pub(crate) fn now() -> Micros {
     Micros(jiff::Timestamp::now().as_microsecond())
 }
 
@@ -146,11 +155,7 @@ fn signed(by: &'static [u8], digest: fn(&Asked) -> Digest) -> &'static str {
     let key = WebhookKey::new(b"0123456789abcdef".to_vec()).unwrap();
     let ours = key.clone();
     let (url, _asked) = server(move |asked| {
-        let header = asked.head.lines().find_map(|line| {
-            let (name, value) = line.split_once(": ")?;
-            name.eq_ignore_ascii_case(SIGNATURE_HEADER).then(|| value.to_owned())
-        });
-        let header = header.expect("what is sent is signed");
+        let header = asked.header(SIGNATURE_HEADER).expect("what is sent is signed");
         key.verify(Direction::Request, &digest_of(asked), now(), &header, &asked.body).unwrap();
         let body = r#"{"approved":true}"#;
         let theirs = WebhookKey::new(by.to_vec()).unwrap();

@@ -14,12 +14,12 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use placet_audit::mirror::{self, MirrorError};
-use placet_audit::verify::{EntrySource, SourceError, StoredCheckpoint, StoredEntry};
+use placet_audit::verify::{SourceError, StoredCheckpoint, StoredEntry};
 use placet_audit::{leaf, view};
 use placet_types::Micros;
 
 use crate::keys::{KeyError, KeyFolder};
-use crate::sqlite::SqliteSource;
+use crate::read::Reader;
 
 pub use read::{ArchiveSource, Joined};
 use vault::Vault;
@@ -146,7 +146,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`ArchiveError`]; then there is no new segment.
-    pub fn seal(&self, source: &mut SqliteSource, keys: &KeyFolder) -> Result<Option<Segment>, ArchiveError> {
+    pub fn seal(&self, source: &mut dyn Reader, keys: &KeyFolder) -> Result<Option<Segment>, ArchiveError> {
         let from = self.segments()?.last().map_or(0, |segment| segment.to);
         let mut notes = Vec::new();
         while let Some(note) = source.next_checkpoint()? {
@@ -176,7 +176,7 @@ impl Archive {
     fn write(
         &self,
         path: &Path,
-        source: &mut SqliteSource,
+        source: &mut dyn Reader,
         notes: &[StoredCheckpoint],
         vault: &mut Vault,
     ) -> Result<(), ArchiveError> {

@@ -4,14 +4,16 @@
 mod source;
 
 use std::error::Error as _;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use placet_audit::seal::Head;
 use placet_audit::tree::Frontier;
+use placet_audit::view::SaltedValue;
 use placet_types::{Digest, Micros};
-use postgres::config::Host;
+use postgres::config::{Host, SslMode};
 use postgres::error::SqlState;
 use postgres::types::ToSql;
 use postgres::{Client, Config, NoTls, Row};
@@ -31,7 +33,8 @@ const CHUNK: i64 = 1_000;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A log in a PostgreSQL schema. Connections are not encrypted: use a Unix socket or a network that is.
+/// A log in a PostgreSQL schema. Connections are not encrypted, so one to another machine must be asked for by
+/// `sslmode=disable`.
 #[derive(Clone)]
 pub struct Postgres {
     config: Config,
@@ -51,7 +54,8 @@ impl Postgres {
     /// The log in another schema, so that one database can hold several.
     ///
     /// # Errors
-    /// [`BackendError`] when the address is none, or the schema's name is not of `a`–`z`, digits and `_`.
+    /// [`BackendError`] when the address is none, would not be encrypted, or the schema's name is not of `a`–`z`, digits
+    /// and `_`.
     pub fn with_schema(url: &str, schema: &str) -> Result<Self, BackendError> {
         let config = Config::from_str(url);
         let mut config =
@@ -60,6 +64,14 @@ impl Postgres {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         if schema.is_empty() || schema.len() > 60 || !schema.bytes().all(plain) {
             return Err(BackendError::Failed(format!("`{schema}` is no schema name; use a-z, 0-9 and _")));
+        }
+        if config.get_ssl_mode() != SslMode::Disable
+            && let Some(host) = config.get_hosts().iter().find_map(remote)
+        {
+            return Err(BackendError::Failed(format!(
+                "connections to `{host}` would not be encrypted, and this release cannot encrypt them; use a Unix \
+                 socket or a tunnel to 127.0.0.1, or say `sslmode=disable` where the network is trusted"
+            )));
         }
         let host = match config.get_hosts().first() {
             Some(Host::Tcp(host)) => host.clone(),
@@ -71,11 +83,26 @@ impl Postgres {
     }
 }
 
+/// The host, unless it is this machine.
+fn remote(host: &Host) -> Option<&str> {
+    match host {
+        Host::Tcp(host) => {
+            let here =
+                host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+            (!here).then_some(host)
+        }
+        Host::Unix(_) => None,
+    }
+}
+
 impl Backend for Postgres {
     type Link = PostgresLink;
 
     /// A child would keep the parent's connection, and with it the lock of the head, alive.
     const INHERITS_LOCKS: bool = true;
+
+    /// The server does its own housekeeping: a process has one connection.
+    const NEEDS_TIDYING: bool = false;
 
     fn name(&self) -> Arc<str> {
         self.name.clone()
@@ -88,6 +115,7 @@ impl Backend for Postgres {
         let key: i32 = row.try_get(0).map_err(|error| failed(&error))?;
         let set = format!(
             "SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s';
+             SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
              SET search_path = {schema}; SET default_transaction_isolation = 'read committed'"
         );
         client.batch_execute(&set).map_err(|error| failed(&error))?;
@@ -135,8 +163,11 @@ impl PostgresLink {
         let sql = "SELECT to_regclass($1)::text";
         let table = format!("{schema}.schema_version");
         if self.text_or_null(sql, &table)?.is_none() {
+            // Making a schema takes a right that a user of a schema that was made for it need not have.
+            let made = self.text_or_null("SELECT to_regnamespace($1)::text", schema)?.is_some();
+            let make = if made { String::new() } else { format!("CREATE SCHEMA {schema};") };
             let script = include_str!("schema.sql");
-            return self.batch(&format!("BEGIN; CREATE SCHEMA IF NOT EXISTS {schema}; {script} COMMIT"));
+            return self.batch(&format!("BEGIN; {make} {script} COMMIT"));
         }
         let row = self.client.query_one("SELECT version FROM schema_version", &[]);
         let version: i32 = row.and_then(|row| row.try_get(0)).map_err(|error| failed(&error))?;
@@ -276,6 +307,17 @@ impl Link for PostgresLink {
 
     fn view(&mut self, seq: u64) -> Result<Option<String>, BackendError> {
         self.text("SELECT body FROM view WHERE seq = $1", &[&signed(seq)?])
+    }
+
+    fn personal(&mut self, seq: u64) -> Result<Vec<(Arc<str>, SaltedValue)>, BackendError> {
+        let sql = "SELECT field, salt, value FROM personal WHERE seq = $1 ORDER BY field";
+        let rows = self.client.query(sql, &[&signed(seq)?]).map_err(|error| failed(&error))?;
+        let read = |row: &Row| {
+            let (field, salt): (String, Vec<u8>) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
+            Some((Arc::from(field), SaltedValue { salt: salt.try_into().ok()?, text: row.try_get(2).ok()? }))
+        };
+        // A row of other types is none of ours; whoever reads finds the field missing.
+        Ok(rows.iter().filter_map(read).collect())
     }
 
     fn note(&mut self) -> Result<Option<String>, BackendError> {

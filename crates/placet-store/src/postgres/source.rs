@@ -9,7 +9,7 @@ use placet_audit::verify::{
 use placet_types::Digest;
 use postgres::{Client, NoTls, Row};
 
-use super::{Postgres, failed};
+use super::{Postgres, SCHEMA_VERSION, failed};
 
 /// How many entries are read at once.
 const CHUNK: usize = 256;
@@ -29,12 +29,31 @@ impl PostgresSource {
     /// # Errors
     /// [`SourceError::Unavailable`] when it is not there or cannot be read.
     pub fn open(place: &Postgres) -> Result<Self, SourceError> {
-        let mut client = place.config.connect(NoTls).map_err(|error| unavailable(&error))?;
+        let named = |cause: String| SourceError::Unavailable { cause: format!("`{}`: {cause}", place.name) };
+        let mut client = place.config.connect(NoTls).map_err(|error| named(failed(&error).to_string()))?;
         let begin =
             format!("SET search_path = {}; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", place.schema);
         client.batch_execute(&begin).map_err(|error| unavailable(&error))?;
+        let table = client.query_one("SELECT to_regclass('schema_version') IS NOT NULL", &[]);
+        if !table.and_then(|row| row.try_get(0)).map_err(|error| unavailable(&error))? {
+            return Err(named("there is no ledger; run a governed call first, or name another".to_owned()));
+        }
+        let version = client.query_one("SELECT version FROM schema_version", &[]);
+        let version: i32 = version.and_then(|row| row.try_get(0)).map_err(|error| unavailable(&error))?;
+        if version != SCHEMA_VERSION {
+            return Err(named(format!("schema version {version}; this release reads {SCHEMA_VERSION}")));
+        }
         let (chunk, start) = (VecDeque::new(), i64::MIN);
         Ok(Self { client, chunk, after: start, checkpoint_after: start, ended: false })
+    }
+
+    /// The name of the log, as its head states it. Nothing vouches for it but a checkpoint.
+    ///
+    /// # Errors
+    /// [`SourceError`] when there is no readable head.
+    pub fn origin(&mut self) -> Result<String, SourceError> {
+        let row = self.client.query_one("SELECT origin FROM head WHERE one = 1", &[]);
+        row.and_then(|row| row.try_get(0)).map_err(|error| unavailable(&error))
     }
 
     /// Goes on after this position.

@@ -1,9 +1,10 @@
 //! A log in an SQLite file, shared by several processes.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+mod side;
 mod source;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -12,11 +13,14 @@ use std::time::Duration;
 
 use placet_audit::seal::Head;
 use placet_audit::tree::Frontier;
+use placet_audit::view::SaltedValue;
 use placet_types::{Digest, Micros};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::backend::{Access, Backend, BackendError, Batch, Erase, Link, NewEntry, StoredHead};
+
+use side::SideFile;
 
 pub use source::SqliteSource;
 
@@ -28,12 +32,6 @@ pub const SCHEMA_VERSION: i32 = 1;
 
 /// How long a foreign program may hold the database before a commit is refused.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A side file smaller than this is left as it is.
-const SMALL_WAL_BYTES: u64 = 4 << 20;
-
-/// A side file larger than this is copied back while commits wait, since nothing else ever empties it.
-const LARGE_WAL_BYTES: u64 = 64 << 20;
 
 /// Steps from one schema version to the next; the last one leads to [`SCHEMA_VERSION`].
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
@@ -77,8 +75,10 @@ impl Backend for Sqlite {
             Ok(connection)
         });
         let _ = lock.unlock();
-        let wal = beside(&self.path, "-wal");
-        Ok(SqliteLink { connection: opened?, lock, locked: false, full: None, version: None, wal })
+        let mut connection = opened?;
+        let side =
+            SideFile::watch(&mut connection, beside(&self.path, "-wal")).map_err(|error| failed(&error))?;
+        Ok(SqliteLink { connection, lock, locked: false, full: None, version: None, side })
     }
 }
 
@@ -168,7 +168,7 @@ pub struct SqliteLink {
     /// How the connection flushes at present.
     full: Option<bool>,
     version: Option<i64>,
-    wal: PathBuf,
+    side: SideFile,
 }
 
 impl SqliteLink {
@@ -194,6 +194,14 @@ impl SqliteLink {
             self.connection.pragma_update(None, "synchronous", level).map_err(|error| failed(&error))?;
             self.full = Some(full);
         }
+        Ok(())
+    }
+
+    /// Waits for its turn among all processes; [`Link::release`] gives it back.
+    fn take_lock(&mut self) -> Result<(), BackendError> {
+        let taken = self.lock.lock();
+        taken.map_err(|error| BackendError::Failed(format!("its lock file fails: {error}")))?;
+        self.locked = true;
         Ok(())
     }
 
@@ -239,10 +247,7 @@ impl Link for SqliteLink {
             self.run("BEGIN", [])?;
         } else {
             self.flush_fully(access == Access::Durable)?;
-            self.lock
-                .lock()
-                .map_err(|error| BackendError::Failed(format!("its lock file fails: {error}")))?;
-            self.locked = true;
+            self.take_lock()?;
             self.run("BEGIN IMMEDIATE", []).inspect_err(|_| self.release())?;
         }
         let head = self.head();
@@ -274,6 +279,20 @@ impl Link for SqliteLink {
 
     fn view(&mut self, seq: u64) -> Result<Option<String>, BackendError> {
         self.one("SELECT body FROM \"view\" WHERE seq = ?1", [signed(seq)?], |row| row.get(0))
+    }
+
+    fn personal(&mut self, seq: u64) -> Result<Vec<(Arc<str>, SaltedValue)>, BackendError> {
+        let sql = "SELECT field, salt, value FROM personal WHERE seq = ?1 ORDER BY field";
+        let mut statement = self.connection.prepare_cached(sql).map_err(|error| failed(&error))?;
+        // A row of other types is none of ours; whoever reads finds the field missing.
+        let read = |row: &Row<'_>| {
+            let field = row.get::<_, String>(0).ok().map(Arc::from);
+            let value = row.get(1).ok().zip(row.get(2).ok());
+            Ok(field.zip(value.map(|(salt, text)| SaltedValue { salt, text })))
+        };
+        let fields = statement.query_map([signed(seq)?], read).map_err(|error| failed(&error))?;
+        let fields = fields.collect::<Result<Vec<_>, _>>().map_err(|error| failed(&error))?;
+        Ok(fields.into_iter().flatten().collect())
     }
 
     fn note(&mut self) -> Result<Option<String>, BackendError> {
@@ -322,24 +341,24 @@ impl Link for SqliteLink {
         Ok(self.version.replace(version) != Some(version))
     }
 
+    fn is_untidy(&mut self) -> bool {
+        self.side.is_untidy()
+    }
+
     fn tidy(&mut self, thorough: bool) -> Result<(), BackendError> {
-        let bytes = fs::metadata(&self.wal).map_or(0, |file| file.len());
-        let how = match bytes {
-            _ if thorough => "TRUNCATE",
-            0..SMALL_WAL_BYTES => return Ok(()),
-            SMALL_WAL_BYTES..LARGE_WAL_BYTES => "PASSIVE",
-            _ => "RESTART",
-        };
         self.flush_fully(true)?;
-        let sql = format!("PRAGMA wal_checkpoint({how})");
-        let busy = self.connection.query_row(&sql, [], |row| row.get::<_, i64>(0));
-        match busy.map_err(|error| failed(&error))? {
-            busy if busy != 0 && thorough => Err(BackendError::Failed(format!(
-                "another program is reading; `{}` keeps what was erased until the last one closes the ledger",
-                self.wal.display()
-            ))),
-            _ => Ok(()),
+        if thorough {
+            let busy =
+                self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+            return match busy.map_err(|error| failed(&error))? {
+                0 => Ok(()),
+                _ => Err(BackendError::Failed(format!(
+                    "another program is reading; `{}-wal` keeps what was erased until the last one closes the ledger",
+                    self.connection.path().unwrap_or_default()
+                ))),
+            };
         }
+        self.fold_side()
     }
 }
 

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use placet_store::backend::Backend;
 use placet_store::{LogLedger, Settings};
-use placet_trust::{Freshness, Ledger, LedgerError};
+use placet_trust::{Freshness, Ledger, LedgerError, Personal, Proposal, Vault};
 use placet_types::ledger::{Consumption, Revocation, RevocationTarget};
+use placet_types::memory::{MemorySpace, MemoryWrite, TrustTier, fields};
 use placet_types::record::ErasureFact;
 use placet_types::{Ack, DenyCause, Digest, LedgerOp, Micros};
 
@@ -227,6 +228,91 @@ pub fn closing_signs_and_the_next_use_opens(place: &impl Place) {
     let note = place.backend().open().unwrap().note().unwrap().unwrap();
     assert_eq!(note.lines().nth(1), Some("1"));
     assert_eq!(ledger.commit(call(), Ack::Durable).unwrap().seq, 1);
+}
+
+/// A memory of a session, as it is committed.
+fn memory(session: Option<&str>, tier: TrustTier, value: &str) -> Proposal {
+    let write = MemoryWrite { key: Digest([1; 32]), tier, from: None, sanitized: false, expires_us: None };
+    let mut proposal = change(vec![LedgerOp::Remember(write)]);
+    proposal.record.session = session.map(Into::into);
+    let field = |field: &&str| Personal { field: (*field).into(), value: value.into() };
+    proposal.personal = fields::ALL.iter().map(field).collect();
+    proposal
+}
+
+fn remembered(ledger: &dyn Ledger, session: Option<&str>) -> Option<(u64, TrustTier)> {
+    let space = MemorySpace { tenant: None, session: session.map(Into::into) };
+    let mut found = None;
+    let mut look = |state: &placet_trust::State| {
+        let slot = state.memory.slot(&space, &Digest([1; 32]));
+        let current = slot.and_then(|slot| slot.current(Micros(0)));
+        found = current.map(|version| (version.seq, version.write.tier));
+    };
+    ledger.read(Freshness::Now, &mut look).unwrap();
+    found
+}
+
+pub fn memories_keep_to_their_session_and_tier(place: &impl Place) {
+    let ledger = place.open();
+    let write = |session, tier, value: &str| {
+        ledger
+            .commit(memory(session, tier, value), Ack::Durable)
+            .unwrap()
+            .refused
+            .map(|refusal| refusal.cause)
+    };
+    assert_eq!(write(Some("a"), TrustTier::External, "one"), None);
+    assert_eq!(write(Some("a"), TrustTier::Trusted, "two"), None, "a higher tier takes its place");
+    let refused = Some(DenyCause::InvalidRequest);
+    for tier in [TrustTier::Untrusted, TrustTier::External, TrustTier::Delegated, TrustTier::Internal] {
+        assert_eq!(write(Some("a"), tier, "lower"), refused, "{tier}");
+    }
+    assert_eq!(write(Some("b"), TrustTier::Untrusted, "of another session"), None);
+    assert_eq!(write(None, TrustTier::Untrusted, "of none"), None);
+    drop(ledger);
+
+    let ledger = place.open();
+    assert_eq!(remembered(&ledger, Some("a")), Some((1, TrustTier::Trusted)));
+    assert_eq!(remembered(&ledger, Some("b")), Some((2, TrustTier::Untrusted)));
+    assert_eq!(remembered(&ledger, None), Some((3, TrustTier::Untrusted)));
+    assert_eq!(remembered(&ledger, Some("c")), None);
+    let fields = ledger.personal(1).unwrap();
+    let texts: Vec<_> = fields.iter().map(|field| (&*field.field, field.value.as_str().unwrap())).collect();
+    assert_eq!(texts, [("memory.key", "two"), ("memory.source", "two"), ("memory.value", "two")]);
+    let mut committed = 0;
+    ledger
+        .read(Freshness::Seen, &mut |state| {
+            let space = MemorySpace { tenant: None, session: Some("a".into()) };
+            let slot = state.memory.slot(&space, &Digest([1; 32])).unwrap();
+            let version = slot.current(Micros(0)).unwrap();
+            let same = |field: &&placet_trust::Recalled| {
+                version.commitments.get(&field.field) == Some(&field.commitment)
+            };
+            committed = fields.iter().filter(same).count();
+            assert_eq!((slot.written, slot.versions().count()), (2, 2), "what it was before is known");
+        })
+        .unwrap();
+    assert_eq!(committed, 3);
+
+    let erasure = ErasureFact {
+        records: vec![0, 1],
+        fields: fields::ALL.iter().map(|field| (*field).into()).collect(),
+        by: "dpo".into(),
+        basis: "gdpr-17".into(),
+    };
+    ledger.forget(change(Vec::new()).record, erasure).unwrap();
+    assert_eq!((remembered(&ledger, Some("a")), ledger.personal(1).unwrap()), (None, Vec::new()));
+    drop(ledger);
+    let ledger = place.open();
+    assert_eq!(remembered(&ledger, Some("a")), None, "also for whoever reads the log anew");
+    let again = ledger.commit(memory(Some("a"), TrustTier::Untrusted, "new"), Ack::Durable).unwrap();
+    assert_eq!(again.refused, None, "what is gone protects nothing");
+    let mut bare = memory(Some("a"), TrustTier::Trusted, "x");
+    bare.personal.pop();
+    assert!(
+        ledger.commit(bare, Ack::Durable).unwrap().refused.is_some(),
+        "no memory without a commitment to it"
+    );
 }
 
 /// One test for each part of the contract.

@@ -1,4 +1,4 @@
-//! A PostgreSQL server for tests: `PLACET_TEST_POSTGRES`, or one of our own.
+//! A PostgreSQL server for tests: `PLACET_TEST_POSTGRES` (a URL without parameters), or one of our own.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![allow(unreachable_pub, reason = "shared by several test files")]
 
@@ -19,12 +19,19 @@ fn start() -> String {
         use std::os::unix::fs::MetadataExt;
         me.uid() == 0
     });
-    let run = if as_root { "runuser -u postgres --" } else { "" };
+    // A server refuses to run as root.
+    let user = if Command::new("id").arg("postgres").output().unwrap().status.success() {
+        "postgres"
+    } else {
+        "nobody"
+    };
+    let run = if as_root { format!("runuser -u {user} --") } else { String::new() };
     if as_root {
-        assert!(Command::new("chown").arg("postgres").arg(&folder).status().unwrap().success());
+        assert!(Command::new("chown").arg(user).arg(&folder).status().unwrap().success());
     }
     let script = format!(
-        "cd / && {run} initdb -D {0}/data -U placet -A trust >{0}/log 2>&1 &&
+        "cd / && PATH=$PLACET_POSTGRES_BIN:$PATH:$(echo /usr/lib/postgresql/*/bin | tr ' ' ':') &&
+         {run} initdb -D {0}/data -U placet -A trust >{0}/log 2>&1 &&
          {run} pg_ctl -D {0}/data -w -o \"-k {0} -c listen_addresses='' -c max_connections=200\" -l {0}/server.log start >>{0}/log 2>&1
          echo started $?
          read end
@@ -48,5 +55,5 @@ fn start() -> String {
 }
 
 fn address(folder: &Path) -> String {
-    format!("host={} user=placet dbname=postgres", folder.display())
+    format!("postgresql://placet@{}/postgres", folder.display().to_string().replace('/', "%2F"))
 }

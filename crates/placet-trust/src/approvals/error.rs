@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use placet_types::ledger::{ApprovalState, VoteStrength};
+use placet_types::ledger::{ApprovalEvent, ApprovalState, VoteStrength};
 use placet_types::{ApprovalId, ApproverId, DenyCause, Micros};
 
 use crate::state::Refusal;
@@ -50,7 +50,7 @@ pub enum ApprovalError {
         wanted: ApprovalState,
     },
     /// The time of the request ran out.
-    #[error("the approval request `{id}` expired at {} µs since 1970; ask anew", expires_us.0)]
+    #[error("the approval request `{id}` expired{}; ask anew", moment(*expires_us))]
     Expired {
         /// Which request.
         id: ApprovalId,
@@ -98,6 +98,42 @@ pub enum ApprovalError {
         /// Who answered twice.
         approver: ApproverId,
     },
+    /// Somebody else works on the request.
+    #[error("`{by}` has claimed the approval request `{id}`; wait, ask them to release it, or say no")]
+    Claimed {
+        /// Which request.
+        id: ApprovalId,
+        /// Who.
+        by: ApproverId,
+    },
+    /// It was recorded before.
+    #[error("of the approval request `{id}` it was recorded already that it was {event}")]
+    Recorded {
+        /// Which request.
+        id: ApprovalId,
+        /// What.
+        event: ApprovalEvent,
+    },
+    /// Somebody else is about to tell it.
+    #[error(
+        "somebody else is about to tell `{channel}` that the approval request `{id}` was {event}; leave it to them"
+    )]
+    Telling {
+        /// Which request.
+        id: ApprovalId,
+        /// What.
+        event: ApprovalEvent,
+        /// Whom.
+        channel: Arc<str>,
+    },
+    /// It is not so.
+    #[error("the approval request `{id}` was not {event} then; read it again")]
+    NotSo {
+        /// Which request.
+        id: ApprovalId,
+        /// What.
+        event: ApprovalEvent,
+    },
     /// A signature is missing, does not hold, or is by a key that is not configured.
     #[error(
         "the vote of `{approver}` on `{id}` {problem}; sign it with a key of `{approver}` known to this deployment"
@@ -124,6 +160,12 @@ pub enum ApprovalError {
     },
 }
 
+/// ` at 2026-11-26T12:00:00Z`; nothing for a time that is none.
+fn moment(at: Micros) -> String {
+    let at = jiff::Timestamp::from_microsecond(at.0.div_euclid(1_000_000).saturating_mul(1_000_000));
+    at.map_or_else(|_| String::new(), |at| format!(" at {at}"))
+}
+
 impl ApprovalError {
     /// The cause of the deny that follows.
     #[must_use]
@@ -142,6 +184,10 @@ impl ApprovalError {
             Self::State { .. }
                 | Self::Expired { .. }
                 | Self::Repeated { .. }
+                | Self::Claimed { .. }
+                | Self::Recorded { .. }
+                | Self::NotSo { .. }
+                | Self::Telling { .. }
                 | Self::OpenAlready(_)
                 | Self::Taken(_)
         )

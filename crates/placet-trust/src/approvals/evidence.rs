@@ -174,18 +174,7 @@ fn valid(
     if vote.approval != entry.id || vote.digest != entry.digest {
         return Err(ApprovalError::OtherCall(entry.id.clone()));
     }
-    let voter = folded(&vote.approver.0);
-    if voter.is_empty() {
-        return Err(not_reviewer(entry, &vote.approver));
-    }
-    if entry.requesters.iter().any(|requester| folded(requester) == voter) {
-        return Err(ApprovalError::Requester { id: entry.id.clone(), approver: vote.approver.clone() });
-    }
-    let unknown_may = reviewers.is_empty() && vote.strength == VoteStrength::Asserted;
-    let known = reviewers.knows(&vote.approver) || unknown_may;
-    if !known || !entry.quorums.iter().any(|quorum| counts(entry, quorum, groups, at)) {
-        return Err(not_reviewer(entry, &vote.approver));
-    }
+    may_answer(entry, &vote.approver, groups, reviewers, vote.strength, at)?;
     // A no needs less proof than a yes.
     if vote.approve && vote.strength < entry.strength {
         return Err(ApprovalError::TooWeak {
@@ -195,6 +184,30 @@ fn valid(
         });
     }
     signature(entry, vote, reviewers)
+}
+
+/// Checks that a person of these groups may answer at that moment.
+pub(super) fn may_answer(
+    entry: &ApprovalEntry,
+    approver: &ApproverId,
+    groups: &[ReviewerGroup],
+    reviewers: &Reviewers,
+    strength: VoteStrength,
+    at: Micros,
+) -> Result<(), ApprovalError> {
+    let name = folded(&approver.0);
+    if name.is_empty() {
+        return Err(not_reviewer(entry, approver));
+    }
+    if entry.requesters.iter().any(|requester| folded(requester) == name) {
+        return Err(ApprovalError::Requester { id: entry.id.clone(), approver: approver.clone() });
+    }
+    let unknown_may = reviewers.is_empty() && strength == VoteStrength::Asserted;
+    let known = reviewers.knows(approver) || unknown_may;
+    if !known || !entry.quorums.iter().any(|quorum| counts(entry, quorum, groups, at)) {
+        return Err(not_reviewer(entry, approver));
+    }
+    Ok(())
 }
 
 fn signature(entry: &ApprovalEntry, vote: &Vote, reviewers: &Reviewers) -> Result<(), ApprovalError> {

@@ -19,16 +19,17 @@ pub mod display;
 mod encoding;
 mod error;
 mod evidence;
+pub mod notices;
 pub mod queue;
 mod reviewers;
 pub mod sla;
 mod subject;
 pub mod webhook;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use placet_types::ledger::{ApprovalClosing, ApprovalEntry, ApprovalState, Consumption, Vote};
+use placet_types::ledger::{ApprovalClosing, ApprovalEntry, ApprovalEvent, ApprovalState, Consumption, Vote};
 use placet_types::{ApprovalId, ApproverId, DenyCause, Digest, LedgerOp, Micros, RecordId};
 use serde::Serialize;
 
@@ -52,6 +53,7 @@ pub struct Approvals {
     open: BTreeMap<u64, ApprovalId>,
     /// The latest request of each key.
     latest: HashMap<Digest, ApprovalId>,
+    notices: notices::Index,
     reviewers: Arc<Reviewers>,
 }
 
@@ -74,6 +76,27 @@ pub struct Approval {
     pub closed: Option<Closed>,
     /// When it was used.
     pub consumed_us: Option<Micros>,
+    /// Who works on it, and until when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claimed>,
+    /// What time did to it, and when that was recorded.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub marks: BTreeMap<ApprovalEvent, Micros>,
+    /// Which channels were told of what.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub told: BTreeMap<Arc<str>, BTreeSet<ApprovalEvent>>,
+    /// Which channels are about to be told of what, and until when nobody else needs to.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub telling: BTreeMap<Arc<str>, BTreeMap<ApprovalEvent, Micros>>,
+}
+
+/// Who works on a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Claimed {
+    /// Who.
+    pub by: ApproverId,
+    /// Until when.
+    pub until_us: Micros,
 }
 
 /// One recorded vote.
@@ -217,6 +240,12 @@ impl Approvals {
     pub fn check_vote(&self, vote: &Vote, at: Micros) -> Result<(), ApprovalError> {
         let approval = self.known(&vote.approval)?;
         approval.must_be(ApprovalState::Pending, at)?;
+        // A no stops what somebody fears, whoever works on the request.
+        if vote.approve
+            && let Some(claim) = approval.claimed_by_other(&vote.approver, at)
+        {
+            return Err(ApprovalError::Claimed { id: vote.approval.clone(), by: claim.by.clone() });
+        }
         evidence::admissible(approval, vote, &self.reviewers, at)
     }
 
@@ -269,6 +298,9 @@ impl Approvals {
             LedgerOp::Vote(vote) => self.check_vote(vote, at)?,
             LedgerOp::Close(closing) => self.check_close(closing, at)?,
             LedgerOp::Consume(consumption) => self.check_consume(consumption, at)?,
+            LedgerOp::Claim(claim) => self.check_claim(claim, at)?,
+            LedgerOp::Mark(mark) => self.check_mark(mark, at)?,
+            LedgerOp::Told(told) => self.check_told(told, at)?,
             _ => return Err(Refusal::new(DenyCause::ApprovalInvalid, "this is no operation on approvals")),
         }
         Ok(())
@@ -286,6 +318,11 @@ impl Approvals {
                 approval.state = ApprovalState::Consumed;
                 approval.consumed_us = Some(at);
             }),
+            LedgerOp::Claim(claim) => self.change(&claim.approval, |approval| approval.take(claim, at)),
+            LedgerOp::Mark(mark) => self.change(&mark.approval, |approval| {
+                approval.marks.insert(mark.event, at);
+            }),
+            LedgerOp::Told(told) => self.change(&told.approval, |approval| approval.tell(told, at)),
             _ => {}
         }
     }
@@ -303,7 +340,12 @@ impl Approvals {
             decided: None,
             closed: None,
             consumed_us: None,
+            claim: None,
+            marks: BTreeMap::new(),
+            told: BTreeMap::new(),
+            telling: BTreeMap::new(),
         };
+        self.notices.follow(&approval);
         self.all.insert(entry.id.clone(), approval);
     }
 
@@ -313,6 +355,7 @@ impl Approvals {
             if !approval.is_open() {
                 self.open.remove(&approval.order);
             }
+            self.notices.follow(approval);
         }
     }
 
@@ -329,6 +372,9 @@ impl Approvals {
             LedgerOp::Vote(vote) => touch(&vote.approval),
             LedgerOp::Close(closing) => touch(&closing.approval),
             LedgerOp::Consume(consumption) => touch(&consumption.approval),
+            LedgerOp::Claim(claim) => touch(&claim.approval),
+            LedgerOp::Mark(mark) => touch(&mark.approval),
+            LedgerOp::Told(told) => touch(&told.approval),
             _ => {}
         }
     }
@@ -344,6 +390,8 @@ impl Approvals {
 impl Approval {
     fn cast(&mut self, vote: &Vote, at: Micros) {
         self.votes.push(Cast { vote: vote.clone(), recorded_us: at });
+        // Whoever answered works on it no more.
+        self.claim = None;
         self.state = match vote.approve {
             false => ApprovalState::Denied,
             true if evidence::decides(self) => ApprovalState::Approved,

@@ -8,11 +8,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
-use placet_types::ledger::{ApprovalClosing, ApprovalEntry, ApprovalState, Vote, VoteStrength};
+use placet_types::ledger::{
+    ApprovalClaim, ApprovalClosing, ApprovalEntry, ApprovalMark, ApprovalState, ApprovalTold, Vote,
+    VoteStrength,
+};
 use placet_types::record::ChangeFact;
 use placet_types::{Ack, ApprovalId, ApproverId, Fact, LedgerOp, Micros, Record, RecordId};
 use serde_json::{Map, Value};
 
+use super::notices::Owed;
 use super::{Approval, ApprovalError, Approvals, Ballot};
 use crate::ledger::{Freshness, Ledger, LedgerError, Personal, Proposal};
 use crate::state::Refusal;
@@ -221,6 +225,106 @@ impl<'a> Queue<'a> {
         self.ask(entry, view, personal)
     }
 
+    /// Says that a person works on the request for so long: meanwhile nobody else can say yes.
+    ///
+    /// # Errors
+    /// [`QueueError`]; a conflict when somebody else does.
+    pub fn claim(&self, id: &ApprovalId, by: &ApproverId, lasts: Duration) -> Result<Approval, QueueError> {
+        let lasts = u32::try_from(lasts.as_secs()).unwrap_or(u32::MAX);
+        self.claim_until(id, by, self.host.now().plus_seconds(lasts))
+    }
+
+    /// Says that a person works on the request no more.
+    ///
+    /// # Errors
+    /// [`QueueError`]; a conflict when somebody else does.
+    pub fn release(&self, id: &ApprovalId, by: &ApproverId) -> Result<Approval, QueueError> {
+        self.claim_until(id, by, self.host.now())
+    }
+
+    fn claim_until(
+        &self,
+        id: &ApprovalId,
+        by: &ApproverId,
+        until_us: Micros,
+    ) -> Result<Approval, QueueError> {
+        let mut record = self.record(&by.0, &self.known(id)?.entry);
+        let claim = ApprovalClaim { approval: id.clone(), by: by.clone(), until_us };
+        record.ops.push(LedgerOp::Claim(claim.clone()));
+        self.commit(record, None, Vec::new(), |approvals, at| approvals.check_claim(&claim, at))?;
+        self.known(id)
+    }
+
+    /// Records what time did to requests, and which have expired. Returns what it recorded itself.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    pub fn keep_time(&self) -> Result<Vec<ApprovalMark>, QueueError> {
+        let at = self.host.now();
+        let mut marked = Vec::new();
+        for mark in self.read(|approvals| approvals.due(at))? {
+            let Some(approval) = self.get(&mark.approval)? else { continue };
+            let mut record = self.record("system", &approval.entry);
+            record.ops.push(LedgerOp::Mark(mark.clone()));
+            let done = self.commit(record, None, Vec::new(), |approvals, at| approvals.check_mark(&mark, at));
+            match done {
+                Ok(()) => marked.push(mark),
+                // Another process was faster, or somebody decided in the last moment.
+                Err(QueueError::Approval(error)) if error.is_conflict() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.expire()?;
+        Ok(marked)
+    }
+
+    /// What a channel has not been told.
+    ///
+    /// # Errors
+    /// [`QueueError::Ledger`].
+    pub fn owed(&self, channel: &str) -> Result<Vec<Owed>, QueueError> {
+        let at = self.host.now();
+        self.read(|approvals| approvals.owed(channel, at))
+    }
+
+    /// Says that the caller tells a channel something, for at most so long. False when somebody else does or did.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    pub fn tell(&self, owed: &Owed, channel: &Arc<str>, lasts: Duration) -> Result<bool, QueueError> {
+        let lasts = u32::try_from(lasts.as_secs()).unwrap_or(u32::MAX);
+        self.note(owed, channel, Some(self.host.now().plus_seconds(lasts)))
+    }
+
+    /// Records that a channel was told.
+    ///
+    /// # Errors
+    /// [`QueueError`]; then it may be told again.
+    pub fn told(&self, owed: &Owed, channel: &Arc<str>) -> Result<bool, QueueError> {
+        self.note(owed, channel, None)
+    }
+
+    /// Records that a channel could not be told, so that anybody may try again.
+    ///
+    /// # Errors
+    /// [`QueueError`]; then others wait until the caller's time is over.
+    pub fn untold(&self, owed: &Owed, channel: &Arc<str>) -> Result<bool, QueueError> {
+        self.note(owed, channel, Some(self.host.now()))
+    }
+
+    fn note(&self, owed: &Owed, channel: &Arc<str>, until_us: Option<Micros>) -> Result<bool, QueueError> {
+        let entry = &owed.approval.entry;
+        let mut record = self.record("system", entry);
+        let (approval, channel) = (entry.id.clone(), channel.clone());
+        let told = ApprovalTold { approval, event: owed.event, channel, until_us };
+        record.ops.push(LedgerOp::Told(told.clone()));
+        match self.commit(record, None, Vec::new(), |approvals, at| approvals.check_told(&told, at)) {
+            Ok(()) => Ok(true),
+            Err(QueueError::Approval(error)) if error.is_conflict() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Waits until the request is no longer pending, by whatever process, or until `until`, and returns it as it
     /// stands then; it may still be pending.
     ///
@@ -360,8 +464,8 @@ impl<'a> Queue<'a> {
         let receipt =
             self.ledger.commit(Proposal { record, view, personal, fallback: None }, Ack::Durable)?;
         let Some(refusal) = receipt.refused else { return Ok(()) };
-        let at = self.host.now();
-        self.read(|approvals| check(approvals, at))??;
+        // The time of the log, which is not that of this machine where another one's clock is ahead.
+        self.read(|approvals| check(approvals, receipt.time_us))??;
         Err(refusal.into())
     }
 }

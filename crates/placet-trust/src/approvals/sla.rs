@@ -39,6 +39,8 @@ pub struct SlaFigures {
     pub oldest_us: i64,
     /// How many of them are overdue.
     pub overdue: usize,
+    /// How many requests of the whole log were not answered in time.
+    pub breached: usize,
 }
 
 /// What happened after one moment and up to another, in order of time. Called with adjoining spans it tells each
@@ -64,7 +66,8 @@ pub fn between(approvals: &Approvals, after: Micros, until: Micros) -> Vec<SlaNo
 /// The figures at a moment.
 #[must_use]
 pub fn figures(approvals: &Approvals, at: Micros) -> SlaFigures {
-    let mut figures = SlaFigures::default();
+    let breached = approvals.iter().filter(|approval| approval.is_breached(at)).count();
+    let mut figures = SlaFigures { breached, ..SlaFigures::default() };
     for approval in approvals.pending(at) {
         figures.pending += 1;
         figures.oldest_us = figures.oldest_us.max(at.0.saturating_sub(approval.recorded_us.0));
@@ -94,6 +97,11 @@ fn moments(approval: &Approval) -> impl Iterator<Item = (Micros, SlaEvent)> {
         .flatten()
         .filter(move |(at_us, _)| *at_us < expires_us)
         .chain(std::iter::once((expires_us, SlaEvent::Expire)))
+}
+
+/// Whether the request still waited for people at a moment, by what is known now.
+pub(super) fn waited_past(approval: &Approval, at: Micros) -> bool {
+    waited_until(approval).is_none_or(|end| at < end)
 }
 
 /// When the request stopped waiting for people.

@@ -4,7 +4,7 @@
 //! seconds since 1970 and the digest of the request for approval, and then the body:
 //!
 //! ```text
-//! placet.webhook.v1.request        (or placet.webhook.v1.answer)
+//! placet.webhook.v1.request        (or placet.webhook.v1.answer, placet.webhook.v1.notice)
 //! 1764132117
 //! 5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef
 //! {"approved":true}
@@ -52,6 +52,8 @@ pub enum Direction {
     Request,
     /// What comes back.
     Answer,
+    /// What we tell, and which brings nothing back.
+    Notice,
 }
 
 /// Why a signature is not accepted.
@@ -136,6 +138,7 @@ fn message(direction: Direction, approval: &Digest, seconds: i64, body: &[u8]) -
     let purpose = match direction {
         Direction::Request => "request",
         Direction::Answer => "answer",
+        Direction::Notice => "notice",
     };
     let mut message = format!("placet.webhook.v1.{purpose}\n{seconds}\n{approval}\n").into_bytes();
     message.extend_from_slice(body);

@@ -18,6 +18,7 @@ enum Thing<'a> {
     Reservation(&'a ReservationId),
     Approval(&'a ApprovalId),
     Request(&'a Digest),
+    Memory(&'a Digest),
 }
 
 impl fmt::Display for Thing<'_> {
@@ -28,6 +29,7 @@ impl fmt::Display for Thing<'_> {
             Self::Budget(key) => write!(formatter, "the budget for {key}"),
             Self::Reservation(id) => write!(formatter, "reservation `{id}`"),
             Self::Approval(id) => write!(formatter, "approval `{id}`"),
+            Self::Memory(key) => write!(formatter, "the memory under `{key}`"),
             Self::Request(digest) => write!(formatter, "approval request `{digest}`"),
         }
     }
@@ -83,5 +85,9 @@ fn changed(op: &LedgerOp) -> Vec<Thing<'_>> {
         LedgerOp::Vote(vote) => vec![Thing::Approval(&vote.approval)],
         LedgerOp::Close(closing) => vec![Thing::Approval(&closing.approval)],
         LedgerOp::Consume(consumption) => vec![Thing::Approval(&consumption.approval)],
+        LedgerOp::Claim(claim) => vec![Thing::Approval(&claim.approval)],
+        LedgerOp::Mark(mark) => vec![Thing::Approval(&mark.approval)],
+        LedgerOp::Told(told) => vec![Thing::Approval(&told.approval)],
+        LedgerOp::Remember(write) => vec![Thing::Memory(&write.key)],
     }
 }

@@ -6,6 +6,7 @@ mod answers;
 mod common;
 mod digest;
 mod display;
+mod notices;
 mod queue;
 mod sla;
 mod state;

@@ -85,7 +85,7 @@ fn f70_the_figures_count_what_waits_and_what_is_overdue() {
     let ledger = asked(&["a", "b"]);
     ledger.queue().deny(&id("b"), &says(&person("alice")), None).unwrap();
     let at = |seconds| look(&ledger, |approvals| figures(approvals, START.plus_seconds(seconds)));
-    assert_eq!(at(100), SlaFigures { pending: 1, oldest_us: 100 * SECOND, overdue: 0 });
-    assert_eq!(at(180), SlaFigures { pending: 1, oldest_us: 180 * SECOND, overdue: 1 });
-    assert_eq!(at(3600), SlaFigures::default());
+    assert_eq!(at(100), SlaFigures { pending: 1, oldest_us: 100 * SECOND, overdue: 0, breached: 0 });
+    assert_eq!(at(180), SlaFigures { pending: 1, oldest_us: 180 * SECOND, overdue: 1, breached: 1 });
+    assert_eq!(at(3600), SlaFigures { breached: 1, ..SlaFigures::default() });
 }

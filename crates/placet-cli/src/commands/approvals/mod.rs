@@ -2,13 +2,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 mod key;
+mod notify;
 mod question;
 mod render;
 mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use placet::record::ids::{ApprovalId, ApproverId, Micros};
@@ -59,8 +60,28 @@ enum ApprovalsCommand {
     Approve(AnswerArgs),
     /// Say no, which is final
     Deny(AnswerArgs),
+    /// Say that you work on a request: meanwhile nobody else can say yes
+    Claim {
+        /// Id of the request
+        id: String,
+        /// Who works on it [default: the name of the user of this terminal]
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+        /// For how long
+        #[arg(long, value_name = "MINUTES", default_value_t = 15, conflicts_with = "release")]
+        minutes: u32,
+        /// Give it back
+        #[arg(long)]
+        release: bool,
+    },
     /// Print requests as they come and as they are answered, until interrupted
     Watch,
+    /// Remind, escalate and tell those under `approvals.notify`, until interrupted
+    Notify {
+        /// Do what is due now, and end
+        #[arg(long)]
+        once: bool,
+    },
     /// Make a key with which a person signs answers; prints its public half for `approvals.keys`
     Keygen {
         /// Who signs with it
@@ -124,7 +145,14 @@ pub(crate) fn run(args: &ApprovalsArgs, console: &mut Console<'_>) -> Result<Exi
         Some(ApprovalsCommand::Show { id }) => desk.show(id, common, console),
         Some(ApprovalsCommand::Approve(answer)) => desk.answer(answer, true, common, console),
         Some(ApprovalsCommand::Deny(answer)) => desk.answer(answer, false, common, console),
+        Some(ApprovalsCommand::Claim { id, by, minutes, release }) => {
+            let lasts = (!release).then(|| Duration::from_secs(u64::from(*minutes) * 60));
+            desk.claim(id, by.as_deref(), lasts, common, console)
+        }
         Some(ApprovalsCommand::Watch) => desk.watch(common, console),
+        Some(ApprovalsCommand::Notify { once }) => {
+            notify::run(&desk, config.approvals.notifiers()?, *once, common, console)
+        }
         Some(ApprovalsCommand::Keygen { .. }) => Ok(Exit::Ok),
     }
 }
@@ -180,6 +208,39 @@ impl Desk {
         } else {
             let text = render::table(&requests, now, console.paint);
             console.out.write_all(text.as_bytes())?;
+            if let Some(summary) = render::summary(&requests, now) {
+                console.say(&summary);
+            }
+        }
+        Ok(Exit::Ok)
+    }
+
+    fn claim(
+        &self,
+        id: &str,
+        by: Option<&str>,
+        lasts: Option<Duration>,
+        common: &CommonArgs,
+        console: &mut Console<'_>,
+    ) -> Result<Exit, Failure> {
+        let id = self.request(id)?.entry.id;
+        let by = ApproverId::from(name(by)?);
+        let queue = self.queue();
+        let done = match lasts {
+            Some(lasts) => queue.claim(&id, &by, lasts),
+            None => queue.release(&id, &by),
+        };
+        let after = done.map_err(|error| self.failure(&id, error))?;
+        if common.is_json() {
+            console.json(&render::json(&after, Process.now()))?;
+        } else {
+            match after.claimed(Process.now()) {
+                Some(claim) => {
+                    let until = crate::moment::short(claim.until_us);
+                    console.say(&format!("`{id}` is yours until {until}: nobody else can say yes"));
+                }
+                None => console.say(&format!("`{id}` is nobody's: whoever may answer can")),
+            }
         }
         Ok(Exit::Ok)
     }
@@ -223,7 +284,7 @@ impl Desk {
             console.json(&render::json(&after, Process.now()))?;
         } else {
             let strength = if key.is_some() { VoteStrength::Signed } else { VoteStrength::Asserted };
-            let text = render::answered(&after, &approver, yes, strength, console.paint);
+            let text = render::answered(&after, &approver, yes, strength, Process.now(), console.paint);
             console.out.write_all(text.as_bytes())?;
         }
         Ok(if after.state == ApprovalState::Pending { Exit::Escalate } else { Exit::Ok })
@@ -238,11 +299,21 @@ impl Desk {
     ) -> Result<Approval, Failure> {
         let queue = self.queue();
         let done = if yes { queue.approve(id, voter, reason) } else { queue.deny(id, voter, reason) };
-        done.map_err(|error| match error {
+        done.map_err(|error| self.failure(id, error))
+    }
+
+    /// What went wrong, in words for the one who answers.
+    fn failure(&self, id: &ApprovalId, error: QueueError) -> Failure {
+        match error {
+            QueueError::Approval(error) if error.is_conflict() => {
+                let now = self.queue().get(id).ok().flatten();
+                let late = now.and_then(|approval| render::too_late(&approval, Process.now()));
+                Failure::Negative(late.unwrap_or_else(|| error.to_string()))
+            }
             QueueError::Approval(error) => Failure::Negative(error.to_string()),
             QueueError::Refused(error) => Failure::Negative(error.to_string()),
             other => Failure::Ledger(other.to_string()),
-        })
+        }
     }
 }
 

@@ -24,16 +24,17 @@ impl Desk {
             let seen = self.ledger.wait(0, Instant::now()).map_err(failed)?;
             let now = Process.now();
             for approval in self.requests()? {
-                let state = approval.state_at(now);
-                let before = known.insert(approval.entry.id.clone(), state);
-                let is_news = before != Some(state) && (!first || state == ApprovalState::Pending);
+                let (word, style) = render::standing(&approval, now);
+                let before = known.insert(approval.entry.id.clone(), word.clone());
+                let waits = approval.state_at(now) == ApprovalState::Pending;
+                let is_news = before.as_ref() != Some(&word) && (!first || waits);
                 if !is_news {
                     continue;
                 }
                 if common.is_json() {
                     writeln!(console.out, "{}", render::json(&approval, now))?;
                 } else {
-                    writeln!(console.out, "{}", render::line(&approval, state, console.paint))?;
+                    writeln!(console.out, "{}", render::line(&approval, &word, style, now, console.paint))?;
                 }
             }
             console.out.flush()?;

@@ -45,7 +45,7 @@ pub(super) fn seal(args: &SealArgs, common: &CommonArgs, console: &mut Console<'
     store.sign().map_err(|error| Failure::Ledger(error.to_string()))?;
     drop(store);
     let archive = Archive::new(&args.archive, &origin);
-    let sealed = archive.seal(&mut common.ledger.log()?.sqlite()?, &keys);
+    let sealed = archive.seal(common.ledger.log()?.ledger()?.as_mut(), &keys);
     let Some(Segment { from, to, path }) = sealed.map_err(|error| Failure::Ledger(error.to_string()))? else {
         if common.is_json() {
             console.json(&json!({"sealed": null}))?;
@@ -72,7 +72,7 @@ pub(super) fn prune(
         return Err(Failure::Usage("name the ledger, not its mirror or archive".to_owned()));
     }
     let store = log::store(&common.ledger, &common.ledger.config()?)?;
-    let (live, archived) = (log.sqlite()?, log.archive(&args.archive)?);
+    let (live, archived) = (log.ledger()?, log.archive(&args.archive)?);
     let pruned = erase::prune(store.as_ref(), live, archived, args.before.first(), &args.by);
     let pruned = pruned.map_err(failure)?;
     drop(store);

@@ -65,12 +65,12 @@ fn news(
     common: &CommonArgs,
     console: &mut Console<'_>,
 ) -> Result<Option<u64>, Failure> {
-    let mut source = log.sqlite()?;
+    let mut source = log.ledger()?;
     if let Some(last) = last {
         source.seek(last);
     }
     let (mut reached, mut printed) = (last, Ok(()));
-    let read = each(&mut source, |stored| {
+    let read = each(source.as_mut(), |stored| {
         reached = Some(stored.seq);
         printed = print(&stored, common, console);
         printed.is_ok()

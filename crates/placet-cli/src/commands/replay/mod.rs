@@ -6,6 +6,7 @@
 mod event;
 mod report;
 mod run;
+mod simulation;
 
 use std::path::PathBuf;
 
@@ -20,7 +21,7 @@ use crate::moment::{self, Moment};
 use crate::project::ProjectArgs;
 use run::Replay;
 
-/// Decide recorded events again under the policies of today: what would change
+/// Decide recorded events again under the policies and budgets of today: what would change
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
     /// Ledger, or a mirror of one (`.jsonl`) [default: what `placet.yaml` or PLACET_LEDGER says, else `placet_audit.db`]
@@ -35,7 +36,7 @@ pub(crate) struct ReplayArgs {
     /// Only those not after; a day counts to its end
     #[arg(long, value_parser = moment::parse, value_name = "TIME")]
     until: Option<Moment>,
-    /// Exit with 1 exactly when a recorded allowed action would be denied
+    /// Exit with 1 when a recorded allowed action would be denied, with 3 when nobody can tell whether one would
     #[arg(long)]
     ci: bool,
     #[command(flatten)]
@@ -51,10 +52,11 @@ pub(crate) fn run(args: &ReplayArgs, console: &mut Console<'_>) -> Result<Exit, 
     let is_foreign = |path: &str| path.ends_with(".rego");
     let sources = placet::read_sources(&options)?;
     let rego = sources.iter().any(|(tier, file)| *tier != Tier::Core && is_foreign(&file.path));
+    let budgets = options.config.budgets.clone();
     let gate = Gate::open(options)?;
     // Without the key, what was redacted is told by its marks alone.
     let key = log::key_folder(&ledger.config()?).ok().and_then(|keys| keys.log_key(false).ok());
-    let mut replay = Replay::new(&gate, key, rego, args);
+    let mut replay = Replay::new(&gate, budgets, key, rego, args);
     let read = placet_store::query::each(log.open()?.as_mut(), |stored| {
         replay.take(&stored);
         true
@@ -67,6 +69,9 @@ pub(crate) fn run(args: &ReplayArgs, console: &mut Console<'_>) -> Result<Exit, 
         let text = report.text(console.paint);
         console.out.write_all(text.as_bytes())?;
     }
-    let fails = args.ci && report.newly_denied > 0;
-    Ok(if fails { Exit::Negative } else { Exit::Ok })
+    Ok(match (args.ci, report.newly_denied, report.perhaps_denied) {
+        (false, ..) | (true, 0, 0) => Exit::Ok,
+        (true, 0, _) => Exit::Escalate,
+        (true, ..) => Exit::Negative,
+    })
 }

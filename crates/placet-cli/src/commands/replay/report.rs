@@ -19,16 +19,32 @@ const SHOWN: usize = 20;
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     policy_version: Arc<str>,
+    /// How many budgets the configuration sets.
+    budgets: usize,
     pub(super) decisions: u64,
     pub(super) unchanged: u64,
     pub(super) changed: u64,
     /// Recorded as allowed, and denied now.
     pub(super) newly_denied: u64,
-    /// Credentials, budgets or failures decided, and no policy.
+    /// Recorded as allowed, and nobody can tell what would become of them.
+    pub(super) perhaps_denied: u64,
+    /// Credentials or failures decided, and no policy.
     pub(super) not_decided_by_policy: u64,
+    /// Calls that would run and never did: they cost what was estimated.
+    estimated: u64,
+    /// From which verdict to which, and how often.
+    transitions: Vec<Transition>,
     pub(super) changes: Vec<Change>,
     pub(super) undecidable: Vec<Undecided>,
     pub(super) unreadable: Vec<u64>,
+}
+
+/// From one verdict to another.
+#[derive(Debug, Serialize)]
+struct Transition {
+    from: String,
+    to: String,
+    count: u64,
 }
 
 /// One decision that would be another.
@@ -41,6 +57,7 @@ pub(super) struct Change {
     tool: Arc<str>,
     from: String,
     to: String,
+    code: &'static str,
     reason: Arc<str>,
     rules: Vec<String>,
 }
@@ -74,6 +91,7 @@ impl Change {
             tool: tool(before),
             from: word(&before.verdict, before.hard),
             to: word(now.verdict.word(), now.verdict.is_hard()),
+            code: now.verdict.code(),
             reason: now.reason.clone(),
             rules: rules.collect(),
         }
@@ -88,18 +106,47 @@ impl Undecided {
 }
 
 impl Report {
-    pub(super) fn new(policy_version: Arc<str>) -> Self {
+    pub(super) fn new(policy_version: Arc<str>, budgets: usize) -> Self {
         Self {
             policy_version,
+            budgets,
             decisions: 0,
             unchanged: 0,
             changed: 0,
             newly_denied: 0,
+            perhaps_denied: 0,
             not_decided_by_policy: 0,
+            estimated: 0,
+            transitions: Vec::new(),
             changes: Vec::new(),
             undecidable: Vec::new(),
             unreadable: Vec::new(),
         }
+    }
+
+    pub(super) fn change(&mut self, change: Change) {
+        self.newly_denied += u64::from(change.from == "allow" && change.to.starts_with("deny"));
+        let known = self.transitions.iter_mut().find(|one| one.from == change.from && one.to == change.to);
+        match known {
+            Some(known) => known.count += 1,
+            None => {
+                let (from, to) = (change.from.clone(), change.to.clone());
+                self.transitions.push(Transition { from, to, count: 1 });
+            }
+        }
+        self.changes.push(change);
+    }
+
+    pub(super) fn unclear(&mut self, one: Undecided) {
+        self.perhaps_denied += u64::from(one.from == "allow");
+        self.undecidable.push(one);
+    }
+
+    pub(super) fn finish(&mut self, unreadable: Vec<u64>, estimated: u64) {
+        self.changed = self.changes.len() as u64;
+        self.unreadable = unreadable;
+        self.estimated = estimated;
+        self.transitions.sort_by_key(|one| std::cmp::Reverse(one.count));
     }
 
     pub(super) fn text(&self, paint: Paint) -> String {
@@ -113,21 +160,37 @@ impl Report {
         let decisions = counted(self.decisions, "decision");
         let mut out =
             format!("{} of {decisions} would change\n", paint.paint(style, &self.changed.to_string()));
-        let mut counts = vec![(self.unchanged, "unchanged"), (self.newly_denied, "allowed then, denied now")];
-        counts
-            .push((self.not_decided_by_policy, "refused by credentials, budgets or a failure, which stands"));
-        counts.push((self.undecidable.len() as u64, "undecidable"));
-        counts.push((self.unreadable.len() as u64, "edited or unreadable; run `placet audit verify`"));
+        let counts = [
+            (self.unchanged, "unchanged"),
+            (self.not_decided_by_policy, "refused by credentials or a failure, which stands"),
+            (self.undecidable.len() as u64, "undecidable"),
+            (self.estimated, "would run and never did; their cost is the estimate"),
+            (self.unreadable.len() as u64, "edited or unreadable; run `placet audit verify`"),
+        ];
         let rows: Vec<Vec<Cell>> = counts
             .iter()
             .filter(|(count, _)| *count > 0)
             .map(|(count, what)| vec![Cell::right(count.to_string()), Cell::left(*what)])
             .collect();
+        out.push_str(&render::table(&self.transitions(), paint));
         out.push_str(&render::table(&rows, paint));
         self.changes(&mut out, paint);
         self.undecided(&mut out, paint);
-        let _ = writeln!(out, "\n{}", paint.paint(DIM, &self.policy_version));
+        let budgets = counted(self.budgets as u64, "budget");
+        let _ = writeln!(out, "\n{}", paint.paint(DIM, &format!("{}, {budgets}", self.policy_version)));
         out
+    }
+
+    fn transitions(&self) -> Vec<Vec<Cell>> {
+        let row = |one: &Transition| {
+            vec![
+                Cell::right(one.count.to_string()).styled(BOLD),
+                verdict(&one.from),
+                Cell::left("->").styled(DIM),
+                verdict(&one.to),
+            ]
+        };
+        self.transitions.iter().map(row).collect()
     }
 
     fn changes(&self, out: &mut String, paint: Paint) {
@@ -135,10 +198,6 @@ impl Report {
             return;
         }
         let _ = writeln!(out, "\n{}", paint.paint(BOLD, "what would change"));
-        let cell = |verdict: &str| {
-            let style = verdict_style(verdict.split(' ').next().unwrap_or_default());
-            Cell::left(verdict).styled(style)
-        };
         let rows: Vec<Vec<Cell>> = self
             .changes
             .iter()
@@ -147,10 +206,10 @@ impl Report {
                 vec![
                     Cell::right(change.seq.to_string()),
                     Cell::left(&*change.tool),
-                    cell(&change.from),
+                    verdict(&change.from),
                     Cell::left("->").styled(DIM),
-                    cell(&change.to),
-                    Cell::left(change.rules.first().map_or("", |rule| rule)),
+                    verdict(&change.to),
+                    Cell::left(change.rules.first().map_or(change.code, |rule| rule)),
                     Cell::left(&*change.reason).styled(DIM),
                 ]
             })
@@ -176,6 +235,10 @@ impl Report {
         out.push_str(&render::table(&rows, paint));
         more(out, self.undecidable.len());
     }
+}
+
+fn verdict(word: &str) -> Cell {
+    Cell::left(word).styled(verdict_style(word.split(' ').next().unwrap_or_default()))
 }
 
 fn more(out: &mut String, count: usize) {

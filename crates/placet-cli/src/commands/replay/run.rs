@@ -1,21 +1,19 @@
 //! Deciding recorded events again, with sessions and budgets as they would have stood.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::collections::HashSet;
-
 use placet::audit::seal::LogKey;
-use placet::record::ids::RecordId;
-use placet::record::ledger::LedgerOp;
 use placet::record::{DecisionFact, Fact, Record};
-use placet::trust::State;
+use placet::trust::budgets::BudgetRule;
 use placet::trust::sessions::{SessionFacts, SessionKey};
-use placet::{Decision, Event, Field, Gate, Value, Verdict};
+use placet::trust::{Refusal, State};
+use placet::{Decision, Event, Field, Gate, Request, Value, Verdict};
 use placet_store::query::Stored;
 use serde_json::Value as Json;
 
 use super::ReplayArgs;
 use super::event::{Rebuilt, rebuild};
 use super::report::{Change, Report, Undecided};
+use super::simulation::Simulation;
 
 /// Decides a log again, record by record.
 pub(super) struct Replay<'a> {
@@ -27,56 +25,64 @@ pub(super) struct Replay<'a> {
     /// As the log has it.
     recorded: State,
     /// As it would have become.
-    simulated: State,
-    /// Recorded calls that would not have run.
-    stopped: HashSet<RecordId>,
+    simulated: Simulation<'a>,
     report: Report,
 }
 
 /// What became of one decision.
 enum Answer {
     Same,
-    /// The pipeline itself refused it, or a person did: no policy is asked.
+    /// The pipeline itself refused it: no policy is asked.
     Stands,
     Other(Box<Decision>),
     Undecidable(&'static str),
 }
 
+/// What the policies of today say to one decision.
+enum Told {
+    /// Nothing: they are not asked.
+    Nothing,
+    /// Nobody can tell; the event, as far as it is known.
+    Unclear(&'static str, Option<Box<Event>>),
+    /// What was recorded.
+    Recorded(Box<Event>, Box<Decision>),
+    Answer(Box<Event>, Box<Decision>),
+}
+
 impl<'a> Replay<'a> {
-    pub(super) fn new(gate: &'a Gate, key: Option<LogKey>, rego: bool, args: &'a ReplayArgs) -> Self {
-        let report = Report::new(gate.policy_version());
-        let (recorded, simulated) = (State::default(), State::default());
-        Self { gate, key, rego, args, recorded, simulated, stopped: HashSet::new(), report }
+    pub(super) fn new(
+        gate: &'a Gate,
+        budgets: Vec<BudgetRule>,
+        key: Option<LogKey>,
+        rego: bool,
+        args: &'a ReplayArgs,
+    ) -> Self {
+        let report = Report::new(gate.policy_version(), budgets.len());
+        let simulated = Simulation::new(gate, budgets);
+        Self { gate, key, rego, args, recorded: State::default(), simulated, report }
     }
 
     pub(super) fn take(&mut self, stored: &Stored) {
-        let mut would_be = stored.record.clone();
         match &stored.record.fact {
             Fact::Decision(decision) => {
-                let answer = self.decide(stored, decision);
-                if let Answer::Other(now) = &answer {
-                    self.retell(&mut would_be, decision, now);
-                }
+                let told = self.ask(stored, decision);
+                let answer = self.answer(&stored.record, decision, told);
+                let verdict = match &answer {
+                    Answer::Other(now) => now.verdict.word(),
+                    _ => &decision.verdict,
+                };
+                self.simulated.decided(&stored.record, decision, verdict);
                 if self.is_asked_for(&stored.record) {
                     self.count(stored, decision, answer);
                 }
             }
-            Fact::Outcome(outcome) if self.stopped.contains(&outcome.decision) => would_be.ops.clear(),
-            _ => {}
+            Fact::Outcome(outcome) => self.simulated.ended(&stored.record, outcome),
+            _ => {
+                self.simulated.issued(stored);
+                self.simulated.other(&stored.record);
+            }
         }
         self.recorded.replay(&stored.record);
-        self.simulated.replay(&would_be);
-    }
-
-    /// The record as it would have been under the other answer.
-    fn retell(&mut self, record: &mut Record, before: &DecisionFact, now: &Decision) {
-        if let Fact::Decision(decision) = &mut record.fact {
-            decision.verdict = now.verdict.word().into();
-        }
-        if &*before.verdict == "allow" && now.verdict != Verdict::Allow {
-            self.stopped.insert(record.id.clone());
-            record.ops.retain(|op| matches!(op, LedgerOp::Present(_)));
-        }
     }
 
     fn is_asked_for(&self, record: &Record) -> bool {
@@ -86,52 +92,104 @@ impl<'a> Replay<'a> {
             && self.args.until.is_none_or(|until| record.time_us <= until.last())
     }
 
-    fn decide(&self, stored: &Stored, decision: &DecisionFact) -> Answer {
-        let answers = by(decision);
-        if answers == By::Pipeline {
-            return Answer::Stands;
+    /// Asks the policies of today.
+    fn ask(&self, stored: &Stored, decision: &DecisionFact) -> Told {
+        if by(decision) == By::Pipeline {
+            return Told::Nothing;
         }
-        let Some(view) = stored.view() else { return Answer::Undecidable("its readable view is gone") };
+        let Some(view) = stored.view() else { return Told::Unclear("its readable view is gone", None) };
         let Some(mut rebuilt) = rebuild(&stored.record, decision, &view, self.key.as_ref()) else {
-            return Answer::Undecidable("its view does not hold the event");
+            return Told::Unclear("its view does not hold the event", None);
         };
-        self.add_facts(&mut rebuilt.event, &stored.record, decision, view.get("inputs"));
-        let now = self.gate.decide(rebuilt.event.clone());
-        if let Some(cause) = self.undecidable(&rebuilt, &now, decision) {
-            return cause;
+        let same = self.add_facts(&mut rebuilt.event, &stored.record, decision, view.get("inputs"));
+        let (now, request) = self.gate.judge(rebuilt.event.clone());
+        let (now, event) = (Box::new(now), Box::new(request.event().clone()));
+        if rebuilt.redacted.is_empty() {
+            return Told::Answer(event, now);
         }
-        compare(decision, answers, now)
+        if same && decision.policy_version == now.policy_version {
+            // The same policies on the same event: what was recorded is the answer.
+            return Told::Recorded(event, now);
+        }
+        match self.unclear(&rebuilt, &request, &now) {
+            Some(cause) => Told::Unclear(cause, Some(event)),
+            None => Told::Answer(event, now),
+        }
     }
 
-    /// Whether the answer rests on what was redacted.
-    fn undecidable(&self, rebuilt: &Rebuilt, now: &Decision, before: &DecisionFact) -> Option<Answer> {
-        if rebuilt.redacted.is_empty() {
+    /// Why nobody can tell the answer, where it rests on what was redacted. Decided on unknown values it is the strictest
+    /// that any values lead to; where the loosest is the same, it is the answer.
+    fn unclear(&self, rebuilt: &Rebuilt, request: &Request, now: &Decision) -> Option<&'static str> {
+        if now.verdict == Verdict::Allow {
             return None;
         }
-        if before.policy_version == now.policy_version {
-            // The same policies on the same event: what was recorded is the answer.
-            return Some(Answer::Same);
-        }
         if self.rego {
-            return Some(Answer::Undecidable("values were redacted, and Rego does not say what it looks at"));
+            return Some("values were redacted, and Rego does not say what it looks at");
         }
-        // Unknown never permits, so what is allowed in spite of it is allowed whatever the value was.
-        let looked =
-            now.inputs.iter().any(|seen| rebuilt.redacted.iter().any(|path| touches(&seen.field, path)));
-        (looked && now.verdict != Verdict::Allow)
-            .then_some(Answer::Undecidable("it rests on a value that was redacted"))
+        let is_open = |field: &str| rebuilt.redacted.iter().any(|path| touches(field, path));
+        let loosest = self.gate.loosest(request, &is_open);
+        let is_same = |loosest: Verdict| {
+            loosest.word() == now.verdict.word() && loosest.is_hard() == now.verdict.is_hard()
+        };
+        (!loosest.is_some_and(is_same)).then_some("it rests on a value that was redacted")
     }
 
-    /// What the ledger would have known of the session. Where nothing has changed in it, rules see what they saw.
-    fn add_facts(&self, event: &mut Event, record: &Record, decision: &DecisionFact, inputs: Option<&Json>) {
-        let Some(key) = session_key(&self.recorded, record, decision) else { return };
+    /// What would have become of a decision: what policies say, what a person said, what budgets leave.
+    fn answer(&mut self, record: &Record, before: &DecisionFact, told: Told) -> Answer {
+        let ran = &*before.verdict == "allow" || by(before) == By::Budget;
+        let may_run = match &told {
+            Told::Nothing => false,
+            Told::Unclear(..) | Told::Recorded(..) => ran,
+            Told::Answer(_, now) => match &now.verdict {
+                Verdict::Allow => true,
+                Verdict::Escalate { .. } => ran && self.was_approved(before, now),
+                Verdict::Deny { .. } => false,
+            },
+        };
+        let event = match &told {
+            Told::Nothing => None,
+            Told::Unclear(_, event) => event.as_deref(),
+            Told::Recorded(event, _) | Told::Answer(event, _) => Some(&**event),
+        };
+        let refusal = match may_run {
+            true => self.simulated.run(record, before, event, &self.recorded).err(),
+            false => None,
+        };
+        match (told, refusal) {
+            (Told::Nothing, _) => Answer::Stands,
+            (Told::Unclear(cause, _), _) => Answer::Undecidable(cause),
+            (Told::Recorded(_, now) | Told::Answer(_, now), Some(refusal)) => {
+                compare(before, refused(*now, &refusal))
+            }
+            (Told::Recorded(..), None) if by(before) != By::Budget => Answer::Same,
+            (Told::Recorded(_, now) | Told::Answer(_, now), None) if may_run => {
+                compare(before, Decision { verdict: Verdict::Allow, ..*now })
+            }
+            (Told::Recorded(_, now) | Told::Answer(_, now), None) => compare(before, *now),
+        }
+    }
+
+    /// Whether a person had approved of the call, and the same rules would ask again.
+    fn was_approved(&self, before: &DecisionFact, now: &Decision) -> bool {
+        let approval = before.approval.as_ref().and_then(|id| self.recorded.approvals.get(id));
+        approval
+            .is_some_and(|approval| now.rules.iter().all(|rule| approval.entry.rules.contains(&rule.name)))
+    }
+
+    /// What the ledger would have known of the session. Says whether that is what it knew; rules then see what they saw.
+    fn add_facts(
+        &self,
+        event: &mut Event,
+        record: &Record,
+        decision: &DecisionFact,
+        inputs: Option<&Json>,
+    ) -> bool {
+        let Some(key) = session_key(&self.recorded, record, decision) else { return true };
         let (was, is) = (self.recorded.facts(&key), self.simulated.facts(&key));
-        if was == is
-            && let Some(history) = seen_history(inputs)
-        {
-            event.set(Field::ToolHistory, history);
-        } else {
-            event.set(Field::ToolHistory, history(&is));
+        let is_same = SessionFacts { decisions: is.decisions, ..was.clone() } == is;
+        match seen_history(inputs) {
+            Some(seen) if is_same => event.set(Field::ToolHistory, seen),
+            _ => event.set(Field::ToolHistory, history(&is)),
         }
         for (fields, was, is) in [
             ([Field::BudgetUsedTokens, Field::TokensSpent], was.tokens_spent, is.tokens_spent),
@@ -152,6 +210,7 @@ impl<'a> Replay<'a> {
             };
             fields.into_iter().for_each(|field| event.set(field, value.clone()));
         }
+        is_same
     }
 
     fn count(&mut self, stored: &Stored, before: &DecisionFact, answer: Answer) {
@@ -160,20 +219,24 @@ impl<'a> Replay<'a> {
         match answer {
             Answer::Same => report.unchanged += 1,
             Answer::Stands => report.not_decided_by_policy += 1,
-            Answer::Undecidable(cause) => report.undecidable.push(Undecided::new(stored, before, cause)),
-            Answer::Other(now) => {
-                if &*before.verdict == "allow" && matches!(now.verdict, Verdict::Deny { .. }) {
-                    report.newly_denied += 1;
-                }
-                report.changes.push(Change::new(stored, before, &now));
-            }
+            Answer::Undecidable(cause) => report.unclear(Undecided::new(stored, before, cause)),
+            Answer::Other(now) => report.change(Change::new(stored, before, &now)),
         }
     }
 
     pub(super) fn finish(mut self, unreadable: Vec<u64>) -> Report {
-        self.report.changed = self.report.changes.len() as u64;
-        self.report.unreadable = unreadable;
+        self.report.finish(unreadable, self.simulated.estimated);
         self.report
+    }
+}
+
+/// The decision where a budget is used up.
+fn refused(now: Decision, refusal: &Refusal) -> Decision {
+    Decision {
+        verdict: Verdict::Deny { hard: false, cause: refusal.cause },
+        reason: refusal.reason.clone(),
+        rules: Vec::new(),
+        ..now
     }
 }
 
@@ -182,6 +245,7 @@ impl<'a> Replay<'a> {
 enum By {
     Policy,
     Person,
+    Budget,
     Pipeline,
 }
 
@@ -193,18 +257,16 @@ fn by(decision: &DecisionFact) -> By {
         "allowed" | "approval_required" | "denied_by_rule" | "denied_by_default" | "no_rule_matched"
         | "policy_error" => By::Policy,
         code if code.starts_with("approval_") => By::Person,
+        "budget_exhausted" | "rate_limited" => By::Budget,
         _ => By::Pipeline,
     }
 }
 
-fn compare(before: &DecisionFact, by: By, now: Decision) -> Answer {
-    let same = match (by, &now.verdict) {
-        // A person was asked, and the same rules would ask again.
-        (By::Person, Verdict::Escalate { .. }) => {
-            &*before.verdict != "allow" || now.rules.iter().all(|rule| before.rules.contains(&rule.name))
-        }
-        (By::Person, Verdict::Deny { .. }) => &*before.verdict == "deny",
-        (By::Person, Verdict::Allow) => &*before.verdict == "allow",
+fn compare(before: &DecisionFact, now: Decision) -> Answer {
+    let same = match (by(before), &now.verdict) {
+        // A person was asked, and said no, or nothing: the same rules would ask again.
+        (By::Person, Verdict::Escalate { .. }) => &*before.verdict != "allow",
+        (By::Person, verdict) => verdict.word() == &*before.verdict,
         (_, verdict) => verdict.word() == &*before.verdict && verdict.is_hard() == before.hard,
     };
     if same { Answer::Same } else { Answer::Other(Box::new(now)) }

@@ -58,9 +58,9 @@ pub enum BrokerError {
         /// Something that the child could do and the parent could not.
         found: Option<Witness>,
     },
-    /// The parent has limits that this process has not seen.
+    /// The parent has limits that are neither remembered nor to be found in the log.
     #[error(
-        "the limits of the credential `{0}` are not known to this process; delegate where it was issued, or show its signed chain"
+        "the limits of the credential `{0}` were erased from the log, and this process did not issue it; issue another one"
     )]
     UnknownAuthority(CredentialId),
     /// An authority that nobody may have.

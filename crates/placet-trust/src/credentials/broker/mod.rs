@@ -94,6 +94,22 @@ pub struct Broker<'a> {
 #[derive(Debug, Default)]
 pub struct BrokerMemory(Mutex<HashMap<Digest, Arc<Authority>>>);
 
+impl BrokerMemory {
+    fn known(&self, digest: &Digest) -> Option<Arc<Authority>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+    }
+
+    fn remember(&self, digest: Digest, authority: Authority, now: Micros) -> Arc<Authority> {
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.len() >= REMEMBERED {
+            memory.retain(|_, held| held.expires > now);
+        }
+        let authority = Arc::new(authority);
+        memory.insert(digest, authority.clone());
+        authority
+    }
+}
+
 impl<'a> Broker<'a> {
     /// A broker; `by` is who issues and revokes, as records name it.
     #[must_use]
@@ -209,7 +225,7 @@ impl<'a> Broker<'a> {
     /// The token as code of this process may hold it.
     ///
     /// # Errors
-    /// [`BrokerError`] when it is not live, or has limits that this process has not seen.
+    /// [`BrokerError`] when it is not live, or its limits were erased from the log.
     pub fn handle(&self, token: &str) -> Result<Handle, BrokerError> {
         let entry = self.look(token)?.entry;
         Ok(Handle { authority: self.authority(&entry)?, id: entry.id })
@@ -219,7 +235,7 @@ impl<'a> Broker<'a> {
     /// against all of them.
     ///
     /// # Errors
-    /// [`BrokerError`] when one has limits that this process has not seen.
+    /// [`BrokerError`] when the limits of one were erased from the log.
     pub fn lineage(&self, id: &CredentialId) -> Result<Vec<CredentialLimits>, BrokerError> {
         let mut entries = Vec::new();
         self.ledger.read(Freshness::Seen, &mut |state| {
@@ -370,7 +386,7 @@ impl<'a> Broker<'a> {
         seconds.ok_or(BrokerError::Ttl { asked, limit })
     }
 
-    /// The whole authority of an entry: from its scopes alone, or as this process remembers it.
+    /// The whole authority of an entry: from its scopes alone, as this process remembers it, or as the log has it.
     fn authority(&self, entry: &CredentialEntry) -> Result<Arc<Authority>, BrokerError> {
         let plain = Authority {
             not_before: entry.not_before_us,
@@ -379,9 +395,20 @@ impl<'a> Broker<'a> {
         if plain.digest()? == entry.authority {
             return Ok(Arc::new(plain));
         }
-        let memory = self.memory.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = memory.get(&entry.authority).cloned();
-        known.ok_or_else(|| BrokerError::UnknownAuthority(entry.id.clone()))
+        let known = self.memory.known(&entry.authority);
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        // Issued by another process, or before this one began: it stands beside the record, whose digest it must have.
+        let read = self.recorded(entry)?.ok_or_else(|| BrokerError::UnknownAuthority(entry.id.clone()))?;
+        Ok(self.memory.remember(entry.authority, read, self.clock.now()))
+    }
+
+    /// The authority of an entry as it was recorded; `None` when it was erased, or is not that of the entry.
+    fn recorded(&self, entry: &CredentialEntry) -> Result<Option<Authority>, BrokerError> {
+        let issues = |op: &LedgerOp| matches!(op, LedgerOp::Issue(issued) if issued.id == entry.id);
+        let view = self.ledger.find_view(&|record| record.ops.iter().any(issues))?;
+        Ok(view.and_then(|view| records::authority(&view, entry)))
     }
 
     fn register(
@@ -398,15 +425,9 @@ impl<'a> Broker<'a> {
         record.session = Some(entry.session.clone());
         record.agent.clone_from(&entry.agent);
         self.commit(record, view)?;
-        let mut memory = self.memory.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if memory.len() >= REMEMBERED {
-            let now = self.clock.now();
-            memory.retain(|_, held| held.expires > now);
-        }
         if authority.tools != Tools::Any || !authority.budgets.is_empty() {
-            memory.insert(entry.authority, Arc::new(authority));
+            self.memory.remember(entry.authority, authority, self.clock.now());
         }
-        drop(memory);
         Ok(token)
     }
 

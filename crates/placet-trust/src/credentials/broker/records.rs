@@ -56,6 +56,14 @@ pub(super) fn issue_view(
     Ok(view)
 }
 
+/// The authority in the view of an issue, if it is the one whose digest the entry has.
+pub(super) fn authority(view: &View, entry: &CredentialEntry) -> Option<Authority> {
+    let text = view.get("authority")?.to_string();
+    let details = placet_types::json::parse(text.as_bytes()).ok()?;
+    let read = Authority::from_details(&details, entry.max_depth, entry.expires_us).ok()?;
+    read.digest().is_ok_and(|digest| digest == entry.authority).then_some(read)
+}
+
 pub(super) fn revocation_view(target: &RevocationTarget) -> View {
     let mut view = View::new();
     view.insert("event".to_owned(), json!("credential_revoked"));

@@ -25,6 +25,20 @@ impl Tiny {
         state
     }
 
+    /// Erases or edits what stands beside the records.
+    fn erase(&self, how: Erasure) {
+        for proposal in &mut self.inner.lock().unwrap().1 {
+            let Some(view) = &mut proposal.view else { continue };
+            match how {
+                Erasure::Views => proposal.view = None,
+                Erasure::Wider => {
+                    let text = serde_json::to_string(view).unwrap().replace("100", "900");
+                    *view = serde_json::from_str(&text).unwrap();
+                }
+            }
+        }
+    }
+
     fn up(&self) -> Result<(), LedgerError> {
         if !self.down.load(Ordering::Relaxed) {
             return Ok(());
@@ -49,7 +63,21 @@ impl Tiny {
     }
 }
 
+#[derive(Clone, Copy)]
+enum Erasure {
+    Wider,
+    Views,
+}
+
 impl Ledger for Tiny {
+    fn find_view(
+        &self,
+        wanted: &dyn Fn(&Record) -> bool,
+    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, LedgerError> {
+        let inner = self.inner.lock().unwrap();
+        Ok(inner.1.iter().find(|proposal| wanted(&proposal.record)).and_then(|found| found.view.clone()))
+    }
+
     fn commit(&self, mut proposal: Proposal, _ack: Ack) -> Result<Receipt, LedgerError> {
         self.up()?;
         let (state, log) = &mut *self.inner.lock().unwrap();
@@ -421,10 +449,22 @@ fn promise_9_a_refused_delegation_shows_the_difference_and_a_call() {
     let stranger = Broker::new(&world.ledger, &*world.fake, &*world.fake, &other, limits, "system".into());
     assert!(stranger.validate(&parent).unwrap().is_some());
     let refused = stranger.delegate(&parent, &DelegateRequest::new("w", ["pay"]));
-    assert!(
-        matches!(refused, Err(BrokerError::UnknownAuthority(_))),
-        "limits that are not known are not dropped"
-    );
+    assert!(refused.is_ok(), "a process that did not issue it reads its limits in the log");
+    let child = refused.unwrap();
+    assert_eq!(stranger.handle(&secret(&child)).unwrap().authority().tools, refunds(100.0));
+    let wider = DelegateRequest { tools: Some(refunds(101.0)), ..DelegateRequest::new("w", ["pay"]) };
+    assert!(matches!(stranger.delegate(&parent, &wider), Err(BrokerError::Exceeds { .. })));
+    for erase in [Erasure::Wider, Erasure::Views] {
+        world.ledger.erase(erase);
+        let other = BrokerMemory::default();
+        let stranger =
+            Broker::new(&world.ledger, &*world.fake, &*world.fake, &other, limits, "system".into());
+        let refused = stranger.delegate(&parent, &DelegateRequest::new("w", ["pay"]));
+        assert!(
+            matches!(refused, Err(BrokerError::UnknownAuthority(_))),
+            "limits that are not known are not dropped, and those of an edited view are not taken"
+        );
+    }
 }
 
 #[test]

@@ -1,0 +1,444 @@
+//! Writes the canonical form of a record directly: members are put in order as each object ends.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::borrow::Cow;
+use std::fmt::{self, Display, Write as _};
+
+use serde::Serialize;
+use serde::ser::{self, Serializer};
+
+use super::MAX_INTEGER;
+use crate::canonical::{utf16_order, write_string};
+
+/// The room that a usual record needs, in bytes.
+const USUAL_BYTES: usize = 1_024;
+
+/// Why a value has no canonical form.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// A number that a leaf may not hold.
+    Number(String),
+    /// Something that is no JSON, or that refused to be written.
+    Shape(String),
+}
+
+impl Display for Stop {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Number(text) | Self::Shape(text)) = self;
+        formatter.write_str(text)
+    }
+}
+
+impl std::error::Error for Stop {}
+
+impl ser::Error for Stop {
+    fn custom<T: Display>(message: T) -> Self {
+        Self::Shape(message.to_string())
+    }
+}
+
+/// The canonical text of a value that holds no number but integers up to [`MAX_INTEGER`].
+pub(super) fn text(value: &impl Serialize) -> Result<String, Stop> {
+    let mut writer = Writer { out: String::with_capacity(USUAL_BYTES), members: Vec::new() };
+    value.serialize(&mut writer)?;
+    Ok(writer.out)
+}
+
+struct Writer {
+    out: String,
+    /// The members of all objects that are open, each object's after those of the one around it.
+    members: Vec<Member>,
+}
+
+struct Member {
+    key: Cow<'static, str>,
+    /// Where it begins in the text; it ends, with a comma, where the next one begins.
+    start: usize,
+}
+
+impl Writer {
+    fn integer(&mut self, negative: bool, size: u64) -> Result<(), Stop> {
+        let sign = if negative { "-" } else { "" };
+        if size > MAX_INTEGER {
+            return Err(Stop::Number(format!("{sign}{size}")));
+        }
+        write!(self.out, "{sign}{size}").map_err(|error| Stop::Shape(error.to_string()))
+    }
+
+    fn begin_member(&mut self, key: Cow<'static, str>) {
+        let start = self.out.len();
+        write_string(&key, &mut self.out);
+        self.out.push(':');
+        self.members.push(Member { key, start });
+    }
+
+    /// Ends an object whose members begin with the `first` of all open ones, and in the text at `body`.
+    fn end_object(&mut self, first: usize, body: usize) {
+        let end = self.out.len();
+        let members = self.members.get(first..).unwrap_or_default();
+        if !members.is_sorted_by(|left, right| utf16_order(&left.key, &right.key).is_le()) {
+            let ends = members.iter().skip(1).map(|member| member.start).chain([end]);
+            let mut spans: Vec<_> = members.iter().zip(ends).collect();
+            spans.sort_by(|(left, _), (right, _)| utf16_order(&left.key, &right.key));
+            let mut sorted = String::with_capacity(end.saturating_sub(body));
+            for (member, end) in spans {
+                sorted.push_str(self.out.get(member.start..end).unwrap_or_default());
+            }
+            self.out.truncate(body);
+            self.out.push_str(&sorted);
+        }
+        if end > body {
+            self.out.pop();
+        }
+        self.members.truncate(first);
+        self.out.push('}');
+    }
+}
+
+/// An object or array that is being written.
+pub(super) struct Open<'w> {
+    writer: &'w mut Writer,
+    first: usize,
+    body: usize,
+    /// Whether it is the only member of an object around it.
+    wrapped: bool,
+}
+
+impl<'w> Open<'w> {
+    fn new(writer: &'w mut Writer, variant: Option<&str>, bracket: char) -> Self {
+        if let Some(variant) = variant {
+            writer.out.push('{');
+            write_string(variant, &mut writer.out);
+            writer.out.push(':');
+        }
+        writer.out.push(bracket);
+        let (first, body) = (writer.members.len(), writer.out.len());
+        Self { writer, first, body, wrapped: variant.is_some() }
+    }
+
+    fn member<T: ?Sized + Serialize>(&mut self, key: Cow<'static, str>, value: &T) -> Result<(), Stop> {
+        self.writer.begin_member(key);
+        self.value(value)
+    }
+
+    fn value<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), Stop> {
+        value.serialize(&mut *self.writer)?;
+        self.writer.out.push(',');
+        Ok(())
+    }
+
+    fn end_object(self) -> Result<(), Stop> {
+        self.writer.end_object(self.first, self.body);
+        self.close();
+        Ok(())
+    }
+
+    fn end_array(self) -> Result<(), Stop> {
+        if self.writer.out.len() > self.body {
+            self.writer.out.pop();
+        }
+        self.writer.out.push(']');
+        self.close();
+        Ok(())
+    }
+
+    fn close(self) {
+        if self.wrapped {
+            self.writer.out.push('}');
+        }
+    }
+}
+
+macro_rules! integers {
+    ($($signed:ident: $from:ty),*; $($unsigned:ident: $into:ty),*) => {
+        $(fn $signed(self, value: $from) -> Result<(), Stop> {
+            self.integer(value < 0, i64::from(value).unsigned_abs())
+        })*
+        $(fn $unsigned(self, value: $into) -> Result<(), Stop> {
+            self.integer(false, u64::from(value))
+        })*
+    };
+}
+
+impl<'w> Serializer for &'w mut Writer {
+    type Ok = ();
+    type Error = Stop;
+    type SerializeSeq = Open<'w>;
+    type SerializeTuple = Open<'w>;
+    type SerializeTupleStruct = Open<'w>;
+    type SerializeTupleVariant = Open<'w>;
+    type SerializeMap = Open<'w>;
+    type SerializeStruct = Open<'w>;
+    type SerializeStructVariant = Open<'w>;
+
+    integers!(serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64;
+        serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64);
+
+    fn serialize_bool(self, value: bool) -> Result<(), Stop> {
+        self.out.push_str(if value { "true" } else { "false" });
+        Ok(())
+    }
+
+    fn serialize_f32(self, value: f32) -> Result<(), Stop> {
+        Err(Stop::Number(value.to_string()))
+    }
+
+    fn serialize_f64(self, value: f64) -> Result<(), Stop> {
+        Err(Stop::Number(value.to_string()))
+    }
+
+    fn serialize_char(self, value: char) -> Result<(), Stop> {
+        self.serialize_str(value.encode_utf8(&mut [0; 4]))
+    }
+
+    fn serialize_str(self, value: &str) -> Result<(), Stop> {
+        write_string(value, &mut self.out);
+        Ok(())
+    }
+
+    fn serialize_bytes(self, _value: &[u8]) -> Result<(), Stop> {
+        Err(Stop::Shape("bytes are no JSON".to_owned()))
+    }
+
+    fn serialize_none(self) -> Result<(), Stop> {
+        self.serialize_unit()
+    }
+
+    fn serialize_some<T: ?Sized + Serialize>(self, value: &T) -> Result<(), Stop> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Result<(), Stop> {
+        self.out.push_str("null");
+        Ok(())
+    }
+
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<(), Stop> {
+        self.serialize_unit()
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), Stop> {
+        self.serialize_str(variant)
+    }
+
+    fn serialize_newtype_struct<T: ?Sized + Serialize>(self, _: &'static str, value: &T) -> Result<(), Stop> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: ?Sized + Serialize>(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<(), Stop> {
+        let mut open = Open::new(self, None, '{');
+        open.member(variant.into(), value)?;
+        open.end_object()
+    }
+
+    fn serialize_seq(self, _length: Option<usize>) -> Result<Open<'w>, Stop> {
+        Ok(Open::new(self, None, '['))
+    }
+
+    fn serialize_tuple(self, _length: usize) -> Result<Open<'w>, Stop> {
+        Ok(Open::new(self, None, '['))
+    }
+
+    fn serialize_tuple_struct(self, _name: &'static str, _length: usize) -> Result<Open<'w>, Stop> {
+        Ok(Open::new(self, None, '['))
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        _length: usize,
+    ) -> Result<Open<'w>, Stop> {
+        Ok(Open::new(self, Some(variant), '['))
+    }
+
+    fn serialize_map(self, _length: Option<usize>) -> Result<Open<'w>, Stop> {
+        Ok(Open::new(self, None, '{'))
+    }
+
+    fn serialize_struct(self, _name: &'static str, _length: usize) -> Result<Open<'w>, Stop> {
+        Ok(Open::new(self, None, '{'))
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        _length: usize,
+    ) -> Result<Open<'w>, Stop> {
+        Ok(Open::new(self, Some(variant), '{'))
+    }
+}
+
+impl ser::SerializeSeq for Open<'_> {
+    type Ok = ();
+    type Error = Stop;
+
+    fn serialize_element<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), Stop> {
+        self.value(value)
+    }
+
+    fn end(self) -> Result<(), Stop> {
+        self.end_array()
+    }
+}
+
+impl ser::SerializeTuple for Open<'_> {
+    type Ok = ();
+    type Error = Stop;
+
+    fn serialize_element<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), Stop> {
+        self.value(value)
+    }
+
+    fn end(self) -> Result<(), Stop> {
+        self.end_array()
+    }
+}
+
+impl ser::SerializeTupleStruct for Open<'_> {
+    type Ok = ();
+    type Error = Stop;
+
+    fn serialize_field<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), Stop> {
+        self.value(value)
+    }
+
+    fn end(self) -> Result<(), Stop> {
+        self.end_array()
+    }
+}
+
+impl ser::SerializeTupleVariant for Open<'_> {
+    type Ok = ();
+    type Error = Stop;
+
+    fn serialize_field<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), Stop> {
+        self.value(value)
+    }
+
+    fn end(self) -> Result<(), Stop> {
+        self.end_array()
+    }
+}
+
+impl ser::SerializeMap for Open<'_> {
+    type Ok = ();
+    type Error = Stop;
+
+    fn serialize_key<T: ?Sized + Serialize>(&mut self, key: &T) -> Result<(), Stop> {
+        match serde_json::to_value(key) {
+            Ok(serde_json::Value::String(key)) => {
+                self.writer.begin_member(key.into());
+                Ok(())
+            }
+            _ => Err(Stop::Shape("a key is no text".to_owned())),
+        }
+    }
+
+    fn serialize_value<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), Stop> {
+        self.value(value)
+    }
+
+    fn end(self) -> Result<(), Stop> {
+        self.end_object()
+    }
+}
+
+impl ser::SerializeStruct for Open<'_> {
+    type Ok = ();
+    type Error = Stop;
+
+    fn serialize_field<T: ?Sized + Serialize>(&mut self, key: &'static str, value: &T) -> Result<(), Stop> {
+        self.member(key.into(), value)
+    }
+
+    fn end(self) -> Result<(), Stop> {
+        self.end_object()
+    }
+}
+
+impl ser::SerializeStructVariant for Open<'_> {
+    type Ok = ();
+    type Error = Stop;
+
+    fn serialize_field<T: ?Sized + Serialize>(&mut self, key: &'static str, value: &T) -> Result<(), Stop> {
+        self.member(key.into(), value)
+    }
+
+    fn end(self) -> Result<(), Stop> {
+        self.end_object()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use placet_types::Digest;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Serialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Shape {
+        Unit,
+        New(i32),
+        Tuple(u8, Option<bool>),
+        Fields { zed: (), alpha: char, middle: Vec<u64> },
+    }
+
+    #[derive(Serialize)]
+    struct Nested {
+        shapes: Vec<Shape>,
+        digest: Digest,
+        map: HashMap<String, Shape>,
+        empty: HashMap<String, u8>,
+        none: [u8; 0],
+        pair: (i64, &'static str),
+    }
+
+    /// The slow way: through a tree of values.
+    fn oracle(value: &impl Serialize) -> String {
+        crate::canonical::text(&serde_json::to_value(value).unwrap())
+    }
+
+    #[test]
+    fn every_shape_is_written_as_through_a_tree_of_values() {
+        let fields = || Shape::Fields { zed: (), alpha: '"', middle: vec![MAX_INTEGER, 0] };
+        let shapes = || vec![Shape::Unit, Shape::New(-7), Shape::Tuple(3, None), fields()];
+        let keys = ["\u{20ac}", "\r", "\u{fb33}", "1", "\u{1f600}", "\u{80}", "\u{f6}", "a\"b", ""];
+        let map = keys.iter().map(|key| ((*key).to_owned(), fields())).collect();
+        let pair = (-(MAX_INTEGER as i64), "\u{7}\u{8}\\ \u{1f600}");
+        let nested =
+            Nested { shapes: shapes(), digest: Digest([9; 32]), map, empty: HashMap::new(), none: [], pair };
+        assert_eq!(text(&nested).unwrap(), oracle(&nested));
+        assert_eq!(text(&nested).unwrap(), serde_jcs::to_string(&nested).unwrap());
+    }
+
+    #[test]
+    fn only_integers_that_every_reader_keeps_are_written() {
+        assert!(matches!(text(&(MAX_INTEGER + 1)), Err(Stop::Number(_))));
+        assert!(matches!(text(&i64::MIN), Err(Stop::Number(_))));
+        assert!(matches!(text(&[1.0]), Err(Stop::Number(_))));
+        assert!(matches!(text(&HashMap::from([(1, 2)])), Err(Stop::Shape(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn maps_are_sorted_as_by_the_slow_way(
+            map in proptest::collection::hash_map("\\PC{0,4}", proptest::collection::hash_map("\\PC{0,4}", 0..9, 0..4), 0..6)
+        ) {
+            prop_assert_eq!(text(&map).unwrap(), oracle(&map));
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The side file (write-ahead log) of an SQLite ledger: made large once and then written over.
+//!
+//! A flush of a file that grew waits until its new length is on the disk too; one that was written over does not. So
+//! a ledger that is busy gets a side file of [`SIDE_BYTES`], and what it holds is copied back often enough for it to
+//! start again at its beginning instead of growing.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::backend::{Access, BackendError, Link};
+
+use super::{BUSY_TIMEOUT, SqliteLink, failed};
+
+/// How large a side file is made.
+const SIDE_BYTES: u64 = 16 << 20;
+
+/// With so many pages in it, a ledger is busy enough for a large side file.
+const BUSY_PAGES: u64 = 512;
+
+/// With so many pages in it, the side file is copied back.
+const FULL_PAGES: u64 = 2_048;
+
+/// With so many, it is copied back even if readers have to be waited for, since nothing else ever empties it.
+const OVERFULL_PAGES: u64 = 16_384;
+
+/// How long readers are waited for then. Commits wait meanwhile.
+const READERS_TIMEOUT: Duration = Duration::from_millis(500);
+
+const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// What a connection knows of its side file.
+#[derive(Debug)]
+pub(super) struct SideFile {
+    path: PathBuf,
+    /// How many pages it held after the last commit.
+    pages: Arc<AtomicU64>,
+    /// Whether it is large, or was asked to be made so.
+    large: bool,
+}
+
+impl SideFile {
+    pub(super) fn watch(connection: &mut Connection, path: PathBuf) -> rusqlite::Result<Self> {
+        let pages = Arc::new(AtomicU64::new(0));
+        let told = pages.clone();
+        connection.wal_hook(Some(move |_: &mut _, count| {
+            told.store(u64::try_from(count).unwrap_or_default(), Ordering::Relaxed);
+            Ok(())
+        }))?;
+        let large = length(&path) >= SIDE_BYTES;
+        Ok(Self { path, pages, large })
+    }
+
+    /// Whether [`Link::tidy`] has something to do.
+    pub(super) fn is_untidy(&mut self) -> bool {
+        let pages = self.pages.load(Ordering::Relaxed);
+        let grow = !self.large && pages >= BUSY_PAGES;
+        self.large |= grow;
+        grow || pages >= FULL_PAGES
+    }
+}
+
+impl SqliteLink {
+    /// Copies the side file back if it is full, and lets it start again at its beginning.
+    pub(super) fn fold_side(&mut self) -> Result<(), BackendError> {
+        let (held, copied) = self.copy_back("NOOP")?;
+        if held >= BUSY_PAGES && length(&self.side.path) < SIDE_BYTES {
+            self.enlarge_side()?;
+        }
+        if held < FULL_PAGES || held == copied {
+            return Ok(());
+        }
+        // Most is copied while others commit; the rest while they wait, so that nothing is left and the next commit
+        // starts at the beginning.
+        self.copy_back("PASSIVE")?;
+        self.take_lock()?;
+        let (held, _) = self.copy_back("PASSIVE").inspect_err(|_| self.release())?;
+        if held >= OVERFULL_PAGES {
+            let restarted = self.restart();
+            self.release();
+            return restarted;
+        }
+        self.release();
+        Ok(())
+    }
+
+    fn restart(&self) -> Result<(), BackendError> {
+        let patience = |time| self.connection.busy_timeout(time).map_err(|error| failed(&error));
+        patience(READERS_TIMEOUT)?;
+        let restarted = self.copy_back("RESTART");
+        patience(BUSY_TIMEOUT)?;
+        restarted.map(|_| ())
+    }
+
+    /// How many pages the side file holds, and how many of them are copied back.
+    pub(super) fn copy_back(&self, how: &str) -> Result<(u64, u64), BackendError> {
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+        let counts = self.connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], read);
+        let (held, copied) = counts.map_err(|error| failed(&error))?;
+        Ok((u64::try_from(held).unwrap_or_default(), u64::try_from(copied).unwrap_or_default()))
+    }
+
+    /// Appends zeros, which SQLite takes for the end of what was written. Nobody writes meanwhile, not even a program
+    /// that does not know of the lock file.
+    fn enlarge_side(&mut self) -> Result<(), BackendError> {
+        self.begin(Access::Written)?;
+        let enlarged = append_zeros(&self.side.path);
+        self.release();
+        // It is only for speed: a disk that has no room for it may have room for records.
+        enlarged.and_then(|file| file.sync_all()).or(Ok(()))
+    }
+}
+
+fn append_zeros(path: &PathBuf) -> io::Result<fs::File> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    let before = file.metadata()?.len();
+    let mut at = before;
+    while at < SIDE_BYTES {
+        let count = usize::try_from(SIDE_BYTES - at).unwrap_or(ZEROS.len()).min(ZEROS.len());
+        let zeros = ZEROS.get(..count).unwrap_or(&ZEROS);
+        if let Err(error) = file.write_all_at(zeros, at) {
+            file.set_len(before)?;
+            return Err(error);
+        }
+        at = at.saturating_add(u64::try_from(count).unwrap_or_default());
+    }
+    Ok(file)
+}
+
+fn length(path: &PathBuf) -> u64 {
+    fs::metadata(path).map_or(0, |file| file.len())
+}

@@ -1,0 +1,5 @@
+"""The shape of a memory."""
+
+from .._memory import MemoryEntry, TrustTier
+
+__all__ = ["MemoryEntry", "TrustTier"]
