@@ -109,14 +109,14 @@ def read_sqlite(path):  # checkpoints (size, note), entries (seq, leaf, hash, vi
 def read_mirror(path):
     def entry(line):
         leaf, view, fields = line["leaf"].encode(), line.get("view"), line.get("personal")
-        kept = {key: line[key] for key in ("seq", "leaf", "hash", "view", "personal") if key in line}
+        kept = {key: line[key] for key in ("seq", "leaf", "hash", "view", "sealed", "personal") if key in line}
         fields = fields and [(field["field"], b64(field["salt"]), field["value"].encode()) for field in fields]
         try:
             edited = json.dumps(readable(*parse_leaf(leaf), view) | kept, sort_keys=True) != json.dumps(line)
         except WRONG:
             edited = False  # the leaf is found to be no record
-        return int(line["seq"]), leaf, bytes.fromhex(line["hash"]), view and view.encode(), fields, edited
-
+        view = False if view is None and "sealed" in line else view and view.encode()  # False: kept under a key
+        return int(line["seq"]), leaf, bytes.fromhex(line["hash"]), view, fields, edited
     def items(checkpoints):
         with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
             for text in file:
@@ -128,14 +128,13 @@ def read_mirror(path):
                     mark, item = False, (-1,)
                 if mark == checkpoints:
                     yield item
-
     return items(True), items(False), None
 
 class Run:
     def __init__(self, keys, outside):
         self.keys, self.outside, self.origin, self.roots, self.found = keys, outside, outside and outside[0], [], []
         self.n, self.time, self.signed, self.last, self.truncation = 0, 0, 0, None, "not checkable"
-        self.open, self.gone, self.chain = {}, {}, bytes(32)
+        self.open, self.gone, self.chain, self.erasures, self.sealed = {}, {}, bytes(32), [], 0
 
     def find(self, code, start, end):
         self.found.append({"code": code, "from": start, "to": max(end, start + 1)})
@@ -149,7 +148,7 @@ class Run:
     def entry(self, seq, leaf=b"", stored=b"", view=None, fields=None, edited=False):
         if seq != self.n:
             return self.find("unreadable" if seq < 0 else "sequence", self.n, 0) or "stop"
-        self.n, self.chain = self.n + 1, sha256(self.chain + stored).digest()
+        self.n, self.chain, self.sealed = self.n + 1, sha256(self.chain + stored).digest(), self.sealed + (view is False)
         wrong, node = {"leaf_hash": stored != sha256(b"\0" + leaf).digest(), "readable": edited}, stored
         for _ in range((self.n & -self.n).bit_length() - 1):
             node = sha256(b"\1" + self.roots.pop() + node).digest()
@@ -159,10 +158,11 @@ class Run:
             hashes, digest = record.get("commitments", {}), record.get("view")
             there = {f: sha256(salt + value).hexdigest() for f, salt, value in fields or () if len(salt) == 32}
             wrong["field"] = len(there) != len(fields or ()) or any(hashes.get(f) != there[f] for f in there)
-            wrong["view"] = view is not None and sha256(view).hexdigest() != digest
+            wrong["view"] = view not in (None, False) and sha256(view).hexdigest() != digest
             wrong["time"], self.time = record["time_us"] < self.time, record["time_us"]
             gone = {*hashes} - {*there} if fields is not None else set()
             self.gone[seq] = gone | ({"the view"} if digest and view is None else set())
+            self.erasures += [{"seq": seq, **fact}] if kind == "erasure" else []
             wrong["outcome"] = kind == "outcome" and self.open.pop(fact["decision"], None) is None
             if kind == "decision" and fact["verdict"] == "allow" and fact["permit"]:
                 wrong["outcome"], self.open[record["id"]] = record["id"] in self.open, seq
@@ -223,13 +223,13 @@ class Run:
         return {
             "ok": not self.found, "origin": self.origin, "entries": self.n, "root": self.root().hex(),
             "signed": self.signed, "truncation": self.truncation, "findings": self.found, "last_checkpoint": self.last,
-            "unsigned": {"from": self.signed, "to": self.n} if self.signed < self.n else None,
-            "first_bad": first and {"from": first[0], "to": first[1]},
+            "unsigned": {"from": self.signed, "to": self.n} if self.signed < self.n else None, "sealed": self.sealed,
+            "first_bad": first and {"from": first[0], "to": first[1]}, "erasures": self.erasures,
             "unknown": [{"seq": seq, "decision": decision} for decision, seq in self.open.items()],
         }
 
 def verify(path, keys, outside=None):
-    keys = [parse_key(key) for key in keys]
+    keys = [parse_key(key) for text in keys for key in text.split()]
     with open(path, "rb") as file:
         read = read_sqlite if file.read(16) == b"SQLite format 3\0" else read_mirror
     run = Run(keys, outside and open_checkpoint(outside, keys))

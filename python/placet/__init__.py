@@ -16,7 +16,7 @@ from ._approvals import (
     PendingAction,
     WebhookApprovalHandler,
 )
-from ._audit import AuditLog
+from ._audit import AuditLog, Erasure
 from ._core import (
     Diagnostic,
     PolicyDecision,
@@ -79,6 +79,7 @@ __all__ = [
     "CredentialError",
     "Diagnostic",
     "DuplicateActionError",
+    "Erasure",
     "EventError",
     "GovernanceError",
     "GovernanceEvent",

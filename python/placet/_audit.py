@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +16,18 @@ from ._errors import AuditError
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Words: TypeAlias = str | Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What was erased."""
+
+    records: tuple[int, ...]
+    """The records whose text is gone, by position."""
+    said_by: tuple[int, ...]
+    """The records that say so."""
+    left: str | None
+    """Why the text may still stand in a side file or a mirror for a while; None when it is gone."""
 
 
 class AuditLog:
@@ -147,6 +160,45 @@ class AuditLog:
         report: dict[str, Any] = json.loads(out)
         return report
 
+    def erase(
+        self,
+        *,
+        by: str,
+        basis: str,
+        records: Sequence[int | str] = (),
+        session_id: str | None = None,
+        agent_id: str | None = None,
+        tenant_id: str | None = None,
+        user: str | None = None,
+        containing: str | None = None,
+        before: datetime | None = None,
+        fields: Words = (),
+        keys: str | os.PathLike[str] | None = None,
+        archive: str | os.PathLike[str] | None = None,
+    ) -> Erasure:
+        """Erases what people wrote in the records that fit all that is given; records and proofs stay.
+
+        Who asked (`by`) and on which ground (`basis`) goes on record. `fields` are personal fields; without
+        them whole views go. `keys` is the key folder, unless this process has the ledger open already. The
+        views in `archive`, a folder that `placet audit seal` wrote, are searched too.
+        """
+        wanted = [str(record) for record in records]
+        gone, said_by, left = self._core.erase(
+            by,
+            basis,
+            wanted,
+            session_id,
+            agent_id,
+            tenant_id,
+            user,
+            containing,
+            _micros(before),
+            _list(fields),
+            keys,
+            archive,
+        )
+        return Erasure(tuple(gone), tuple(said_by), left)
+
     @property
     def path(self) -> Path:
         """Its file; raises `AuditError` when it is in a database."""
@@ -172,5 +224,5 @@ def _micros(moment: datetime | None) -> int | None:
     if moment is None:
         return None
     if moment.tzinfo is None:
-        raise ValueError("`since` and `until` need a time zone")
+        raise ValueError("`since`, `until` and `before` need a time zone")
     return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -262,6 +262,21 @@ class Log:
         limit: int | None,
     ) -> tuple[list[str], list[int]]: ...
     def verify(self, keys: list[str], checkpoint: str | None) -> str: ...
+    def erase(
+        self,
+        by: str,
+        basis: str,
+        records: list[str],
+        session: str | None,
+        agent: str | None,
+        tenant: str | None,
+        user: str | None,
+        containing: str | None,
+        before: int | None,
+        fields: list[str],
+        keys: str | PathLike[str] | None,
+        archive: str | PathLike[str] | None,
+    ) -> tuple[list[int], list[int], str | None]: ...
 
 @final
 class Broker:

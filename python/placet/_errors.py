@@ -48,7 +48,7 @@ class ConfigError(PlacetError, ValueError):
 
 
 class AuditError(PlacetError):
-    """A log that cannot be read."""
+    """A log that cannot be read or written."""
 
     code = "audit_unreadable"
 

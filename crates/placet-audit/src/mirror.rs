@@ -77,6 +77,19 @@ pub fn entry_line(
     Ok(canonical::object(&line))
 }
 
+/// The line of an entry whose view is kept under a key that stands elsewhere, without its line end.
+///
+/// # Errors
+/// [`MirrorError`].
+pub fn sealed_line(seq: u64, leaf: &[u8], sealed: &str) -> Result<String, MirrorError> {
+    let mut line: Map<String, Value> = match serde_json::from_str(&entry_line(seq, leaf, None, None)?) {
+        Ok(line) => line,
+        Err(error) => return Err(MirrorError::Malformed { cause: error.to_string() }),
+    };
+    line.insert("sealed".into(), json!(sealed));
+    Ok(canonical::object(&line))
+}
+
 /// The line of a checkpoint, without its line end. The time is that of the last entry it covers.
 ///
 /// # Errors
@@ -115,6 +128,7 @@ pub fn decode(line: &str) -> Result<Line, MirrorError> {
         leaf: text("leaf").ok_or_else(|| malformed("it has no `leaf`"))?.as_bytes().to_vec(),
         hash: text("hash").and_then(|hash| hash.parse::<Digest>().ok()),
         view: text("view").map(str::to_owned),
+        sealed: text("sealed").map(str::to_owned),
         personal: map.get("personal").map(personal).transpose()?,
         fault: None,
     };
@@ -124,7 +138,11 @@ pub fn decode(line: &str) -> Result<Line, MirrorError> {
 
 /// What is wrong with the readable members. A leaf that is no record has none to compare; that is found elsewhere.
 fn fault(line: &str, entry: &StoredEntry) -> Option<String> {
-    match entry_line(entry.seq, &entry.leaf, entry.view.as_deref(), entry.personal.as_deref()) {
+    let expected = match &entry.sealed {
+        Some(sealed) => sealed_line(entry.seq, &entry.leaf, sealed),
+        None => entry_line(entry.seq, &entry.leaf, entry.view.as_deref(), entry.personal.as_deref()),
+    };
+    match expected {
         Ok(expected) if expected == line => None,
         // Then the hash is wrong, and is found by itself.
         Ok(expected) if entry.hash.is_some_and(|hash| expected == rehashed(line, &hash, &entry.leaf)) => None,

@@ -13,7 +13,8 @@ use placet::audit::keys::VerifierKey;
 use placet::audit::mirror::MirrorSource;
 use placet::audit::verify::{EntrySource, SourceError};
 use placet::trust::Ledger;
-use placet_store::{KeyFolder, Place, PlaceSettings, Reader};
+use placet_store::archive::{Archive, ArchiveError, ArchiveSource, Joined, ViewKeys};
+use placet_store::{KeyFolder, Place, PlaceSettings, Reader, Store};
 
 use crate::failure::Failure;
 use crate::project::ProjectArgs;
@@ -40,6 +41,16 @@ impl LedgerArgs {
         Ok(config)
     }
 
+    /// Whether a folder is an archive.
+    fn archived(&self, path: &Path) -> bool {
+        path.is_dir() && Archive::of(path).is_ok()
+    }
+
+    /// The folder of the keys, where the settings name one.
+    fn keys(&self) -> Option<KeyFolder> {
+        self.config().and_then(|config| key_folder(&config)).ok()
+    }
+
     /// The ledger, which must exist.
     pub(crate) fn log(&self) -> Result<Log, Failure> {
         let place = match &self.ledger {
@@ -51,8 +62,11 @@ impl LedgerArgs {
         };
         match &place {
             Place::Sqlite(path) => match fs::metadata(path) {
-                Ok(file) if file.is_file() => Ok(Log { place }),
-                Ok(_) => Err(Failure::Ledger(format!("the ledger `{}` is no file", path.display()))),
+                Ok(file) if file.is_file() || self.archived(path) => Ok(Log { keys: self.keys(), place }),
+                Ok(_) => Err(Failure::Ledger(format!(
+                    "the ledger `{}` is neither a file nor an archive",
+                    path.display()
+                ))),
                 Err(error) => Err(missing(path, &error)),
             },
             Place::Off | Place::Memory => {
@@ -61,7 +75,7 @@ impl LedgerArgs {
                 Err(Failure::Ledger(text.to_owned()))
             }
             _ => match place.read() {
-                Ok(_) => Ok(Log { place }),
+                Ok(_) => Ok(Log { keys: self.keys(), place }),
                 Err(error) => Err(unreadable(&error)),
             },
         }
@@ -86,6 +100,11 @@ pub(crate) fn place_settings(config: &Config) -> PlaceSettings {
 
 /// The deployment's ledger, for what is written to it. It must exist.
 pub(crate) fn ledger(args: &LedgerArgs, config: &Config) -> Result<Arc<dyn Ledger>, Failure> {
+    Ok(store(args, config)?)
+}
+
+/// As [`ledger`], for what concerns its files.
+pub(crate) fn store(args: &LedgerArgs, config: &Config) -> Result<Arc<dyn Store>, Failure> {
     let log = args.log()?;
     if log.is_mirror() {
         return Err(Failure::Usage("a mirror cannot be written to; name the ledger".to_owned()));
@@ -93,9 +112,19 @@ pub(crate) fn ledger(args: &LedgerArgs, config: &Config) -> Result<Arc<dyn Ledge
     let reviewers = Arc::new(config.approvals.reviewers()?);
     let settings = PlaceSettings { reviewers, ..place_settings(config) };
     let variable = |name: &str| env::var_os(name).map(PathBuf::from);
-    let ledger = settings.ledger(Path::new(""), variable);
+    let ledger = settings.store(Path::new(""), variable);
     let ledger = ledger.map_err(|error| Failure::Ledger(error.to_string()))?;
-    ledger.ok_or_else(|| Failure::Ledger("`ledger` is off; there is nothing to answer".to_owned()))
+    ledger.ok_or_else(|| Failure::Ledger("`ledger` is off; there is nothing to write to".to_owned()))
+}
+
+/// The folder of a ledger's keys, and the name of its log.
+pub(crate) fn keys_of(args: &LedgerArgs) -> Result<(KeyFolder, String), Failure> {
+    let log = args.log()?;
+    if log.is_mirror() {
+        return Err(Failure::Usage("a mirror has no keys of its own; name the ledger".to_owned()));
+    }
+    let origin = log.ledger()?.origin().map_err(|error| unreadable(&error))?;
+    Ok((key_folder(&args.config()?)?, origin))
 }
 
 /// The folder of the ledger's keys.
@@ -105,10 +134,11 @@ pub(crate) fn key_folder(config: &Config) -> Result<KeyFolder, Failure> {
     folder.map(KeyFolder::new).map_err(|error| Failure::Ledger(error.to_string()))
 }
 
-/// A ledger, or a mirror.
+/// A ledger, a mirror, or the folder of an archive.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
     place: Place,
+    keys: Option<KeyFolder>,
 }
 
 impl Log {
@@ -126,16 +156,48 @@ impl Log {
         self.path().filter(is_mirror)
     }
 
-    /// Whether it is a mirror, by its name.
+    /// The folder of the archive, if it is one.
+    fn folder(&self) -> Option<&Path> {
+        self.path().filter(|path| path.is_dir())
+    }
+
+    /// Whether it is a mirror, by its name, or an archive: then nothing is written to it.
     pub(crate) fn is_mirror(&self) -> bool {
-        self.mirror().is_some()
+        self.mirror().or(self.folder()).is_some()
     }
 
     /// One moment of it, from the beginning.
     pub(crate) fn open(&self) -> Result<Box<dyn EntrySource>, Failure> {
+        if let Some(folder) = self.folder() {
+            return Ok(Box::new(self.archive(folder)?));
+        }
         let Some(path) = self.mirror() else { return Ok(self.ledger()?) };
         let reader = || File::open(path).map(BufReader::new).map_err(|error| missing(path, &error));
         Ok(Box::new(MirrorSource::new(reader()?, reader()?)))
+    }
+
+    /// The segments in a folder. Views are opened where the keys of the log are at hand.
+    pub(crate) fn archive(&self, folder: &Path) -> Result<ArchiveSource, Failure> {
+        let failed = |error: ArchiveError| Failure::Ledger(error.to_string());
+        let archive = Archive::of(folder).map_err(failed)?;
+        let keys = self.keys.as_ref().map(|keys| ViewKeys::read(keys, archive.name())).transpose();
+        let keys = keys.map_err(|error| Failure::Ledger(error.to_string()))?;
+        ArchiveSource::open(&archive, keys).map_err(failed)
+    }
+
+    /// The keys of archived views.
+    pub(crate) fn view_keys(&self) -> Result<ViewKeys, Failure> {
+        let Some(keys) = &self.keys else { return Ok(ViewKeys::default()) };
+        let origin = self.ledger()?.origin().map_err(|error| unreadable(&error))?;
+        ViewKeys::read(keys, &origin).map_err(|error| Failure::Ledger(error.to_string()))
+    }
+
+    /// One moment of it, with the views that its archive holds.
+    pub(crate) fn open_with(&self, archive: Option<&PathBuf>) -> Result<Box<dyn EntrySource>, Failure> {
+        match archive {
+            None => self.open(),
+            Some(folder) => Ok(Box::new(Joined::new(self.ledger()?, self.archive(folder)?))),
+        }
     }
 
     /// One moment of the ledger, from the beginning.
@@ -146,10 +208,11 @@ impl Log {
     /// The keys that verify the log. None is taken from the folder of the log: whoever can edit the log can put a
     /// key beside it.
     pub(crate) fn keys(&self, given: &[String]) -> Result<Vec<VerifierKey>, Failure> {
-        given.iter().map(|key| self.key(key)).collect()
+        let keys: Result<Vec<_>, _> = given.iter().map(|key| self.key(key)).collect();
+        Ok(keys?.concat())
     }
 
-    fn key(&self, given: &str) -> Result<VerifierKey, Failure> {
+    fn key(&self, given: &str) -> Result<Vec<VerifierKey>, Failure> {
         let folder = |path: &Path| {
             let real = fs::canonicalize(path).ok()?;
             real.parent().map(Path::to_path_buf)
@@ -160,18 +223,25 @@ impl Log {
                 "the key `{given}` lies in the folder of the log, where whoever edits the log can exchange it; keep it elsewhere, and give that copy"
             )));
         }
-        key(given)
+        public_keys(given)
     }
 }
 
-/// A public key as text, or the file that holds one.
-pub(crate) fn key(given: &str) -> Result<VerifierKey, Failure> {
+/// A public key as text, or those in a file: it holds one a line, the newest first.
+pub(crate) fn public_keys(given: &str) -> Result<Vec<VerifierKey>, Failure> {
     if let Ok(key) = given.trim().parse() {
-        return Ok(key);
+        return Ok(vec![key]);
     }
     let text = fs::read_to_string(given)
         .map_err(|source| Failure::Read { what: format!("the key `{given}`"), source })?;
-    text.trim().parse().map_err(|error| Failure::Ledger(format!("the key in `{given}` is none: {error}")))
+    let parse = |line: &str| {
+        line.parse().map_err(|error| Failure::Ledger(format!("the key in `{given}` is none: {error}")))
+    };
+    let keys: Vec<_> = text.split_whitespace().map(parse).collect::<Result<_, _>>()?;
+    if keys.is_empty() {
+        return Err(Failure::Ledger(format!("`{given}` holds no key")));
+    }
+    Ok(keys)
 }
 
 /// The log cannot be read.

@@ -425,3 +425,119 @@ fn the_ledger_is_found_as_the_runtime_finds_it() {
     project.write("placet.yaml", "policies: policies\nledger: \"off\"\n");
     project.run(&["audit"]).exits(2).complains(&["--ledger PATH"]);
 }
+
+#[test]
+fn erasing_lists_first_then_erases_and_the_log_verifies_and_says_so() {
+    let project = recorded();
+    let key = key(&project);
+    let erase = ["audit", "erase", "--containing", "NO INDEX", "--by", "dpo", "--basis", "gdpr-17"];
+    project.run(&erase).exits(3).says(&["2 records would be erased: 4, 5"]).complains(&["--yes"]);
+    let bytes = || std::fs::read(project.path("placet_audit.db")).expect("the ledger");
+    let holds = |text: &str| bytes().windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds("no index") && holds("documents are kept"));
+    let done = project.run(&[&erase[..], &["--yes"]].concat()).exits(0);
+    done.says(&["erased what people wrote in 2 records: 4, 5", "on record at 6"]);
+    assert!(!holds("no index") && holds("documents are kept"));
+    project.run(&["audit", "verify", "--key", &key]).exits(0).says(&[
+        "OK  7 records",
+        "something of 2 records, as erasures in the log say",
+        "record 6: 2 records, asked by dpo, on the ground `gdpr-17`",
+        "signed      7 of 7 records",
+    ]);
+    project.run(&["audit", "show", "4"]).exits(0).says(&["the readable view was erased"]);
+    project.run(&["audit", "show", "6"]).exits(0).says(&["ERASURE", "erased    4, 5", "gdpr-17"]);
+    project.run(&[&erase[..], &["--yes"]].concat()).exits(1).complains(&["no record holds"]);
+    project
+        .run(&["audit", "erase", "--by", "dpo", "--basis", "x"])
+        .exits(2)
+        .complains(&["nothing says what"]);
+    project.run(&["audit", "erase", "--session", "s1", "--by", "dpo"]).exits(2).complains(&["--basis"]);
+    let json = project.run(&["audit", "verify", "--key", &key, "--format", "json"]).json();
+    assert_eq!(json["erasures"][0]["count"], 2);
+}
+
+#[test]
+fn keys_are_listed_and_rotated_and_old_and_new_verify() {
+    let project = recorded();
+    let old = key(&project);
+    let listed = || project.run(&["keys", "list", "--format", "json"]).exits(0).json()["keys"].clone();
+    assert_eq!((listed().as_array().map(Vec::len), &listed()[0]["state"]), (Some(1), &Value::from("signs")));
+    project.run(&["keys", "rotate"]).exits(2).complains(&["--by"]);
+    project
+        .run(&["keys", "rotate", "--by", "ann", "--overlap", "soon"])
+        .exits(2)
+        .complains(&["length of time"]);
+    let rotated = project.run(&["keys", "rotate", "--by", "ann", "--overlap", "1h"]).exits(0);
+    let new = rotated.out.trim().to_owned();
+    rotated.complains(&["signs beside it until", "placet audit key"]);
+    assert_eq!(listed()[0]["key"], *new);
+    assert_eq!(listed()[1]["state"], "signs");
+    assert!(listed()[1]["until"].is_string(), "{}", listed());
+    let verify = ["audit", "verify", "--key", &old];
+    project
+        .run(&verify)
+        .exits(0)
+        .says(&["OK  7 records", "since record 6, brought in by ann: placet.local/"]);
+    let show = project.run(&["audit", "show", "6"]).exits(0);
+    show.says(&["KEYS", "signs     checkpoints", &format!("added     {new}"), "by        ann"]);
+
+    project.run(&["keys", "rotate", "--by", "ann", "--overlap", "0s"]).exits(0);
+    let run = deploy(&project).run(call("search", "{}", "s3"), Outcome::succeeded(None));
+    run.expect("the ledger goes on");
+    let states: Vec<Value> =
+        listed().as_array().expect("a list").iter().map(|key| key["state"].clone()).collect();
+    assert_eq!(states, ["signs", "retired", "retired"], "at once means all before it");
+    project.run(&["audit", "key", "-o", "elsewhere/all.vkey"]).exits(0);
+    assert_eq!(project.read("elsewhere/all.vkey").lines().count(), 3);
+    project.run(&["audit", "verify", "--key", "elsewhere/all.vkey"]).exits(0).says(&["OK  10 records"]);
+    let short = project.run(&["audit", "verify", "--key", &old, "--key", &new]).exits(1);
+    short.complains(&["record 7 brought in a key that was not given"]);
+}
+
+#[test]
+fn a_sealed_and_pruned_ledger_verifies_with_its_archive_and_erases_there() {
+    let project = recorded();
+    let key = key(&project);
+    let seal = ["audit", "seal", "--archive", "archive"];
+    project.run(&seal).exits(0).says(&["sealed 6 records, 0 to 5: `archive/"]);
+    project.run(&seal).exits(0).complains(&["nothing is new"]);
+    let prune = ["audit", "prune", "--archive", "archive", "--by", "ops", "--before"];
+    project.run(&[&prune[..], &["2020-01-01"]].concat()).exits(1).complains(&["no view in the ledger"]);
+    let pruned = project.run(&[&prune[..], &["0s"]].concat()).exits(0);
+    pruned.says(&["erased what people wrote in 6 records", "on record at 6"]);
+    project.run(&["audit", "show", "3"]).exits(0).says(&["the readable view was erased"]);
+    let verify = ["audit", "verify", "--key", &key];
+    project.run(&verify).exits(0).says(&["OK  7 records", "on the ground `archived`"]);
+    let joined = [&verify[..], &["--archive", "archive"]].concat();
+    assert_eq!(project.run(&[&joined[..], &["--format", "json"]].concat()).exits(0).json()["erased"], 0);
+    project.run(&["audit", "show", "3", "--ledger", "archive"]).exits(0).says(&["documents are kept"]);
+    project.run(&[&verify[..], &["--ledger", "archive"]].concat()).exits(0).says(&["OK  6 records"]);
+    let mut without = project.command(&[&verify[..], &["--ledger", "archive"]].concat());
+    let without = without.env("PLACET_KEYS", "nowhere").output().expect("it runs");
+    assert!(
+        String::from_utf8_lossy(&without.stdout).contains("6 archived views, not checked"),
+        "{without:?}"
+    );
+
+    let erase = [
+        "audit",
+        "erase",
+        "--containing",
+        "documents are kept",
+        "--by",
+        "dpo",
+        "--basis",
+        "gdpr-17",
+        "--yes",
+    ];
+    project.run(&erase).exits(1).complains(&["archived views are not searched"]);
+    project.run(&[&erase[..], &["--archive", "archive"]].concat()).exits(0).says(&["in 1 record: 3"]);
+    project.run(&joined).exits(0).says(&["OK  8 records", "something of 1 record"]);
+    project
+        .run(&["audit", "show", "3", "--ledger", "archive"])
+        .exits(0)
+        .says(&["the readable view was erased"]);
+    project
+        .run(&["audit", "erase", "--ledger", "archive", "--session", "s1", "--by", "x", "--basis", "y"])
+        .exits(2);
+}

@@ -4,16 +4,22 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use placet::Config;
 use placet::audit::mirror::MirrorSource;
 use placet::audit::verify::{EntrySource, verify};
 use placet::record::ids::Micros;
+use placet_store::archive::{Archive, ArchiveSource, Joined};
+use placet_store::erase::{EraseError, Erased, Request, Selection, erase};
 use placet_store::query::{Level, Query, rows};
-use placet_store::{Place, PlaceSettings};
+use placet_store::{Place, PlaceSettings, Store};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::error;
+use crate::gate::open_ledger;
+use crate::ledger::{self, wait};
 
 /// A ledger, or a mirror of one.
 #[pyclass(frozen, module = "placet._core")]
@@ -30,6 +36,38 @@ impl Log {
             std::fs::metadata(path)?;
         }
         Ok(self.0.read().map_err(|error| PyOSError::new_err(error.to_string()))?)
+    }
+}
+
+impl Log {
+    /// The ledger, to be written to: the one that this process uses already, if it does.
+    fn store(&self, py: Python<'_>, keys: Option<PathBuf>) -> PyResult<Arc<dyn Store>> {
+        if let Some(store) = ledger::in_use(&self.0) {
+            return Ok(store);
+        }
+        let Place::Sqlite(path) = &self.0 else {
+            let text = "this process has no gate on this ledger; open one, or use `placet audit erase`";
+            return Err(PyValueError::new_err(text));
+        };
+        // A ledger that was never used is no ledger yet.
+        std::fs::metadata(path)?;
+        let name = path.display().to_string();
+        let mut config = Config::default();
+        let folder = std::env::current_dir().unwrap_or_default();
+        config.override_from(std::env::vars_os(), &folder).map_err(|error| error::config(py, &error))?;
+        let (ledger, keys) = (Some(name), keys.or(config.keys));
+        let config = Config { ledger, keys, anchor: config.anchor, ..Config::default() };
+        let opened = open_ledger(py, &config)?;
+        opened.map(|opened| opened.store).ok_or_else(|| PyValueError::new_err("there is no ledger"))
+    }
+}
+
+fn refused(py: Python<'_>, error: &EraseError) -> PyErr {
+    match error {
+        EraseError::Nothing | EraseError::Unsaid(_) | EraseError::Reserved => {
+            PyValueError::new_err(error.to_string())
+        }
+        other => error::audit(py, &other.to_string()),
     }
 }
 
@@ -117,10 +155,54 @@ impl Log {
         })
     }
 
+    /// Erases what people wrote; the records, the erasures that say so, and why the text may still stand somewhere.
+    #[pyo3(signature = (by, basis, records, session, agent, tenant, user, containing, before, fields, keys, archive))]
+    #[allow(clippy::too_many_arguments, reason = "one argument per keyword of `erase`")]
+    fn erase(
+        &self,
+        py: Python<'_>,
+        by: String,
+        basis: String,
+        records: Vec<String>,
+        session: Option<String>,
+        agent: Option<String>,
+        tenant: Option<String>,
+        user: Option<String>,
+        containing: Option<String>,
+        before: Option<i64>,
+        fields: Vec<String>,
+        keys: Option<PathBuf>,
+        archive: Option<PathBuf>,
+    ) -> PyResult<(Vec<u64>, Vec<u64>, Option<String>)> {
+        let fields = fields.into_iter().map(Into::into).collect();
+        let before = before.map(Micros);
+        let selection = Selection { records, tenant, session, agent, user, containing, before, fields };
+        let request = Request { by: by.into(), basis: basis.into() };
+        let store = self.store(py, keys)?;
+        let erased = wait(py, || {
+            let keys = store.view_keys().map_err(|error| EraseError::Ledger(error, 0))?;
+            let live = self.0.read()?;
+            let found = match &archive {
+                None => selection.find(&mut { live }, &keys)?,
+                Some(folder) => {
+                    let opened = store.view_keys().map_err(|error| EraseError::Ledger(error, 0))?;
+                    let archived = ArchiveSource::open(&Archive::of(folder)?, Some(opened))?;
+                    selection.find(&mut Joined::new(live, archived), &keys)?
+                }
+            };
+            erase(store.as_ref(), &found, &selection.fields, &request)
+        });
+        let Erased { records, said_by, left } = erased.map_err(|error| refused(py, &error))?;
+        // Closing the ledger may wait.
+        py.detach(move || drop(store));
+        Ok((records, said_by, left.map(|left| left.to_string())))
+    }
+
     /// Verifies the log with public keys and, if given, a checkpoint kept elsewhere; the report as JSON.
     #[pyo3(signature = (keys, checkpoint))]
     fn verify(&self, py: Python<'_>, keys: Vec<String>, checkpoint: Option<String>) -> PyResult<String> {
-        let parsed: Result<Vec<_>, _> = keys.iter().map(|key| key.trim().parse()).collect();
+        let parsed: Result<Vec<_>, _> =
+            keys.iter().flat_map(|text| text.split_whitespace()).map(str::parse).collect();
         let parsed = parsed.map_err(|error| PyValueError::new_err(format!("the key is none: {error}")))?;
         py.detach(|| {
             let report = verify(self.open()?.as_mut(), &parsed, checkpoint.as_deref())

@@ -26,6 +26,7 @@ classes! {
     policy_error = "PolicyError",
     config_error = "ConfigError",
     credential_error = "CredentialError",
+    audit_error = "AuditError",
 }
 
 /// Raises `GovernanceError` with the decision attached.
@@ -74,6 +75,12 @@ pub(crate) fn credential(py: Python<'_>, error: &BrokerError) -> PyErr {
         _ => DenyCause::CredentialValidation,
     };
     plain(py, credential_error, error.to_string(), cause.code()).unwrap_or_else(|error| error)
+}
+
+/// Raises `AuditError`.
+pub(crate) fn audit(py: Python<'_>, message: &str) -> PyErr {
+    let code = DenyCause::AuditUnavailable.code();
+    plain(py, audit_error, message.to_owned(), code).unwrap_or_else(|error| error)
 }
 
 /// Raises `PolicyError` for a file that cannot be read.

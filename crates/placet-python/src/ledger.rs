@@ -67,6 +67,12 @@ pub(crate) fn open(settings: &PlaceSettings, folder: &Path) -> Result<Option<Ope
     }
 }
 
+/// A ledger that this process already uses at a place, with the keys and the mirror that it was set up with.
+pub(crate) fn in_use(place: &Place) -> Option<Arc<dyn Store>> {
+    let is_there = |known: &Option<Known>| known.as_ref().is_some_and(|(there, _)| there == place);
+    STORES.lock().iter().find(|(known, _)| is_there(known)).and_then(|(_, store)| store.upgrade())
+}
+
 fn remember(name: Option<Known>, store: &Arc<dyn Store>) -> Arc<dyn Store> {
     let mut stores = STORES.lock();
     stores.retain(|(_, store)| store.strong_count() > 0);

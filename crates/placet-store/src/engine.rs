@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use placet_audit::checkpoint::{self, Checkpoint, Earlier};
-use placet_audit::keys::SigningKey;
 use placet_audit::seal::{self, Head, LogKey};
 use placet_audit::{leaf, tree};
 use placet_trust::{LedgerError, State};
@@ -13,6 +12,7 @@ use placet_types::{Digest, Micros, Record};
 use crate::backend::{Access, Backend, BackendError, Batch, Link, StoredHead};
 use crate::keys::KeyError;
 use crate::mirror::Mirror;
+use crate::rotation::Signers;
 use crate::settings::{KeySource, Settings};
 use crate::witness::{Claims, Grown, Witness, WitnessError};
 
@@ -43,7 +43,7 @@ pub(crate) struct Log {
     /// Whether the clock's going back was recorded.
     pub(crate) clock_flagged: bool,
     pub(crate) key: LogKey,
-    signing: SigningKey,
+    signing: Signers,
     grown: Grown,
     /// The size of the last checkpoint.
     pub(crate) signed: u64,
@@ -179,7 +179,8 @@ impl<B: Backend> Engine<B> {
         let keys = self.settings.keys.clone();
         let key = keys.log_key(true).map_err(|error| self.unavailable("open", error))?;
         let origin = keys.new_origin();
-        let signing = keys.signing_key(&origin, true).map_err(|error| self.unavailable("open", error))?;
+        let now = (self.settings.clock)();
+        let signing = keys.signers(&origin, true, now).map_err(|error| self.unavailable("open", error))?;
         let head = Head::empty(origin);
         let witnesses = self.witnesses(&head.origin);
         self.claims(&witnesses, &signing)?.left(0).map_err(|finding| self.freeze(finding))?;
@@ -200,13 +201,14 @@ impl<B: Backend> Engine<B> {
             return Err(self.freeze(format!("the seal of its head does not hold: {advice}")));
         }
         let origin = stored.head.origin.clone();
-        let signing = keys.signing_key(&origin, false).map_err(|error| self.key_failed(error))?;
+        let now = (self.settings.clock)();
+        let signing = keys.signers(&origin, false, now).map_err(|error| self.key_failed(error))?;
         let witnesses = self.witnesses(&origin);
         let mut claims = self.claims(&witnesses, &signing)?;
         let note = self.link()?.note().map_err(|error| self.failed("read", error))?;
         let mut signed = 0;
         if let Some(note) = note {
-            let checkpoint = checkpoint::verify(&note, std::slice::from_ref(signing.verifier()));
+            let checkpoint = checkpoint::verify(&note, &signing.verifiers);
             let checkpoint =
                 checkpoint.map_err(|error| self.freeze(format!("its last checkpoint: {error}")))?;
             signed = checkpoint.size;
@@ -244,7 +246,7 @@ impl<B: Backend> Engine<B> {
         witnesses
     }
 
-    fn claims(&mut self, witnesses: &[Witness], key: &SigningKey) -> Result<Claims, LedgerError> {
+    fn claims(&mut self, witnesses: &[Witness], key: &Signers) -> Result<Claims, LedgerError> {
         let mut claims = Claims::default();
         for witness in witnesses {
             if let Some(checkpoint) = self.witnessed(witness, key)? {
@@ -254,8 +256,8 @@ impl<B: Backend> Engine<B> {
         Ok(claims)
     }
 
-    fn witnessed(&mut self, witness: &Witness, key: &SigningKey) -> Result<Option<Checkpoint>, LedgerError> {
-        witness.read(key.verifier()).map_err(|error| match error {
+    fn witnessed(&mut self, witness: &Witness, key: &Signers) -> Result<Option<Checkpoint>, LedgerError> {
+        witness.read(&key.verifiers).map_err(|error| match error {
             WitnessError::Unusable(cause) => self.unavailable("open", cause),
             WitnessError::Foreign(finding) => self.freeze(finding),
         })
@@ -345,6 +347,9 @@ impl<B: Backend> Engine<B> {
     }
 
     fn sign_log(&mut self, log: &mut Log, head: &Head, new: &[Digest]) -> Result<(u64, String), LedgerError> {
+        // Keys may have been changed since by another process.
+        let signing = self.settings.keys.signers(&head.origin, false, (self.settings.clock)());
+        log.signing = signing.map_err(|error| self.unavailable("append", error))?;
         for witness in log.witnesses.clone() {
             let Some(copy) = self.witnessed(&witness, &log.signing)? else { continue };
             let agrees = copy.size < log.grown.base.size() || log.grown.root_at(copy.size) == Some(copy.root);
@@ -358,7 +363,7 @@ impl<B: Backend> Engine<B> {
         let before = Checkpoint { origin, size: base.size(), root: base.root() };
         let mut leaves = log.grown.since.iter().chain(new).copied();
         let earlier = Earlier::Grown { checkpoint: &before, frontier: base, leaves: &mut leaves };
-        match checkpoint::sign(&next, earlier, &[&log.signing]) {
+        match checkpoint::sign(&next, earlier, &log.signing.keys()) {
             Ok(note) => Ok((next.size, note)),
             Err(error) => Err(self.freeze(error.to_string())),
         }
@@ -424,7 +429,7 @@ impl Unspread {
 }
 
 impl Log {
-    fn new(committed: StoredHead, key: LogKey, signing: SigningKey, witnesses: Vec<Witness>) -> Self {
+    fn new(committed: StoredHead, key: LogKey, signing: Signers, witnesses: Vec<Witness>) -> Self {
         let grown = Grown::from(committed.head.frontier.clone());
         Self {
             committed,

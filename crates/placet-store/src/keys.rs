@@ -96,7 +96,7 @@ impl KeyFolder {
     /// # Errors
     /// [`KeyError`].
     pub fn signing_key(&self, origin: &str, make: bool) -> Result<SigningKey, KeyError> {
-        let path = self.of(origin, "key");
+        let path = self.current_path(origin);
         let text = self.secret(&path, make, || SigningKey::generate(origin).map(|key| key.reveal()))?;
         let key = SigningKey::parse(text.trim_end()).map_err(|error| damaged(&path, &error))?;
         let public = self.of(origin, "vkey");
@@ -113,14 +113,29 @@ impl KeyFolder {
         self.of(origin, "vkey")
     }
 
-    /// The public key of a log.
+    /// The public key of what signs now.
     ///
     /// # Errors
     /// [`KeyError`].
     pub fn verifier(&self, origin: &str) -> Result<VerifierKey, KeyError> {
-        let path = self.of(origin, "vkey");
+        let newest = self.verifiers(origin)?.into_iter().next();
+        newest.ok_or_else(|| damaged(&self.verifier_path(origin), &"it is empty"))
+    }
+
+    /// The public keys of a log, the newest first: those that sign, and those that did.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn verifiers(&self, origin: &str) -> Result<Vec<VerifierKey>, KeyError> {
+        let path = self.verifier_path(origin);
         let text = fs::read_to_string(&path).map_err(|cause| unusable(&path, "read", cause))?;
-        text.trim_end().parse().map_err(|error| damaged(&path, &error))
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        lines.map(|line| line.parse().map_err(|error| damaged(&path, &error))).collect()
+    }
+
+    /// Where the key that signs stands.
+    pub(crate) fn current_path(&self, origin: &str) -> PathBuf {
+        self.of(origin, "key")
     }
 
     /// Where the last checkpoint of a log is kept a second time.
@@ -130,12 +145,12 @@ impl KeyFolder {
     }
 
     /// An origin in a file's name: what is no plain character becomes `_`, so that no origin leads out of the folder.
-    fn of(&self, origin: &str, extension: &str) -> PathBuf {
+    pub(crate) fn of(&self, origin: &str, extension: &str) -> PathBuf {
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
         self.path.join(format!("{}.{extension}", origin.chars().map(plain).collect::<String>()))
     }
 
-    fn secret<E: std::fmt::Display>(
+    pub(crate) fn secret<E: std::fmt::Display>(
         &self,
         path: &Path,
         make: bool,
@@ -161,7 +176,7 @@ impl KeyFolder {
 }
 
 /// Refuses what others may read or write.
-fn closed(path: &Path, wanted: u32) -> Result<(), KeyError> {
+pub(crate) fn closed(path: &Path, wanted: u32) -> Result<(), KeyError> {
     let found = fs::metadata(path).map_err(|cause| unusable(path, "read", cause))?;
     let actual = found.permissions().mode() & 0o777;
     if actual & 0o077 != 0 {
@@ -170,11 +185,11 @@ fn closed(path: &Path, wanted: u32) -> Result<(), KeyError> {
     Ok(())
 }
 
-fn unusable(path: &Path, action: &'static str, cause: io::Error) -> KeyError {
+pub(crate) fn unusable(path: &Path, action: &'static str, cause: io::Error) -> KeyError {
     KeyError::Unusable { path: path.display().to_string(), action, cause }
 }
 
-fn damaged(path: &Path, cause: &dyn std::fmt::Display) -> KeyError {
+pub(crate) fn damaged(path: &Path, cause: &dyn std::fmt::Display) -> KeyError {
     KeyError::Damaged { path: path.display().to_string(), cause: cause.to_string() }
 }
 

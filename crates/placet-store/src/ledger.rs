@@ -9,13 +9,15 @@ use placet_audit::view::SaltedValue;
 use placet_trust::{
     Freshness, Ledger, LedgerError, Proposal, Recalled, Receipt, Refusal, State, StateKey, TenantKey, Vault,
 };
-use placet_types::record::ErasureFact;
+use placet_types::record::{ARCHIVED, ErasureFact};
 use placet_types::{Ack, Fact, Record};
 
+use crate::archive::ViewKeys;
 use crate::backend::{Backend, Erase};
 use crate::batch::{Entry, Work};
+use crate::keys::KeyError;
 use crate::process::Process;
-use crate::settings::Settings;
+use crate::settings::{KeySource, Settings};
 
 /// How often a waiting call looks whether another process committed.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -69,14 +71,49 @@ impl<B: Backend> LogLedger<B> {
     ///
     /// # Errors
     /// [`LedgerError`]: nothing was erased.
-    pub fn erase(&self, mut record: Record, erasure: ErasureFact) -> Result<Receipt, LedgerError> {
+    pub fn erase(&self, record: Record, erasure: ErasureFact) -> Result<Receipt, LedgerError> {
+        self.wipe(record, erasure).map(|wiped| wiped.receipt)
+    }
+
+    /// As [`LogLedger::erase`], and tells where the text may still stand.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: nothing was erased.
+    pub fn wipe(&self, mut record: Record, erasure: ErasureFact) -> Result<Wiped, LedgerError> {
         let whole = |seq: &u64| Erase { seq: *seq, fields: erasure.fields.clone() };
         let erase = erasure.records.iter().map(whole).collect();
+        // What stays in the archive keeps its keys there; fields are not archived.
+        let keyed = erasure.fields.is_empty() && &*erasure.basis != ARCHIVED;
+        let gone = if keyed { erasure.records.clone() } else { Vec::new() };
         record.fact = Fact::Erasure(erasure);
         let proposal = Proposal { record, view: None, personal: Vec::new(), fallback: None };
         let receipt = self.submit(proposal, erase, Ack::Durable)?;
-        self.process().fold(true);
-        Ok(receipt)
+        let process = self.process();
+        let forgotten = if receipt.refused.is_none() { self.forget(&gone) } else { Ok(()) };
+        let left = process.fold(true).and(forgotten).err().or_else(|| process.mirror_trouble());
+        Ok(Wiped { receipt, left })
+    }
+
+    /// The keys of archived views; none for a ledger whose keys lie in no folder.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn view_keys(&self) -> Result<ViewKeys, LedgerError> {
+        self.open()?;
+        let (KeySource::Folder(folder), Some(origin)) = (&self.settings.keys, self.process().origin()) else {
+            return Ok(ViewKeys::default());
+        };
+        ViewKeys::read(folder, &origin).map_err(|error| self.keys_failed(&error))
+    }
+
+    /// Erases the keys of archived views.
+    fn forget(&self, records: &[u64]) -> Result<(), LedgerError> {
+        self.view_keys()?.forget(records).map(|_| ()).map_err(|error| self.keys_failed(&error))
+    }
+
+    fn keys_failed(&self, error: &KeyError) -> LedgerError {
+        let cause = format!("the keys of archived views: {error}");
+        LedgerError::Unavailable { ledger: self.backend.name(), action: "append", cause }
     }
 
     /// Makes ready for a fork: waits for the writer, closes what is open, and keeps it so until the guard is dropped
@@ -146,7 +183,8 @@ impl<B: Backend> Process<B> {
         if self.is_connected() {
             // What cannot be signed now is reported as unsigned by whoever verifies the log.
             let _ = self.sign();
-            self.fold(true);
+            // Another process that is at work will do it.
+            let _ = self.fold(true);
         }
     }
 }
@@ -233,6 +271,33 @@ pub trait Store: Vault {
 
     /// As [`LogLedger::close`].
     fn shut(&self);
+
+    /// As [`LogLedger::sign`].
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn sign(&self) -> Result<(), LedgerError>;
+
+    /// As [`LogLedger::view_keys`].
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn view_keys(&self) -> Result<ViewKeys, LedgerError>;
+
+    /// As [`LogLedger::wipe`].
+    ///
+    /// # Errors
+    /// [`LedgerError`]: nothing was erased.
+    fn erase(&self, record: Record, erasure: ErasureFact) -> Result<Wiped, LedgerError>;
+}
+
+/// An erasure that was committed.
+#[derive(Debug, Clone)]
+pub struct Wiped {
+    /// Its receipt.
+    pub receipt: Receipt,
+    /// Why the text may still stand in a side file or a mirror for a while; `None` when it is gone.
+    pub left: Option<LedgerError>,
 }
 
 /// A ledger that is closed around a fork, until this is dropped.
@@ -247,6 +312,18 @@ impl<B: Backend> Store for LogLedger<B> {
 
     fn shut(&self) {
         self.close();
+    }
+
+    fn sign(&self) -> Result<(), LedgerError> {
+        self.process().sign()
+    }
+
+    fn view_keys(&self) -> Result<ViewKeys, LedgerError> {
+        Self::view_keys(self)
+    }
+
+    fn erase(&self, record: Record, erasure: ErasureFact) -> Result<Wiped, LedgerError> {
+        self.wipe(record, erasure)
     }
 }
 

@@ -13,10 +13,12 @@
 )]
 
 mod address;
+pub mod archive;
 pub mod backend;
 mod batch;
 mod compare;
 mod engine;
+pub mod erase;
 mod finding;
 mod keeper;
 mod keys;
@@ -30,6 +32,7 @@ mod process;
 pub mod query;
 mod queue;
 mod read;
+pub mod rotation;
 mod settings;
 mod sqlite;
 mod views;
@@ -37,7 +40,7 @@ mod witness;
 
 pub use address::Address;
 pub use keys::{KeyError, KeyFolder};
-pub use ledger::{ForkGuard, LogLedger, Paused, Store};
+pub use ledger::{ForkGuard, LogLedger, Paused, Store, Wiped};
 pub use memory::{Memory, MemoryLink};
 pub use place::{DEFAULT_FILE, Place, PlaceError, PlaceSettings};
 #[cfg(feature = "postgres")]

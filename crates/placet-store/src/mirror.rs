@@ -9,7 +9,9 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
+use placet_audit::leaf;
 use placet_audit::mirror::{self, Line, MirrorError};
+use placet_types::{Fact, Record};
 
 use crate::backend::{BackendError, Batch, Erase, Link};
 
@@ -68,7 +70,10 @@ impl Mirror {
             self.write(&mut file, &lines)?;
         } else {
             let next = self.repair(&mut file, link)?;
-            self.bring_up(&mut file, link, next, size)?;
+            let erased = self.bring_up(&mut file, link, next, size)?;
+            if !erased.is_empty() {
+                file = self.erase(&erased)?;
+            }
         }
         if let Some((size, note)) = &batch.note {
             let mut line = Vec::new();
@@ -138,13 +143,15 @@ impl Mirror {
         MirrorFailure::Foreign { path: self.path.display().to_string() }
     }
 
+    /// Writes the entries that it lacks. What erasures among them erased stands in lines before them.
     fn bring_up<L: Link>(
         &self,
         file: &mut File,
         link: &mut L,
         mut next: u64,
         size: u64,
-    ) -> Result<(), MirrorFailure> {
+    ) -> Result<Vec<Erase>, MirrorFailure> {
+        let mut erased = Vec::new();
         while next < size {
             let mut leaves = Vec::new();
             link.leaves(next, &mut |seq, leaf| {
@@ -155,6 +162,11 @@ impl Mirror {
             let before = next;
             for (seq, leaf) in leaves {
                 put(&mut lines, &mirror::entry_line(seq, &leaf, link.view(seq)?.as_deref(), None)?);
+                if let Ok(Record { fact: Fact::Erasure(fact), .. }) = leaf::decode(&leaf) {
+                    erased.extend(
+                        fact.records.iter().map(|seq| Erase { seq: *seq, fields: fact.fields.clone() }),
+                    );
+                }
                 next = seq.saturating_add(1);
             }
             if next == before {
@@ -162,7 +174,7 @@ impl Mirror {
             }
             self.write(file, &lines)?;
         }
-        Ok(())
+        Ok(erased)
     }
 
     /// Writes the file anew without what was erased.

@@ -192,6 +192,11 @@ impl<B: Backend> Process<B> {
         unspread.map_or(Ok(()), |unspread| unspread.spread())
     }
 
+    /// The name of the log, once it was opened.
+    pub(crate) fn origin(&self) -> Option<Arc<str>> {
+        locked(&self.engine).log.as_ref().map(|log| log.committed.head.origin.clone())
+    }
+
     /// The personal fields of an entry.
     pub(crate) fn personal(&self, seq: u64) -> Result<Vec<(Arc<str>, SaltedValue)>, LedgerError> {
         // Opens the log, and takes in what is new.
@@ -233,16 +238,15 @@ impl<B: Backend> Process<B> {
         found
     }
 
-    /// Copies side files back, if nobody else needs them.
-    pub(crate) fn fold(&self, thorough: bool) {
+    /// Copies side files back, and tells why it could not: another process that is at work may need them.
+    pub(crate) fn fold(&self, thorough: bool) -> Result<(), LedgerError> {
         self.queue.pause();
         let mut engine = locked(&self.engine);
-        if let Some(link) = &mut engine.link {
-            // Another process that is at work will do it.
-            let _ = link.tidy(thorough);
-        }
+        let folded = engine.link.as_mut().map_or(Ok(()), |link| link.tidy(thorough));
+        let folded = folded.map_err(|error| engine.unavailable("append", error));
         drop(engine);
         self.queue.resume();
+        folded
     }
 }
 

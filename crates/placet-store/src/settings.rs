@@ -12,6 +12,7 @@ use placet_trust::approvals::Reviewers;
 use placet_types::Micros;
 
 use crate::keys::{KeyError, KeyFolder};
+use crate::rotation::Signers;
 
 /// Tells the time. The ledger never lets it run backwards within a log.
 pub type Clock = Arc<dyn Fn() -> Micros + Send + Sync>;
@@ -107,10 +108,11 @@ impl KeySource {
         }
     }
 
-    pub(crate) fn signing_key(&self, origin: &str, make: bool) -> Result<SigningKey, KeyError> {
+    /// What signs the checkpoints of a log at this moment.
+    pub(crate) fn signers(&self, origin: &str, make: bool, now: Micros) -> Result<Signers, KeyError> {
         match self {
-            Self::Folder(folder) => folder.signing_key(origin, make),
-            Self::Given(keys) => Ok(keys.1.clone()),
+            Self::Folder(folder) => folder.signers(origin, make, now),
+            Self::Given(keys) => Ok(Signers::of(keys.1.clone())),
         }
     }
 

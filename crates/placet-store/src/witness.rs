@@ -21,13 +21,13 @@ pub(crate) struct Witness {
 
 impl Witness {
     /// What it holds; `None` when there is no file yet.
-    pub(crate) fn read(&self, key: &VerifierKey) -> Result<Option<Checkpoint>, WitnessError> {
+    pub(crate) fn read(&self, keys: &[VerifierKey]) -> Result<Option<Checkpoint>, WitnessError> {
         let note = match fs::read_to_string(&self.path) {
             Ok(note) => note,
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.has_folder() => return Ok(None),
             Err(error) => return Err(self.unusable(&error)),
         };
-        match checkpoint::verify(&note, std::slice::from_ref(key)) {
+        match checkpoint::verify(&note, keys) {
             Ok(checkpoint) => Ok(Some(checkpoint)),
             Err(error) => Err(WitnessError::Foreign(format!("{}: {error}", self.name()))),
         }

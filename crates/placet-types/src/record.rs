@@ -82,6 +82,8 @@ pub enum Fact {
     Change(ChangeFact),
     /// Views or personal fields were erased; the records stay.
     Erasure(ErasureFact),
+    /// The keys that sign were changed.
+    Keys(KeyFact),
     /// Something was found and set right when the log was opened.
     Recovery(RecoveryFact),
 }
@@ -95,6 +97,7 @@ impl Fact {
             Self::Outcome(_) => "outcome",
             Self::Change(_) => "change",
             Self::Erasure(_) => "erasure",
+            Self::Keys(_) => "keys",
             Self::Recovery(_) => "recovery",
         }
     }
@@ -186,6 +189,9 @@ pub struct ChangeFact {
     pub by: Arc<str>,
 }
 
+/// The ground of an erasure that leaves the text in the archive, under its keys.
+pub const ARCHIVED: &str = "archived";
+
 /// What was erased.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -199,6 +205,20 @@ pub struct ErasureFact {
     pub by: Arc<str>,
     /// On which ground, for instance `gdpr-17`.
     pub basis: Arc<str>,
+}
+
+/// A change of the keys that sign.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyFact {
+    /// What the keys sign: `checkpoints`.
+    pub signs: Arc<str>,
+    /// The public key that signs from now on, as text.
+    pub added: Arc<str>,
+    /// Until when the key before it signs beside it; its public half verifies what it signed for good.
+    pub overlap_until_us: Micros,
+    /// Who changed them.
+    pub by: Arc<str>,
 }
 
 /// What was found when the log was opened.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use placet_types::record::ErasureFact;
 use placet_types::{Fact, Record};
 
-use super::{Code, EntrySource, Interval, Run, StoredEntry, StoredField};
+use super::{Code, EntrySource, Erasure, Interval, KeyChange, MAX_LISTED, Run, StoredEntry, StoredField};
 use crate::{leaf, tree, view};
 
 /// What is gone, until an erasure says that it should be.
@@ -48,6 +48,12 @@ impl Erased {
         }
         explained
     }
+}
+
+fn said(seq: u64, erasure: &ErasureFact) -> Erasure {
+    let ErasureFact { records, fields, by, basis } = erasure;
+    let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
+    Erasure { seq, count, fields: fields.clone(), by: by.clone(), basis: basis.clone() }
 }
 
 impl Run<'_> {
@@ -93,6 +99,7 @@ impl Run<'_> {
                 self.find(Code::View, at, "the view is not the one that was recorded");
             }
             (None, Some(_)) => self.find(Code::View, at, "a view stands beside a record that has none"),
+            (Some(_), None) if entry.sealed.is_some() => self.report.sealed += 1,
             (Some(_), None) => gone.view = true,
             _ => {}
         }
@@ -100,8 +107,14 @@ impl Run<'_> {
             self.fields(at, record, fields, &mut gone);
         }
         self.erased.note(seq, gone);
+        if let Fact::Keys(change) = &record.fact
+            && self.report.key_changes.len() < MAX_LISTED
+        {
+            let (added, by) = (change.added.clone(), change.by.clone());
+            self.report.key_changes.push(KeyChange { seq, added, by });
+        }
         if let Fact::Erasure(erasure) = &record.fact {
-            self.report.erased += self.erased.explain(seq, erasure);
+            self.erasure(seq, erasure);
         }
         for (code, message) in self.references.see(seq, record) {
             self.find(code, at, message);
@@ -131,8 +144,15 @@ impl Run<'_> {
     pub(super) fn look_for_erasures(&mut self, source: &mut dyn EntrySource) {
         while let Ok(Some(entry)) = source.next_entry() {
             if let Ok(Record { fact: Fact::Erasure(erasure), .. }) = leaf::decode(&entry.leaf) {
-                self.report.erased += self.erased.explain(entry.seq, &erasure);
+                self.erasure(entry.seq, &erasure);
             }
+        }
+    }
+
+    fn erasure(&mut self, seq: u64, erasure: &ErasureFact) {
+        self.report.erased += self.erased.explain(seq, erasure);
+        if self.report.erasures.len() < MAX_LISTED {
+            self.report.erasures.push(said(seq, erasure));
         }
     }
 

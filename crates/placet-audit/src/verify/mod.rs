@@ -22,7 +22,7 @@ use crate::tree::Frontier;
 
 use entry::Erased;
 use references::References;
-pub use report::{Code, Finding, Interval, MAX_LISTED, Report, Truncation, Unknown};
+pub use report::{Code, Erasure, Finding, Interval, KeyChange, MAX_LISTED, Report, Truncation, Unknown};
 pub use source::{EntrySource, SourceError, StoredCheckpoint, StoredEntry, StoredField, StoredHead};
 
 /// Why a log could not be verified at all.
@@ -106,6 +106,9 @@ impl<'a> Run<'a> {
             unknown: Vec::new(),
             unknown_total: 0,
             erased: 0,
+            sealed: 0,
+            erasures: Vec::new(),
+            key_changes: Vec::new(),
             unsigned_erasures: Vec::new(),
             last_checkpoint: None,
         };

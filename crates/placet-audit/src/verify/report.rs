@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::fmt;
+use std::sync::Arc;
 
 use placet_types::{Digest, RecordId};
 use serde::Serialize;
@@ -138,6 +139,32 @@ pub struct Unknown {
     pub decision: RecordId,
 }
 
+/// One erasure that the log holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Erasure {
+    /// Its position.
+    pub seq: u64,
+    /// Of how many records something was erased.
+    pub count: u64,
+    /// Which personal fields; empty when whole views were.
+    pub fields: Vec<Arc<str>>,
+    /// Who asked for it.
+    pub by: Arc<str>,
+    /// On which ground.
+    pub basis: Arc<str>,
+}
+
+/// One change of the keys that sign, as the log holds it. It is for people: keys come from the caller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyChange {
+    /// Its position.
+    pub seq: u64,
+    /// The key that signs since.
+    pub added: Arc<str>,
+    /// Who changed it.
+    pub by: Arc<str>,
+}
+
 /// The answer of `verify`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -169,6 +196,12 @@ pub struct Report {
     pub unknown_total: u64,
     /// Of how many records something was erased, as an erasure says.
     pub erased: u64,
+    /// How many views are in an archive under keys that were not given: nothing was shown about those.
+    pub sealed: u64,
+    /// The erasures that the log holds, at most [`MAX_LISTED`].
+    pub erasures: Vec<Erasure>,
+    /// The changes of keys that the log holds, at most [`MAX_LISTED`].
+    pub key_changes: Vec<KeyChange>,
     /// The erasures that say so and are not signed yet, by position, at most [`MAX_LISTED`].
     pub unsigned_erasures: Vec<u64>,
     /// The last checkpoint that holds: keep it elsewhere, and give it next time.

@@ -14,6 +14,8 @@ pub struct StoredEntry {
     pub hash: Option<Digest>,
     /// The text of its view, if it is still there.
     pub view: Option<String>,
+    /// Its view as an archive keeps it, under a key that stands elsewhere: base64 of a nonce and a ciphertext.
+    pub sealed: Option<String>,
     /// Its personal fields that are still there; `None` when the source does not carry personal fields at all.
     pub personal: Option<Vec<StoredField>>,
     /// What the source itself found wrong, for instance readable fields that are not those of the leaf.
@@ -91,5 +93,19 @@ pub trait EntrySource {
     /// [`SourceError`].
     fn head(&mut self) -> Result<Option<StoredHead>, SourceError> {
         Ok(None)
+    }
+}
+
+impl<S: EntrySource + ?Sized> EntrySource for Box<S> {
+    fn next_entry(&mut self) -> Result<Option<StoredEntry>, SourceError> {
+        (**self).next_entry()
+    }
+
+    fn next_checkpoint(&mut self) -> Result<Option<StoredCheckpoint>, SourceError> {
+        (**self).next_checkpoint()
+    }
+
+    fn head(&mut self) -> Result<Option<StoredHead>, SourceError> {
+        (**self).head()
     }
 }

@@ -302,7 +302,7 @@ impl Maker {
             hash: Some(hash),
             view,
             personal: Some(fields),
-            fault: None,
+            ..StoredEntry::default()
         });
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod diff;
 pub(crate) mod eval;
 pub(crate) mod explain;
 pub(crate) mod init;
+pub(crate) mod keys;
 pub(crate) mod lint;
 pub(crate) mod replay;
 pub(crate) mod sanitize;
@@ -37,6 +38,7 @@ pub(crate) fn dispatch(command: Command, console: &mut Console<'_>) -> Result<Ex
         Command::Diff(args) => diff::run(&args, console),
         Command::Audit(args) => audit::run(&args, console),
         Command::Approvals(args) => approvals::run(&args, console),
+        Command::Keys(args) => keys::run(&args, console),
         Command::Replay(args) => replay::run(&args, console),
         Command::Eval(args) => eval::run(&args, console),
         Command::Sanitize(args) => sanitize::run(&args, console),

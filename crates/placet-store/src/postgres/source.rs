@@ -139,7 +139,7 @@ fn read_entry(seq: i64, row: &Row) -> Result<StoredEntry, String> {
         hash: Some(hash),
         view,
         personal: Some(personal),
-        fault: None,
+        ..StoredEntry::default()
     })
 }
 

@@ -350,7 +350,15 @@ impl Link for SqliteLink {
     fn tidy(&mut self, thorough: bool) -> Result<(), BackendError> {
         self.flush_fully(true)?;
         if thorough {
-            return self.copy_back("TRUNCATE").map(|_| ());
+            let busy =
+                self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+            return match busy.map_err(|error| failed(&error))? {
+                0 => Ok(()),
+                _ => Err(BackendError::Failed(format!(
+                    "another program is reading; `{}-wal` keeps what was erased until the last one closes the ledger",
+                    self.connection.path().unwrap_or_default()
+                ))),
+            };
         }
         self.fold_side()
     }

@@ -163,7 +163,7 @@ fn read_entry(seq: i64, row: &Row<'_>) -> Option<StoredEntry> {
     };
     let hash = Digest(row.get::<_, [u8; 32]>(2).ok()?);
     let (seq, leaf) = (u64::try_from(seq).ok()?, text(1)?);
-    Some(StoredEntry { seq, leaf, hash: Some(hash), view, personal: None, fault: None })
+    Some(StoredEntry { seq, leaf, hash: Some(hash), view, ..StoredEntry::default() })
 }
 
 fn unavailable(error: &rusqlite::Error) -> SourceError {

@@ -1,6 +1,8 @@
 //! `placet audit`: what was decided, what became of it, and whether anybody touched the log.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+mod archive;
+mod erase;
 mod export;
 mod list;
 mod prove;
@@ -61,6 +63,12 @@ enum AuditCommand {
     Tail(tail::TailArgs),
     /// Write the log as JSON lines that `verify` reads, or one session with proofs
     Export(export::ExportArgs),
+    /// Erase what people wrote in the records of a subject, and record that it was
+    Erase(erase::EraseArgs),
+    /// Write what is signed and not archived yet as one more segment of the archive
+    Seal(archive::SealArgs),
+    /// Take old views out of the ledger that its archive holds, and record it
+    Prune(archive::PruneArgs),
     /// Check the log against its key, and against a checkpoint kept elsewhere
     Verify(verify::VerifyArgs),
     /// Prove that one record is in the signed log
@@ -69,7 +77,7 @@ enum AuditCommand {
     Check(prove::CheckArgs),
     /// Count decisions, outcomes and denials
     Stats,
-    /// Print the public key of the log, to be kept elsewhere
+    /// Print the public keys of the log, the newest first, to be kept elsewhere
     Key {
         /// Write it to this file, outside the folder of the log
         #[arg(long, short, value_name = "FILE")]
@@ -85,6 +93,9 @@ pub(crate) fn run(args: &AuditArgs, console: &mut Console<'_>) -> Result<Exit, F
         Some(AuditCommand::Show { record }) => show::run(record, common, console),
         Some(AuditCommand::Tail(tail)) => tail::run(tail, common, console),
         Some(AuditCommand::Export(export)) => export::run(export, common, console),
+        Some(AuditCommand::Erase(erase)) => erase::run(erase, common, console),
+        Some(AuditCommand::Seal(seal)) => archive::seal(seal, common, console),
+        Some(AuditCommand::Prune(prune)) => archive::prune(prune, common, console),
         Some(AuditCommand::Verify(verify)) => verify::run(verify, common, console),
         Some(AuditCommand::Prove(prove)) => prove::run(prove, common, console),
         Some(AuditCommand::Check(check)) => prove::check(check, common, console),
@@ -94,20 +105,17 @@ pub(crate) fn run(args: &AuditArgs, console: &mut Console<'_>) -> Result<Exit, F
 }
 
 fn key(output: Option<&PathBuf>, common: &CommonArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let ledger = common.ledger.log()?;
-    if ledger.is_mirror() {
-        return Err(Failure::Usage("a mirror has no key of its own; name the ledger".to_owned()));
-    }
-    let origin = ledger.ledger()?.origin().map_err(|error| log::unreadable(&error))?;
-    let keys = log::key_folder(&common.ledger.config()?)?;
-    let key = keys.verifier(&origin).map_err(|error| Failure::Ledger(error.to_string()))?;
+    let (folder, origin) = log::keys_of(&common.ledger)?;
+    let keys = folder.verifiers(&origin).map_err(|error| Failure::Ledger(error.to_string()))?;
+    let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+    let lines: String = keys.iter().map(|key| format!("{key}\n")).collect();
     if let Some(output) = output {
-        std::fs::write(output, format!("{key}\n"))
+        std::fs::write(output, lines)
             .map_err(|source| Failure::Write { what: format!("`{}`", output.display()), source })?;
     } else if common.is_json() {
-        console.json(&serde_json::json!({"origin": origin, "key": key.to_string()}))?;
+        console.json(&serde_json::json!({"origin": origin, "key": keys.first(), "keys": keys}))?;
     } else {
-        writeln!(console.out, "{key}")?;
+        write!(console.out, "{lines}")?;
     }
     Ok(Exit::Ok)
 }

@@ -117,7 +117,7 @@ pub(super) fn check(
     common: &CommonArgs,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    let keys = args.key.iter().map(|given| log::key(given)).collect::<Result<Vec<_>, _>>()?;
+    let keys = args.key.iter().map(|given| log::public_keys(given)).collect::<Result<Vec<_>, _>>()?.concat();
     let text = String::from_utf8(read(&args.proof)?)
         .map_err(|_| Failure::Negative(format!("`{}` is no text", args.proof.display())))?;
     let proved = if text.trim_start().starts_with('{') {

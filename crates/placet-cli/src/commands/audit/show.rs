@@ -141,9 +141,19 @@ impl Shown {
             }
             Fact::Change(change) => page.field("by", &change.by),
             Fact::Erasure(erasure) => {
-                page.field("erased", &format!("{:?}", erasure.records));
+                page.field("erased", &joined(&erasure.records));
+                page.maybe(
+                    "fields",
+                    (!erasure.fields.is_empty()).then(|| erasure.fields.join(", ")).as_deref(),
+                );
                 page.field("by", &erasure.by);
                 page.field("basis", &erasure.basis);
+            }
+            Fact::Keys(change) => {
+                page.field("signs", &change.signs);
+                page.field("added", &change.added);
+                page.field("overlap", &format!("until {}", moment::short(change.overlap_until_us)));
+                page.field("by", &change.by);
             }
             Fact::Recovery(recovery) => page.field(&recovery.code, &recovery.count.to_string()),
         }
@@ -190,6 +200,10 @@ impl Shown {
             None => page.field("used", "no"),
         }
     }
+}
+
+fn joined(records: &[u64]) -> String {
+    records.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
 }
 
 struct Page {

@@ -15,6 +15,7 @@ use crate::failure::{Exit, Failure};
 use crate::log::{self, Log};
 use crate::moment;
 use crate::paint::{DIM, Paint, verdict_style, visible_line};
+use crate::render::counted;
 
 /// How often a followed ledger is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
@@ -117,6 +118,12 @@ fn line(stored: &Stored, paint: Paint) -> String {
         Fact::Change(change) => {
             ("change".to_owned(), DIM, format!("by {}  {}", change.by, of_view("reason")))
         }
+        Fact::Erasure(erasure) => {
+            let records = counted(erasure.records.len() as u64, "record");
+            let what = format!("of {records}, asked by {}, on the ground `{}`", erasure.by, erasure.basis);
+            ("erasure".to_owned(), DIM, what)
+        }
+        Fact::Keys(change) => ("keys".to_owned(), DIM, format!("a new key, brought in by {}", change.by)),
         other => (other.kind().to_owned(), DIM, String::new()),
     };
     let session = record.session.as_deref().map(|session| format!("  session {session}")).unwrap_or_default();

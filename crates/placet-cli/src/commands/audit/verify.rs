@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use placet::audit::verify::{Report, Truncation, verify};
+use placet::audit::keys::VerifierKey;
+use placet::audit::verify::{Erasure, KeyChange, Report, Truncation, verify};
 
 use super::CommonArgs;
 use crate::console::Console;
@@ -25,6 +26,9 @@ pub(super) struct VerifyArgs {
     /// Checkpoint that was kept elsewhere: only with one can a cut or exchanged log be told
     #[arg(long, value_name = "CHECKPOINT")]
     from: Option<PathBuf>,
+    /// Folder of the log's archive: it must be that of this log, and the views in it are checked too
+    #[arg(long, value_name = "FOLDER")]
+    archive: Option<PathBuf>,
     /// Write the last checkpoint that holds to this file, to be kept elsewhere
     #[arg(long, value_name = "FILE")]
     save_checkpoint: Option<PathBuf>,
@@ -42,7 +46,7 @@ pub(super) fn run(
         std::fs::read_to_string(path).map_err(|source| Failure::Read { what: what(), source })
     });
     let from = from.transpose()?;
-    let report = verify(log.open()?.as_mut(), &keys, from.as_deref());
+    let report = verify(log.open_with(args.archive.as_ref())?.as_mut(), &keys, from.as_deref());
     let report = report.map_err(|error| Failure::Ledger(error.to_string()))?;
     if common.is_json() {
         console.json(&report)?;
@@ -53,7 +57,7 @@ pub(super) fn run(
     if let Some(path) = args.save_checkpoint.as_ref().filter(|_| report.ok) {
         save(path, &report)?;
     }
-    warn(&report, console);
+    warn(&report, &keys, console);
     Ok(if report.ok && !is_unsigned(&report) { Exit::Ok } else { Exit::Negative })
 }
 
@@ -70,8 +74,15 @@ fn save(path: &PathBuf, report: &Report) -> Result<(), Failure> {
         .map_err(|source| Failure::Write { what: format!("`{}`", path.display()), source })
 }
 
-fn warn(report: &Report, console: &mut Console<'_>) {
+fn warn(report: &Report, keys: &[VerifierKey], console: &mut Console<'_>) {
     let warning = console.paint_err.paint(YELLOW, "warning:");
+    let given: Vec<String> = keys.iter().map(ToString::to_string).collect();
+    let is_new = |change: &&KeyChange| !given.iter().any(|key| **key == *change.added);
+    if let Some(KeyChange { seq, .. }) = report.key_changes.iter().find(is_new).filter(|_| !report.ok) {
+        console.say(&format!(
+            "{warning} record {seq} brought in a key that was not given: what only that key signed counts as not signed; give it with `--key` too, if you trust it"
+        ));
+    }
     if report.ok && is_unsigned(report) {
         console.say(&format!(
             "{warning} no checkpoint signed with this key covers any record: whoever can write the log may have written all of it"
@@ -112,6 +123,16 @@ fn text(report: &Report, paint: Paint) -> String {
             &format!("something of {}, as erasures in the log say", counted(report.erased, "record")),
         );
     }
+    for erasure in report.erasures.iter().take(SHOWN) {
+        field("", &erased(erasure));
+    }
+    if report.sealed > 0 {
+        let views = counted(report.sealed, "archived view");
+        field("sealed", &format!("{views}, not checked: their keys are not here"));
+    }
+    for KeyChange { seq, added, by } in report.key_changes.iter().take(SHOWN) {
+        field("key", &format!("since record {seq}, brought in by {by}: {added}"));
+    }
     if report.unknown_total > 0 {
         let ids: Vec<String> = report.unknown.iter().take(SHOWN).map(|one| one.seq.to_string()).collect();
         let more = if report.unknown_total > SHOWN as u64 { " …" } else { "" };
@@ -121,6 +142,12 @@ fn text(report: &Report, paint: Paint) -> String {
     field("root", &report.root.to_string());
     findings(&mut out, report, paint);
     out
+}
+
+fn erased(erasure: &Erasure) -> String {
+    let Erasure { seq, count, fields, by, basis } = erasure;
+    let what = if fields.is_empty() { String::new() } else { format!(" ({})", fields.join(", ")) };
+    format!("record {seq}: {}{what}, asked by {by}, on the ground `{basis}`", counted(*count, "record"))
 }
 
 fn truncation(truncation: Truncation) -> &'static str {
