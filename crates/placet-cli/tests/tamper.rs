@@ -96,7 +96,7 @@ fn f28_aegis_72_every_edit_of_an_export_is_found_by_both() {
                 0 => drop(other.remove(at)),
                 1 => other.swap(at, (at + 1) % 6),
                 2 => other[at] = other[at].replacen("agent-1", "agent-2", 1),
-                _ => other[at].insert_str(1, " "),
+                _ => other[at].insert(1, ' '),
             }
             let text: String = other.iter().map(|line| format!("{line}\n")).collect();
             if text == clean {

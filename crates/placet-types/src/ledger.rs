@@ -16,10 +16,10 @@ use crate::decision::{ReviewerGroup, RiskTier};
 use crate::ids::{ApprovalId, ApproverId, CredentialId, Digest, Micros, RecordId, ReservationId};
 use crate::memory::MemoryWrite;
 
-pub use notices::{ApprovalClaim, ApprovalEvent, ApprovalMark, ApprovalTold};
 pub use budget::{
     Amount, BudgetKey, BudgetLimit, BudgetScope, BudgetUnit, MAX_COUNT, Reservation, Settlement, Window,
 };
+pub use notices::{ApprovalClaim, ApprovalEvent, ApprovalMark, ApprovalTold};
 
 /// One change of state. Each has a precondition; if it does not hold, the whole commit is refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
