@@ -65,7 +65,7 @@ class WebhookNotifier:
         self._core = _core.Receiver.webhook(timeout, url, list((headers or {}).items()), key)
 
 
-Notifier: TypeAlias = "WebhookNotifier | Callable[[ApprovalNotice], object]"
+Notifier: TypeAlias = WebhookNotifier | Callable[[ApprovalNotice], object]
 
 
 def attend(gate: object, engine: _core.Engine, notify: Sequence[Notifier]) -> Attendant | None:

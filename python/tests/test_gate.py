@@ -224,7 +224,7 @@ def test_f50_who_listens_to_the_alert_may_ask_the_gate(tmp_path, context):
 def test_what_cannot_go_together_is_refused(open_gate):
     with pytest.raises(TypeError, match="CredentialBroker"):
         open_gate(credential_broker="x")
-    with pytest.raises(placet.ConfigError, match="no ledger of this build"):
+    with pytest.raises(placet.ConfigError, match="is no ledger; write a file, `postgresql:"):
         open_gate(ledger="mysql://somewhere")
     with pytest.raises(ValueError, match="not both"):
         placet.PolicyGate(placet.OPAClient(), policies="policies")

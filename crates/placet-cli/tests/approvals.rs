@@ -250,8 +250,9 @@ fn f69_a_request_whose_process_was_killed_is_told_by_the_next_one() {
     assert_eq!(quiet.out, "");
     let id = pending(&project).remove(0);
     project.run(&["approvals", "show", &id]).exits(0).says(&["told       webhook-", "asked, reminded"]);
-    project.run(&["audit", "key", "-o", "log.vkey"]).exits(0);
-    project.run(&["audit", "verify", "--key", "log.vkey"]).exits(0);
+    std::fs::create_dir(project.path("elsewhere")).expect("a folder");
+    project.run(&["audit", "key", "-o", "elsewhere/log.vkey"]).exits(0);
+    project.run(&["audit", "verify", "--key", "elsewhere/log.vkey"]).exits(0);
 }
 
 #[test]
