@@ -188,14 +188,15 @@ impl Pipeline {
         self.options.ledger.as_ref()
     }
 
-    fn judge(&self, prepared: &Prepared) -> (Decision, Request) {
+    /// Takes the event out of what was prepared, and decides it.
+    fn judge(&self, prepared: &mut Prepared) -> (Decision, Request) {
+        let event = std::mem::take(&mut prepared.event);
         match &prepared.refusal {
             // Policies may deny an off-plan call harder.
             Some(refusal) if refusal.cause != DenyCause::OffPlan => {
-                let request = Request::new(prepared.event.clone());
-                (self.denied(refusal), request)
+                (self.denied(refusal), Request::new(event))
             }
-            _ => self.gate.judge(prepared.event.clone()),
+            _ => self.gate.judge(event),
         }
     }
 
@@ -306,7 +307,9 @@ impl Pipeline {
 
     /// What is recorded when a precondition fails: the same event, denied.
     fn fallback(&self, case: &Case, extras: Extras) -> placet_trust::Fallback {
-        let (event, decision) = (case.request.event().clone(), case.decision.clone());
+        // Long histories stand in no record.
+        let event = case.request.event().clone_without(Field::ToolHistory);
+        let decision = case.decision.clone();
         let redactor = self.redactor.clone();
         Box::new(move |refusal| {
             let denied = denied_at_commit(&decision, refusal);

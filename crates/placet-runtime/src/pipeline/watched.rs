@@ -32,8 +32,8 @@ impl Pipeline {
 
     /// As [`Pipeline::begin`], with those who look on given.
     pub fn begin_watched(self: &Arc<Self>, event: Event, watch: &Watch) -> Begun {
-        let prepared = self.prepare_watched(event, watch);
-        let (decision, request) = self.judge(&prepared);
+        let mut prepared = self.prepare_watched(event, watch);
+        let (decision, request) = self.judge(&mut prepared);
         self.conclude_watched(prepared, decision, request, watch)
     }
 
@@ -45,8 +45,8 @@ impl Pipeline {
 
     /// As [`Pipeline::ask`], with those who look on given.
     pub fn ask_watched(self: &Arc<Self>, event: Event, watch: &Watch) -> Refused {
-        let prepared = self.prepare_watched(event, watch);
-        let (decision, request) = self.judge(&prepared);
+        let mut prepared = self.prepare_watched(event, watch);
+        let (decision, request) = self.judge(&mut prepared);
         self.note_watched(prepared, decision, request, watch)
     }
 
