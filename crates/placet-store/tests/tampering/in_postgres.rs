@@ -127,7 +127,7 @@ fn f27_f28_an_untouched_postgres_ledger_is_clean_to_both() {
 }
 
 #[test]
-fn f27_aegis_72_no_edit_of_a_postgres_ledger_goes_undetected() {
+fn promise_8_f27_aegis_72_no_edit_of_a_postgres_ledger_goes_undetected() {
     let places: Vec<InPostgres> = (0..crate::THREADS).map(|_| InPostgres::new()).collect();
     let logs: Vec<Log> = places.iter().map(|place| place.log.clone()).collect();
     let places: Vec<std::sync::Mutex<InPostgres>> = places.into_iter().map(std::sync::Mutex::new).collect();

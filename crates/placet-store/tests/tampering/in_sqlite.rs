@@ -126,7 +126,7 @@ fn f28_an_untouched_ledger_is_clean_to_both() {
 }
 
 #[test]
-fn f28_aegis_72_no_edit_of_a_sqlite_ledger_goes_undetected() {
+fn promise_8_f28_aegis_72_no_edit_of_a_sqlite_ledger_goes_undetected() {
     let template = Template::new();
     let (made, covered) = judge_many(
         11,
@@ -211,7 +211,7 @@ fn f28_the_triggers_refuse_plain_edits() {
 /// Cut or signed anew by whoever holds the key: without a checkpoint from elsewhere nothing is wrong, and the report says
 /// that it could not tell; with one it is found.
 #[test]
-fn f28_a_cut_or_a_fork_is_found_with_a_checkpoint_from_elsewhere_and_only_so() {
+fn promise_8_f28_a_cut_or_a_fork_is_found_with_a_checkpoint_from_elsewhere_and_only_so() {
     let template = Template::new();
     let clean = &template.log;
     let outside = clean.checkpoints.last().unwrap();

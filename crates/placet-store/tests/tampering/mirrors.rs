@@ -85,7 +85,7 @@ fn edit(lines: &mut Vec<String>, kind: u64, dice: &mut Dice) -> &'static str {
 }
 
 #[test]
-fn f28_aegis_72_no_edit_of_a_mirror_goes_undetected() {
+fn promise_8_f28_aegis_72_no_edit_of_a_mirror_goes_undetected() {
     let template = Template::new();
     let text = fs::read_to_string(template.folder.path().join("audit.jsonl")).unwrap();
     let clean: Vec<String> = text.lines().map(str::to_owned).collect();
