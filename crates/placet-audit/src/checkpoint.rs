@@ -168,5 +168,5 @@ pub(crate) fn parse_decimal(text: &str) -> Option<u64> {
 
 /// A SHA-256 value in base64.
 pub(crate) fn parse_digest(text: &str) -> Option<Digest> {
-    BASE64.decode(text.as_bytes()).ok()?.try_into().ok().map(Digest)
+    note::parse_base64(text)?.try_into().ok().map(Digest)
 }

@@ -110,10 +110,15 @@ fn split(note: &str) -> Result<(&str, &str), NoteError> {
     Ok((text, signatures))
 }
 
+/// Base64 in its one form: the decoder also takes padding in the middle, as of texts one after the other.
+pub(crate) fn parse_base64(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text.as_bytes()).ok().filter(|bytes| BASE64.encode(bytes) == text)
+}
+
 fn signature_line(line: &str) -> Result<(&str, [u8; 4], Vec<u8>), NoteError> {
     let bad = || malformed("a line under the text is no signature");
     let (name, base64) = line.strip_prefix(MARK).and_then(|rest| rest.split_once(' ')).ok_or_else(bad)?;
-    let bytes = BASE64.decode(base64.as_bytes()).map_err(|_| bad())?;
+    let bytes = parse_base64(base64).ok_or_else(bad)?;
     match bytes.split_first_chunk::<4>() {
         Some((id, signature)) if is_name(name) && !signature.is_empty() => {
             Ok((name, *id, signature.to_vec()))

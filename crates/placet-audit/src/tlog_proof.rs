@@ -8,7 +8,7 @@ use placet_types::Digest;
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError, parse_decimal, parse_digest};
 use crate::keys::VerifierKey;
-use crate::{proof, tree};
+use crate::{note, proof, tree};
 
 const FIRST_LINE: &str = "c2sp.org/tlog-proof@v1";
 /// A tree has at most 2^64 leaves.
@@ -83,7 +83,7 @@ impl TlogProof {
         }
         let extra = lines.next_if(|line| line.starts_with("extra "));
         let extra = extra.and_then(|line| line.strip_prefix("extra ")).map(|base64| {
-            BASE64.decode(base64.as_bytes()).map_err(|_| malformed("its extra data is not base64"))
+            note::parse_base64(base64).ok_or_else(|| malformed("its extra data is not base64"))
         });
         let index = lines.next().and_then(|line| line.strip_prefix("index ")).and_then(parse_decimal);
         let index = index.ok_or_else(|| malformed("it has no index"))?;

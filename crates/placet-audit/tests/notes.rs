@@ -172,6 +172,8 @@ fn a_proof_file_is_checked_offline() {
         text.replace("index 0\n", ""),
         text.replace("index 0\n", "index 0\nAAAA\n"),
         text.replace("index 0\n", "extra *\nindex 0\n"),
+        text.replace("index 0\n", "extra AAA=AAA=\nindex 0\n"),
+        text.replace("index 0\n", &format!("index 0\nAAA=AAA={}\n", "A".repeat(36))),
     ] {
         assert!(TlogProof::parse(&bad).is_err(), "{bad}");
     }
