@@ -11,10 +11,11 @@ use placet_audit::view::{self, SaltedValue};
 use placet_audit::{RandomError, tree};
 use placet_trust::{Fallback, LedgerError, Proposal, Receipt, Refusal, State, StateKey};
 use placet_types::record::RecoveryFact;
-use placet_types::{Ack, DenyCause, Digest, Fact, Micros, Record, RecordId};
+use placet_types::{Ack, Digest, Fact, Micros, Record, RecordId};
 use uuid::Uuid;
 
 use crate::backend::{Access, Backend, Batch, Erase, Link, NewEntry};
+use crate::compare::edited;
 use crate::engine::{Engine, Publish, closed};
 
 /// A clock that is behind the log by more than this went back; smaller steps are those of several machines.
@@ -293,13 +294,7 @@ impl Round {
                 }
             };
             if !same {
-                let (kind, id) = (row.kind, row.id);
-                return Err(Stop::Refused(Refusal::new(
-                    DenyCause::StateTampered,
-                    format!(
-                        "the row of {kind} `{id}` is not what the log says: it was edited; run `placet audit verify`"
-                    ),
-                )));
+                return Err(Stop::Refused(edited(&row)));
             }
         }
         Ok(keys)
