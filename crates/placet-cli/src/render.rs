@@ -27,13 +27,8 @@ pub(crate) fn decision(decision: &Decision, paint: Paint) -> String {
         let groups: Vec<String> = decision.reviewers().iter().map(ToString::to_string).collect();
         field(&mut out, paint, "ask", &visible_line(&groups.join(", ")));
     }
-    let unknown: Vec<String> = decision
-        .inputs
-        .iter()
-        .filter_map(|input| Some(format!("{} {}", input.field, input.unknown.as_ref()?)))
-        .collect();
-    if !unknown.is_empty() {
-        let text = format!("{}; a rule that restricts also fires on what it cannot know", unknown.join(", "));
+    if let Some(unknown) = decision.unknown() {
+        let text = format!("{unknown}; a rule that restricts also fires on what it cannot know");
         field(&mut out, paint, "lacks", &visible_line(&text));
     }
     field(&mut out, paint, "code", decision.verdict.code());

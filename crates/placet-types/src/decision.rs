@@ -355,15 +355,18 @@ impl Decision {
     /// records and operators.
     #[must_use]
     pub fn full_reason(&self) -> Cow<'_, str> {
-        let unknown: Vec<String> = self
-            .inputs
-            .iter()
-            .filter_map(|input| Some(format!("{} {}", input.field, input.unknown.as_ref()?)))
-            .collect();
-        match unknown.as_slice() {
-            [] => Cow::Borrowed(&self.reason),
-            unknown => Cow::Owned(format!("{} ({})", self.reason, unknown.join(", "))),
+        match self.unknown() {
+            None => Cow::Borrowed(&self.reason),
+            Some(unknown) => Cow::Owned(format!("{} ({unknown})", self.reason)),
         }
+    }
+
+    /// Which values the deciding rules could not judge, and why: `args.amount is missing, args.to is not a text`.
+    #[must_use]
+    pub fn unknown(&self) -> Option<String> {
+        let of = |input: &InputSeen| Some(format!("{} {}", input.field, input.unknown.as_ref()?));
+        let unknown: Vec<String> = self.inputs.iter().filter_map(of).collect();
+        (!unknown.is_empty()).then(|| unknown.join(", "))
     }
 
     /// Who may decide the escalation; empty for other outcomes and for "any reviewer".
