@@ -99,11 +99,9 @@ impl Asker {
         headers: Vec<(String, String)>,
         key: Option<Vec<u8>>,
     ) -> PyResult<Self> {
-        let invalid = |error: String| PyValueError::new_err(error);
-        let key = key.map(WebhookKey::new).transpose().map_err(|error| invalid(error.to_string()))?;
-        let timeout = duration(timeout_seconds)?;
-        let options = WebhookOptions { method, headers, timeout, key, ..WebhookOptions::new(url) };
-        let webhook = channels::Webhook::new(options).map_err(|error| invalid(error.to_string()))?;
+        let options = WebhookOptions { method, ..webhook_options(timeout_seconds, url, headers, key)? };
+        let webhook =
+            channels::Webhook::new(options).map_err(|error| PyValueError::new_err(error.to_string()))?;
         Self::new(Arc::new(webhook), timeout_seconds)
     }
 
@@ -383,7 +381,20 @@ fn seconds(at: Micros) -> f64 {
     Duration::from_micros(at.0.unsigned_abs()).as_secs_f64()
 }
 
-pub(crate) fn duration(seconds: f64) -> PyResult<Duration> {
+/// How a web server is reached, from Python's arguments.
+pub(crate) fn webhook_options(
+    timeout_seconds: f64,
+    url: String,
+    headers: Vec<(String, String)>,
+    key: Option<Vec<u8>>,
+) -> PyResult<WebhookOptions> {
+    let key = key.map(WebhookKey::new).transpose();
+    let key = key.map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let timeout = duration(timeout_seconds)?;
+    Ok(WebhookOptions { headers, timeout, key, ..WebhookOptions::new(url) })
+}
+
+fn duration(seconds: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|_| {
         PyValueError::new_err(format!("a time of {seconds} seconds is not possible; give 0 or more"))
     })

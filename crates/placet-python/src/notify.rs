@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use placet::channels::outbox::{Notifier, Outbox, Told};
-use placet::channels::{WebhookNotifier, WebhookOptions, notice_body};
+use placet::channels::{WebhookNotifier, notice_body};
 use placet::trust::approvals::notices::Owed;
-use placet::trust::approvals::webhook::WebhookKey;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::approvals::{Stop, duration, failed};
+use crate::approvals::{Stop, failed, webhook_options};
 use crate::freeze::describe;
 use crate::gate::Engine;
 use crate::ledger::wait;
@@ -38,11 +37,8 @@ impl Receiver {
         headers: Vec<(String, String)>,
         key: Option<Vec<u8>>,
     ) -> PyResult<Self> {
-        let invalid = |error: String| PyValueError::new_err(error);
-        let key = key.map(WebhookKey::new).transpose().map_err(|error| invalid(error.to_string()))?;
-        let timeout = duration(timeout_seconds)?;
-        let options = WebhookOptions { headers, timeout, key, ..WebhookOptions::new(url) };
-        let made = WebhookNotifier::new(options).map_err(|error| invalid(error.to_string()))?;
+        let options = webhook_options(timeout_seconds, url, headers, key)?;
+        let made = WebhookNotifier::new(options).map_err(|error| PyValueError::new_err(error.to_string()))?;
         Ok(Self(Arc::new(made)))
     }
 
