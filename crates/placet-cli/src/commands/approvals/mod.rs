@@ -110,7 +110,7 @@ struct AnswerArgs {
 }
 
 /// The clocks and ids of this process.
-struct Process;
+pub(crate) struct Process;
 
 impl Host for Process {
     fn now(&self) -> Micros {
