@@ -15,7 +15,7 @@ use placet::trust::approvals::notices::MAX_CLAIM_SECONDS;
 use placet::trust::approvals::{Approval, ApprovalError, Approvals};
 use serde::Deserialize;
 
-use super::input::{Id, body};
+use super::input::{Id, Object, body};
 use super::{refused, standing, view};
 use crate::auth::Reviewer;
 use crate::conditions::Tags;
@@ -37,7 +37,7 @@ struct Answer {
     reason: Option<String>,
     /// The reviewer's signature, for a vote of strength `signed`.
     #[serde(default)]
-    signed: Option<Signed>,
+    signed: Option<Object<Signed>>,
 }
 
 /// What was signed elsewhere, with the key of the reviewer.
@@ -142,7 +142,14 @@ impl Shared {
         let now = self.service.host.now();
         let (approval, vote) = self.examined(id, now, |approvals, approval| {
             let groups = approvals.reviewers().groups_of(who);
-            let vote = self.ballot(&approval.entry, who, groups, yes, answer.signed.as_ref(), now);
+            let vote = self.ballot(
+                &approval.entry,
+                who,
+                groups,
+                yes,
+                answer.signed.as_ref().map(|Object(signed)| signed),
+                now,
+            );
             approvals.check_vote(&vote, now).map(|()| vote)
         })?;
         if yes {

@@ -1,6 +1,8 @@
 //! What requests say: ids, queries and bodies, read strictly.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +11,9 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use placet::channels::ApprovalId;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::problem::Problem;
 use crate::shared::Shared;
@@ -79,10 +83,34 @@ pub(super) async fn body<T: DeserializeOwned>(shared: &Arc<Shared>, request: Req
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+    serde_json::from_slice(bytes).map(|Object(said)| said).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => Problem::unprocessable(format!("the body: {error}")),
         _ => Problem::malformed(format!("the body is no JSON: {error}")),
     })
+}
+
+/// What is written as an object. Serde would take a list of the values in their order, too.
+#[derive(Debug, Clone)]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
+struct Fields<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
