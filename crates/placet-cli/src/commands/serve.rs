@@ -66,7 +66,8 @@ pub(crate) fn run(args: &ServeArgs, console: &mut Console<'_>) -> Result<Exit, F
     let server = Server::bind(service, address, plain).map_err(|error| Failure::Ledger(error.to_string()))?;
     let url = format!("http://{}", server.address());
     if args.format.is_json() {
-        console.json(&json!({ "listening": url, "tokens": reviewers }))?;
+        // One line, for a program that waits for it.
+        writeln!(console.out, "{}", json!({ "listening": url, "tokens": reviewers }))?;
     }
     console.out.flush()?;
     console.say(&format!("serves {url}"));
