@@ -186,6 +186,9 @@ fn f69_it_does_not_start_where_it_could_not_be_trusted() {
     start(&["--listen", "0.0.0.0:0"]).exits(2).complains(&["TLS", "allow_plain_http"]);
     start(&["--listen", "localhost"]).exits(2).complains(&["localhost"]);
     start(&["--ledger", "memory"]).exits(2).complains(&["nothing is kept where others reach it"]);
+    start(&["--ledger", "log.jsonl"]).exits(2).complains(&["a mirror cannot be written to"]);
+    start(&["--ledger", "."]).exits(2).complains(&["the ledger `.` cannot open"]);
+    assert!(!project.path("log.jsonl").exists());
     project.write("placet.yaml", &own.replace("name: zoe", "name: eve"));
     start(&[]).exits(2).complains(&["`server.reviewers: eve` is in no group"]);
     project.write("placet.yaml", &own.replace("listen:", "lisen:"));
@@ -197,4 +200,137 @@ fn f69_it_does_not_start_where_it_could_not_be_trusted() {
     taken.replace_range(.."http://".len(), "");
     project.write("placet.yaml", &own);
     start(&["--listen", &taken]).exits(2).complains(&["cannot listen on", "choose another address"]);
+}
+
+/// The kinds and texts of the blocks of the page on approvals.
+fn blocks() -> Vec<(String, String)> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/approvals.md");
+    let page = std::fs::read_to_string(path).expect("the page");
+    let parts: Vec<&str> = page.split("```").collect();
+    let inside = parts.iter().skip(1).step_by(2).filter_map(|block| block.split_once('\n'));
+    inside.map(|(kind, text)| (kind.to_owned(), text.to_owned())).collect()
+}
+
+/// Whether JSON holds what the page shows of it; `…` stands for any text.
+fn holds(shown: &Value, got: &Value) -> bool {
+    match (shown, got) {
+        (Value::String(any), Value::String(_)) if any == "…" => true,
+        (Value::Object(shown), Value::Object(got)) => {
+            shown.iter().all(|(name, shown)| got.get(name).is_some_and(|got| holds(shown, got)))
+        }
+        (Value::Array(shown), Value::Array(got)) => {
+            shown.len() == got.len() && shown.iter().zip(got).all(|(shown, got)| holds(shown, got))
+        }
+        _ => shown == got,
+    }
+}
+
+/// Runs the commands of a block as the page says; what they print.
+fn shell(project: &Project, text: &str, url: &str, id: &str) -> String {
+    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_placet")).parent().expect("a folder");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(folder.to_owned()).chain(std::env::split_paths(&path)));
+    let mut bash = std::process::Command::new("bash");
+    bash.args(["-euo", "pipefail", "-c", text]).current_dir(project.folder.path());
+    bash.env("PATH", path.expect("a path")).env("URL", url).env("ID", id).env("TOKEN", ANN);
+    let done = bash.output().expect("bash");
+    assert!(done.status.success(), "{text}\n{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).expect("text")
+}
+
+/// The deployment of the page, in which somebody asks to pay.
+fn of_the_page(settings: &str) -> (Project, Serving, String) {
+    let pays = "version: 1\nrules:\n  - name: pays\n    when: { action: pay }\n    then: hitl\n    reviewers: [finance]\n    \
+                risk_tier: TRANSACTIONAL_HIGH\n";
+    let project = Project::new(&[("policies/policy.yaml", pays)]);
+    project.write("placet.yaml", &format!("{settings}keys: keys\n"));
+    project.write("bob.token", "bob-token-0123456789abcdef");
+    let mut command = project.command(&["serve", "--listen", "127.0.0.1:0", "--format", "json"]);
+    let mut child = command.env("ALICE_TOKEN", ANN).spawn().expect("it starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().expect("a pipe")).read_line(&mut line).expect("a line");
+    let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    let serving = Serving { child, url: said["listening"].as_str().expect("an address").to_owned() };
+    let asked = deploy(&project).run(call("pay", r#"{"amount":900}"#, "s1"), Outcome::succeeded(None));
+    assert_eq!(asked, Err("approval_required"));
+    let (_, list) = serving.ask("GET", "/v1/approvals", ANN, None);
+    let id = list["approvals"][0]["id"].as_str().expect("an id").to_owned();
+    (project, serving, id)
+}
+
+#[test]
+fn f69_the_examples_of_the_page_hold() {
+    let blocks = blocks();
+    let settings = &blocks.iter().find(|(kind, _)| kind == "yaml server").expect("settings").1;
+    let (project, serving, id) = of_the_page(settings);
+    let mut shown = 0;
+    for (at, (_, text)) in blocks.iter().enumerate().filter(|(_, (kind, _))| kind == "bash http") {
+        let printed = shell(&project, text, &serving.url, &id);
+        let got: Value = serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
+        let (kind, below) = &blocks[at + 1];
+        assert_eq!(kind, "json http");
+        let wanted: Value = serde_json::from_str(below).unwrap_or_else(|error| panic!("{error}: {below}"));
+        assert!(holds(&wanted, &got), "{text}\n{below}\n{got:#}");
+        shown += 1;
+    }
+    assert_eq!(shown, 4);
+}
+
+#[test]
+fn f69_the_signed_answer_of_the_page_counts() {
+    let blocks = blocks();
+    let settings = &blocks.iter().find(|(kind, _)| kind == "yaml server").expect("settings").1;
+    let keys = Project::new(&[]);
+    let made = keys.run(&["approvals", "keygen", "--by", "alice", "-o", "alice.key"]).exits(0).out.clone();
+    let head = format!("approvals:\n  strength: signed\n  keys:\n    {made}");
+    let (project, serving, id) = of_the_page(&settings.replace("approvals:\n", &head));
+    std::fs::copy(keys.path("alice.key"), project.path("alice.key")).expect("copied");
+    let (_, weak) = serving.ask("POST", &format!("/v1/approvals/{id}/approve"), ANN, Some("{}"));
+    assert_eq!(weak["code"], "too_weak", "{weak}");
+
+    // What was changed on the way is not signed.
+    let (_, one) = serving.ask("GET", &format!("/v1/approvals/{id}"), ANN, None);
+    let sign = |text: &str| {
+        let all = ["approvals", "sign", "approve", "-", "--by", "alice", "--key", "alice.key"];
+        project.run_with(&all, text.as_bytes())
+    };
+    let whole = one.to_string();
+    sign(&whole.replace("900", "100")).exits(1).complains(&["is not signed", "is not what was asked"]);
+    sign(&whole.replace("\"finance\"", "\"board\"")).exits(1).complains(&["is not signed"]);
+    sign("{}").exits(2).complains(&["is no request for approval", "GET /v1/approvals/{id}"]);
+    sign("no").exits(2).complains(&["is no request for approval"]);
+    let run = sign(&whole).exits(0);
+    assert!(run.err.contains("amount = 900"), "what is signed is shown: {run:?}");
+
+    let text = &blocks.iter().find(|(kind, _)| kind == "bash http-signed").expect("the example").1;
+    let printed = shell(&project, text, &serving.url, &id);
+    let after: Value = serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
+    assert_eq!(
+        (&after["state"], &after["votes"][0]["strength"]),
+        (&"approved".into(), &"signed".into()),
+        "{after}"
+    );
+    let pay = call("pay", r#"{"amount":900}"#, "s1");
+    assert_eq!(deploy(&project).run(pay, Outcome::succeeded(None)), Ok(()));
+}
+
+#[test]
+fn f69_every_code_of_the_page_is_one_of_the_service() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/approvals.md");
+    let page = std::fs::read_to_string(path).expect("the page");
+    let table =
+        page.split("| Status | `code` |").nth(1).expect("the table").split("\n\n").next().expect("rows");
+    let ours = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../placet-gateway/src");
+    let files = ["problem.rs", "auth.rs", "shared.rs", "health.rs", "serve.rs"].map(|name| ours.join(name));
+    let inner =
+        ["answer.rs", "input.rs", "look.rs", "refused.rs"].map(|name| ours.join("approvals").join(name));
+    let source: String =
+        files.iter().chain(&inner).map(|file| std::fs::read_to_string(file).expect("a source")).collect();
+    let members = ["needed_groups", "needed_strength", "decision", "approval"];
+    let mut codes = 0;
+    for code in table.split('`').skip(1).step_by(2).filter(|code| !members.contains(code)) {
+        assert!(source.contains(&format!("\"{code}\"")), "{code}");
+        codes += 1;
+    }
+    assert_eq!(codes, 27);
 }

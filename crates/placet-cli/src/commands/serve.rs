@@ -3,6 +3,7 @@
 
 use std::env;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -47,7 +48,11 @@ pub(crate) fn run(args: &ServeArgs, console: &mut Console<'_>) -> Result<Exit, F
     let config = args.ledger.config()?;
     let tokens = Tokens::of_config(&config, &|name| env::var_os(name));
     let tokens = tokens.map_err(|error| Failure::Ledger(error.to_string()))?;
-    if matches!(config.ledger.as_deref(), Some("off" | "memory")) {
+    let named = config.ledger.as_deref().unwrap_or_default();
+    if Path::new(named).extension().is_some_and(|end| end.eq_ignore_ascii_case("jsonl")) {
+        return Err(Failure::Usage("a mirror cannot be written to; name the ledger".to_owned()));
+    }
+    if matches!(named, "off" | "memory") {
         let text =
             "`ledger` says that nothing is kept where others reach it; name a ledger with `--ledger PATH`";
         return Err(Failure::Ledger(text.to_owned()));
