@@ -10,7 +10,7 @@ use placet::record::ledger::ApprovalEntry;
 use placet::trust::approvals::display::{self, Checked};
 use placet::trust::{Ledger, LedgerError};
 
-/// For how long what was read is kept: reading it means reading the log from its beginning.
+/// For how long what was read is kept: reading it means looking through the log.
 const KEPT: Duration = Duration::from_secs(60);
 
 /// How many are kept.

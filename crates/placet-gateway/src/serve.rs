@@ -16,7 +16,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use placet::channels::Stop;
-use placet::channels::outbox::Outbox;
+use placet::channels::outbox::{Outbox, Turn};
+use placet::trust::approvals::queue::QueueError;
 use tokio::sync::{Semaphore, watch};
 
 use crate::problem::Problem;
@@ -124,16 +125,10 @@ impl Server {
         let pulse = thread::Builder::new()
             .name("placet-pulse".to_owned())
             .spawn(move || pulse::run(&ledger, &news, &pulse_stop))?;
-        let voice = shared.clone();
-        let clerk = thread::Builder::new().name("placet-clerk".to_owned()).spawn(move || {
-            clerk.run(&clerk_stop, |turn| match turn {
-                Ok(turn) => turn
-                    .failed
-                    .iter()
-                    .for_each(|(notice, problem)| voice.say(&format!("{notice}: {problem}"))),
-                Err(error) => voice.say(&format!("{error}; it is tried again")),
-            });
-        })?;
+        let report = reporting(shared.clone());
+        let clerk = thread::Builder::new()
+            .name("placet-clerk".to_owned())
+            .spawn(move || clerk.run(&clerk_stop, report))?;
         let served = runtime.block_on(serve(self.listener, &shared, &end, stop));
         runtime.shutdown_timeout(shared.service.limits.end_time);
         background.stop();
@@ -143,6 +138,26 @@ impl Server {
             thread::sleep(LOOK_FOR_END);
         }
         served.map_err(ServeError::System)
+    }
+}
+
+/// Says what the clerk could not tell, and once what keeps it from its work.
+fn reporting(shared: Arc<Shared>) -> impl FnMut(Result<Turn, QueueError>) {
+    let mut last = None;
+    move |turn| match turn {
+        Ok(turn) => {
+            last = None;
+            let failed = turn.failed.iter();
+            failed
+                .for_each(|(notice, problem)| shared.say(&format!("{notice}: {problem}; it is tried again")));
+        }
+        Err(error) => {
+            let text = format!("{error}; it is tried again");
+            if last.as_ref() != Some(&text) {
+                shared.say(&text);
+            }
+            last = Some(text);
+        }
     }
 }
 
