@@ -3,8 +3,9 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -38,6 +39,9 @@ const MAX_HEADERS: usize = 64;
 
 /// How often it is looked whether the service is to end.
 const LOOK_FOR_END: Duration = Duration::from_millis(50);
+
+/// How long work rests that failed by a defect.
+const AFTER_DEFECT: Duration = Duration::from_secs(1);
 
 /// How long notices on their way may take when the service ends.
 const LAST_NOTICES: Duration = Duration::from_secs(5);
@@ -122,13 +126,13 @@ impl Server {
         });
         let background = Stop::default();
         let (pulse_stop, clerk_stop) = (background.clone(), background.clone());
-        let pulse = thread::Builder::new()
-            .name("placet-pulse".to_owned())
-            .spawn(move || pulse::run(&ledger, &news, &pulse_stop))?;
-        let report = reporting(shared.clone());
-        let clerk = thread::Builder::new()
-            .name("placet-clerk".to_owned())
-            .spawn(move || clerk.run(&clerk_stop, report))?;
+        let pulse = tireless("placet-pulse", &shared, &background, move || {
+            pulse::run(&ledger, &news, &pulse_stop);
+        })?;
+        let mut report = reporting(shared.clone());
+        let clerk = tireless("placet-clerk", &shared, &background, move || {
+            clerk.run(&clerk_stop, &mut report);
+        })?;
         let served = runtime.block_on(serve(self.listener, &shared, &end, stop));
         runtime.shutdown_timeout(shared.service.limits.end_time);
         background.stop();
@@ -139,6 +143,24 @@ impl Server {
         }
         served.map_err(ServeError::System)
     }
+}
+
+/// Runs work until it is stopped, on a thread of its own. A defect in it is said, and it begins again.
+fn tireless(
+    name: &'static str,
+    shared: &Arc<Shared>,
+    stop: &Stop,
+    mut work: impl FnMut() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let (shared, stop) = (shared.clone(), stop.clone());
+    thread::Builder::new().name(name.to_owned()).spawn(move || {
+        while !stop.is_stopped() {
+            if catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
+                shared.say(&format!("`{name}` failed; it begins again"));
+                thread::sleep(AFTER_DEFECT);
+            }
+        }
+    })
 }
 
 /// Says what the clerk could not tell, and once what keeps it from its work.
