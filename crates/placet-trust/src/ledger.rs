@@ -38,8 +38,8 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`] when the log cannot be read.
     fn wait(&self, seen: u64, until: Instant) -> Result<u64, LedgerError>;
 
-    /// The readable view of the first record that is wanted, as it was recorded; `None` when there is none, it was
-    /// erased, or this ledger shows no views. Reads the log from its beginning: for what is asked once, not in each call.
+    /// The readable view of the one record that is wanted, as it was recorded; `None` when there is none, it was
+    /// erased, or this ledger shows no views. Looks through the log from its end: for what is asked once, not in each call.
     ///
     /// # Errors
     /// [`LedgerError`] when the log cannot be read.
