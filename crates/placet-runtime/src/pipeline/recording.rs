@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use placet_types::decision::TraceStep;
 use placet_types::ids::{ApprovalId, CredentialId, Digest, RecordId};
 use placet_types::record::{DecisionFact, OutcomeFact, OutcomeStatus};
 use placet_types::{Decision, Event, Fact, Field, Record, Value, Verdict};
@@ -91,7 +92,12 @@ pub(super) fn decision_view(event: &Event, decision: &Decision, redact: &Redacto
     view.insert("args".to_owned(), redact.value(event.get(Field::Args)));
     view.insert("reason".to_owned(), redact.text(&decision.full_reason()).into());
     view.insert("rules".to_owned(), json!(decision.rules));
-    view.insert("trace".to_owned(), json!(decision.trace));
+    // A reason may quote arguments: Rego puts it together.
+    let trace = decision.trace.iter().map(|step| {
+        let reason = redact.text(&step.reason).into();
+        json!(TraceStep { reason, ..step.clone() })
+    });
+    view.insert("trace".to_owned(), trace.collect());
     let inputs = decision.inputs.iter().map(|seen| {
         let mut input = json!({"field": seen.field, "value": redact.value(&seen.value)});
         if let (Some(unknown), Some(input)) = (&seen.unknown, input.as_object_mut()) {
