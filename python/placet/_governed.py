@@ -279,9 +279,21 @@ def _wrap_async_generator(
     async def call(*args: Any, **kwargs: Any) -> Any:
         positional, keywords, owed = await begin(args, kwargs)
         stream = clean.async_generator(function(*positional, **keywords), owed, waits)
+        sent: Any = None
+        thrown: BaseException | None = None
         try:
-            async for item in stream:
-                yield item
+            while True:
+                try:
+                    item = await (stream.asend(sent) if thrown is None else stream.athrow(thrown))
+                except StopAsyncIteration:
+                    return
+                sent = thrown = None
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    raise
+                except BaseException as error:
+                    thrown = error
         finally:
             await stream.aclose()
 

@@ -100,6 +100,35 @@ def test_f29_secrets_are_not_stored(log, context):
     assert secret.encode() not in stored
 
 
+def test_f29_what_a_function_begins_and_does_not_wait_for_is_recorded_when_it_ends(log, context):
+    async def fails():
+        await asyncio.sleep(0.01)
+        raise ValueError("late")
+
+    async def main():
+        future = placet.governed(log.gate, context, action="show")(lambda: asyncio.ensure_future(fails()))()
+        assert log.short() == [ALLOWED]
+        # Whether or not anybody awaits it.
+        await asyncio.wait([future])
+
+    asyncio.run(main())
+    assert log.short() == [ALLOWED, ("outcome", "failed")]
+
+
+def test_f29_an_exception_that_cannot_be_read_is_recorded_as_a_failure(log, context):
+    class Odd(Exception):
+        @property
+        def args(self):
+            raise RuntimeError("no")
+
+    def show():
+        raise Odd
+
+    with pytest.raises(placet.ToolError):
+        placet.governed(log.gate, context)(show)()
+    assert log.short() == [ALLOWED, ("outcome", "failed")]
+
+
 def test_f29_coroutines_methods_and_callable_objects(log, context):
     class Tool:
         @placet.governed(log.gate, context, action="show")

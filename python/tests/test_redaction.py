@@ -1,4 +1,4 @@
-"""No secret that a call carries is stored, whatever it came in through: database, mirror, notices (aegis 74)."""
+"""Secrets that a call carries are never stored, whatever brings them: database, mirror, notices."""
 
 from __future__ import annotations
 

@@ -119,6 +119,15 @@ def test_f53_generators_come_back_as_generators(box):
     assert asyncio.run(collect()) == [1]
 
 
+def test_f53_a_function_that_returns_a_coroutine_is_awaited(box):
+    async def show(x):
+        await asyncio.sleep(0)
+        return x
+
+    box.register("show", lambda x: show(x))
+    assert asyncio.run(box.call("show", {"x": 1})) == box.call_sync("show", {"x": 1}) == 1
+
+
 def test_f53_plans_are_decided_before_they_run(box):
     fine, bad = [{"tool_name": "pay", "args": {}}], [{"tool": "execute_shell"}]
     assert asyncio.run(box.evaluate_plan(fine)).allow

@@ -171,14 +171,14 @@ impl Signature {
     ) -> Result<(), FreezeError> {
         let mut spread = 0;
         for (key, object) in kwargs.iter() {
-            let name = key.cast::<PyString>().map_err(PyErr::from)?;
-            let name = name.to_str()?;
+            let name = key.cast::<PyString>().map_err(PyErr::from)?.to_str()?;
             if self.named(name).is_some() {
                 continue;
             }
             let (value, copy) = binding.freezer.freeze(&object)?;
             binding.pairs.push((name.into(), value));
-            binding.keywords.set_item(key, copy)?;
+            // A subclass of `str` may call itself equal to another name: the tool gets the name that was decided.
+            binding.keywords.set_item(PyString::new(key.py(), name), copy)?;
             spread += 1;
         }
         binding.used += spread;
