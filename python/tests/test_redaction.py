@@ -88,6 +88,25 @@ def test_aegis_74_secrets_reach_neither_database_nor_mirror_nor_notices(tmp_path
     assert (leaked, b"swordfish-1" in stored, b"swordfish-2" in stored) == ([], False, False)
 
 
+@pytest.mark.parametrize("way", [placet.CallbackApprovalHandler, None])
+def test_aegis_74_who_is_asked_sees_no_secret(open_gate, context, way) -> None:
+    policy = "version: 1\nrules:\n  - { name: page, when: { action: page }, then: hitl }\n"
+    seen: list[str] = []
+
+    class Own(placet.ApprovalHandler):
+        async def request_approval(self, request):
+            return bool(seen.append(repr(request)))
+
+    handler = Own() if way is None else way(lambda request: bool(seen.append(repr(request))))
+    gate = open_gate(policy, approvals=handler)
+    url = "https://ann:swordfish-1@example.org/x"
+    tool = placet.governed(gate, context, action="page", target=url, paths=["url"])(lambda url, note: None)
+    with pytest.raises(placet.GovernanceError):
+        tool(url, secret(1))
+    assert len(seen) == 1 and "example.org" in seen[0]
+    assert secret(1) not in seen[0] and "swordfish-1" not in seen[0]
+
+
 def test_aegis_74_requests_that_differ_in_a_hidden_part_are_two(tmp_path: Path, open_gate, context) -> None:
     policy = "version: 1\nrules:\n  - { name: page, when: { action: page }, then: hitl }\n"
     gate = open_gate(policy, ledger=tmp_path / "audit.db")

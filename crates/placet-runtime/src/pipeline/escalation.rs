@@ -322,7 +322,7 @@ impl Pipeline {
             entry,
             text: displayed.text,
             action_type: text_of(event, Field::Action).unwrap_or_default().into(),
-            target: text_of(event, Field::Target).map(Arc::from),
+            target: text_of(event, Field::Target).map(|target| Arc::from(&*self.redactor.text(target))),
             args: self.redactor.value(event.get(Field::Args)),
             reason: self.redactor.text(&decision.reason).into_owned(),
             rule: decision.rule_matched().cloned(),
