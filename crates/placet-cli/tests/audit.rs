@@ -364,6 +364,28 @@ fn aegis_94_reading_changes_no_byte_of_the_ledger() {
     assert_eq!(std::fs::read(project.path("placet_audit.db")).expect("a ledger"), before);
 }
 
+#[test]
+fn no_output_replaces_the_ledger_or_a_key() {
+    let project = recorded();
+    let key = key(&project);
+    let ledger = std::fs::read(project.path("placet_audit.db")).expect("the ledger");
+    for command in [
+        &["audit", "export", "-o", "placet_audit.db"][..],
+        &["audit", "export", "--session", "s1", "-o", "placet_audit.db"],
+        &["audit", "--export", "placet_audit.db"],
+        &["audit", "key", "-o", "placet_audit.db"],
+        &["audit", "prove", "0", "-o", "placet_audit.db"],
+        &["audit", "prove", "0", "--leaf", "placet_audit.db"],
+        &["audit", "verify", "--key", &key, "--save-checkpoint", "placet_audit.db"],
+    ] {
+        let run = project.run(command).exits(1).complains(&["`placet_audit.db` is a database"]);
+        assert!(!run.out.contains("written"), "{run:?}");
+    }
+    assert_eq!(std::fs::read(project.path("placet_audit.db")).expect("the ledger"), ledger);
+    project.write("mine.key", "PRIVATE+KEY+mine+00000000+AAAA");
+    project.run(&["audit", "key", "-o", "mine.key"]).exits(1).complains(&["`mine.key` is a secret key"]);
+}
+
 /// A terminal acts on what is printed to it, and everything in a call may come from an agent.
 #[test]
 fn aegis_d41_no_command_prints_what_a_call_says_as_it_stands() {

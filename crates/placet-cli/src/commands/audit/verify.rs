@@ -11,6 +11,7 @@ use placet::audit::verify::{Erasure, KeyChange, Report, Truncation, verify};
 use super::CommonArgs;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
+use crate::output;
 use crate::paint::{BOLD, DIM, GREEN, Paint, RED, YELLOW, visible_line};
 use crate::render::counted;
 
@@ -70,8 +71,7 @@ fn save(path: &PathBuf, report: &Report) -> Result<(), Failure> {
     let Some(note) = &report.last_checkpoint else {
         return Err(Failure::Negative("there is no checkpoint to keep yet".to_owned()));
     };
-    std::fs::write(path, note)
-        .map_err(|source| Failure::Write { what: format!("`{}`", path.display()), source })
+    output::write(path, note.as_bytes())
 }
 
 fn warn(report: &Report, keys: &[VerifierKey], console: &mut Console<'_>) {
