@@ -185,6 +185,11 @@ impl Signature {
         if binding.used < kwargs.len() { self.refuse_unexpected(kwargs) } else { Ok(()) }
     }
 
+    /// Whether an argument of this name can be in a call, as policies see it.
+    pub(crate) fn takes(&self, name: &str) -> bool {
+        self.has_rest_by_name || self.parameters.iter().any(|known| known.key == name && !known.is_receiver)
+    }
+
     /// The parameter that a keyword argument of this name belongs to.
     fn named(&self, name: &str) -> Option<&Parameter> {
         self.parameters.iter().find(|parameter| {
