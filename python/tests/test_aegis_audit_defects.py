@@ -166,6 +166,10 @@ def test_aegis_d49_filters_know_case_time_zones_and_wrong_words(log):
         placet.governed(log.gate, CONTEXT, action="other")(lambda: None)()
     audit = log.gate.audit
     assert audit.count(status="BLOCKED") == audit.count(status="blocked") == 1
+    assert audit.count(verdict="DENY") == audit.count(verdict="deny") == 1
+    for missing in ("gone.db", "gone.jsonl"):
+        with pytest.raises(FileNotFoundError, match=missing):
+            placet.AuditLog(log.folder / missing).query()
     tokyo = datetime.timezone(datetime.timedelta(hours=9))
     now = datetime.datetime.now(tokyo)
     assert audit.count(since=now - datetime.timedelta(hours=1)) == 1
