@@ -7,6 +7,7 @@ import datetime
 import fcntl
 import json
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -340,6 +341,27 @@ def test_f30_the_mirror_is_read_as_the_tutorial_does(log, context, monkeypatch, 
     exec(compile(QUERY, "query", "exec"), {})
     (row,) = capsys.readouterr().out.splitlines()
     assert row.endswith(f"{log.gate.policy_version} more than 100")
+
+
+def test_f30_a_mirror_that_cannot_be_written_holds_up_nothing_and_is_told_once(
+    open_gate, tmp_path, context, caplog
+):
+    mirror = tmp_path / "notes.txt"
+    mirror.write_text("not a mirror")
+    gate = open_gate(ledger=tmp_path / "audit.db", audit_log=mirror)
+    show = placet.governed(gate, context, action="show")(lambda: 1)
+    assert [show() for _ in range(20)] == [1] * 20
+    told = [record.getMessage() for record in caplog.records if record.name == "placet.ledger"]
+    assert len(told) == 1 and str(mirror) in told[0] and "move it away" in told[0]
+    assert mirror.read_text() == "not a mirror"
+    mirror.unlink()
+    time.sleep(1.1)
+    caplog.set_level("INFO")
+    assert show() == 1
+    time.sleep(1.1)
+    assert show() == 1
+    assert "no trouble any more" in caplog.text
+    assert len([line for line in mirror.read_text().splitlines() if '"seq"' in line]) == 44
 
 
 def test_f82_a_rule_sees_what_the_session_did(open_gate, tmp_path, context):
