@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use placet::audit::keys::VerifierKey;
@@ -67,7 +67,7 @@ fn is_unsigned(report: &Report) -> bool {
     report.signed == 0 && report.entries > 0
 }
 
-fn save(path: &PathBuf, report: &Report) -> Result<(), Failure> {
+fn save(path: &Path, report: &Report) -> Result<(), Failure> {
     let Some(note) = &report.last_checkpoint else {
         return Err(Failure::Negative("there is no checkpoint to keep yet".to_owned()));
     };
