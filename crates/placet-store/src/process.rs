@@ -17,6 +17,7 @@ use crate::engine::{Engine, Publish};
 use crate::keeper::Keeper;
 use crate::queue::Queue;
 use crate::settings::Settings;
+use crate::watcher::Watcher;
 
 /// How old a reading may be.
 pub(crate) const SEEN_FOR: Duration = Duration::from_secs(1);
@@ -34,6 +35,7 @@ pub(crate) struct Process<B: Backend> {
     /// Why this process cannot use the ledger at all.
     unusable: Option<LedgerError>,
     pub(crate) keeper: Keeper,
+    pub(crate) watcher: Watcher,
     /// The log's key, once it was opened.
     key: OnceLock<LogKey>,
     /// Held while the keeper has a connection of its own.
@@ -45,11 +47,20 @@ pub(crate) struct Process<B: Backend> {
 /// What readers see.
 pub(crate) struct Readers {
     state: RwLock<State>,
-    size: Mutex<u64>,
-    news: Condvar,
+    news: Mutex<News>,
+    changed: Condvar,
     begun: Instant,
     /// Milliseconds after `begun` at which the log was last compared with the database; 0 is never.
     fresh_ms: AtomicU64,
+}
+
+/// What waiting calls wait for.
+#[derive(Default)]
+struct News {
+    size: u64,
+    /// How often nobody could tell them, and why the last time.
+    failures: u64,
+    failure: Option<LedgerError>,
 }
 
 impl Publish for Readers {
@@ -58,8 +69,8 @@ impl Publish for Readers {
             let mut shown = self.state.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *shown, state)
         };
-        *locked(&self.size) = head.size();
-        self.news.notify_all();
+        locked(&self.news).size = head.size();
+        self.changed.notify_all();
         before
     }
 
@@ -84,13 +95,30 @@ impl Readers {
     }
 
     pub(crate) fn size(&self) -> u64 {
-        *locked(&self.size)
+        locked(&self.news).size
     }
 
-    /// Waits until the log is longer than `seen` or for so long.
-    pub(crate) fn wait(&self, seen: u64, at_most: Duration) -> u64 {
-        let waited = self.news.wait_timeout_while(locked(&self.size), at_most, |size| *size <= seen);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
+    pub(crate) fn failures(&self) -> u64 {
+        locked(&self.news).failures
+    }
+
+    /// Tells those who wait that the log could not be looked at.
+    pub(crate) fn fail(&self, error: LedgerError) {
+        let mut news = locked(&self.news);
+        news.failures = news.failures.wrapping_add(1);
+        news.failure = Some(error);
+        self.changed.notify_all();
+    }
+
+    /// Waits until the log is longer than `seen`, or could not be looked at once more, or for so long.
+    pub(crate) fn wait(&self, seen: u64, failures: u64, at_most: Duration) -> Result<u64, LedgerError> {
+        let none = |news: &mut News| news.size <= seen && news.failures == failures;
+        let waited = self.changed.wait_timeout_while(locked(&self.news), at_most, none);
+        let news = waited.unwrap_or_else(PoisonError::into_inner).0;
+        match &news.failure {
+            Some(error) if news.size <= seen && news.failures != failures => Err(error.clone()),
+            _ => Ok(news.size),
+        }
     }
 }
 
@@ -98,8 +126,8 @@ impl<B: Backend> Process<B> {
     pub(crate) fn new(backend: Arc<B>, settings: Arc<Settings>, unusable: Option<LedgerError>) -> Self {
         let readers = Readers {
             state: RwLock::default(),
-            size: Mutex::new(0),
-            news: Condvar::new(),
+            news: Mutex::default(),
+            changed: Condvar::new(),
             begun: Instant::now(),
             fresh_ms: AtomicU64::new(0),
         };
@@ -113,6 +141,7 @@ impl<B: Backend> Process<B> {
             connected: AtomicBool::new(false),
             unusable,
             keeper: Keeper::default(),
+            watcher: Watcher::default(),
             key: OnceLock::new(),
             tidying: Mutex::new(()),
             untidy: AtomicBool::new(false),

@@ -331,17 +331,36 @@ impl<'a> Queue<'a> {
     /// # Errors
     /// [`QueueError`].
     pub fn wait(&self, id: &ApprovalId, until: Instant) -> Result<Approval, QueueError> {
+        self.wait_on(id, &mut None, until)
+    }
+
+    /// As [`Queue::wait`], for a wait that is taken in steps: `seen` is kept from one to the next, and `None` at first.
+    /// A step that brings no news asks the ledger nothing.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    pub fn wait_on(
+        &self,
+        id: &ApprovalId,
+        seen: &mut Option<u64>,
+        until: Instant,
+    ) -> Result<Approval, QueueError> {
+        // The length is taken before the look, so that what comes between the two ends the wait.
+        let mut size = match *seen {
+            Some(size) => size,
+            None => self.ledger.wait(0, self.host.instant())?,
+        };
         loop {
-            // The length is taken before the look, so that what comes between the two ends the wait.
-            let seen = self.ledger.wait(0, self.host.instant())?;
-            let approval = self.known(id)?;
+            *seen = Some(size);
+            let approval = self.look(Freshness::Seen, |approvals| approvals.get(id).cloned())?;
+            let approval = approval.ok_or_else(|| ApprovalError::Unknown(id.clone()))?;
             let (now, instant) = (self.host.now(), self.host.instant());
             if approval.state_at(now) != ApprovalState::Pending || instant >= until {
                 return Ok(approval);
             }
             let left_us = approval.entry.expires_us.0.saturating_sub(now.0);
             let expiry = instant.checked_add(Duration::from_micros(left_us.unsigned_abs()));
-            self.ledger.wait(seen, expiry.map_or(until, |expiry| expiry.min(until)))?;
+            size = self.ledger.wait(size, expiry.map_or(until, |expiry| expiry.min(until)))?;
         }
     }
 
@@ -443,9 +462,13 @@ impl<'a> Queue<'a> {
     }
 
     fn read<T>(&self, look: impl FnOnce(&Approvals) -> T) -> Result<T, QueueError> {
+        self.look(Freshness::Now, look)
+    }
+
+    fn look<T>(&self, freshness: Freshness, look: impl FnOnce(&Approvals) -> T) -> Result<T, QueueError> {
         let mut look = Some(look);
         let mut seen = None;
-        self.ledger.read(Freshness::Now, &mut |state| {
+        self.ledger.read(freshness, &mut |state| {
             if let Some(look) = look.take() {
                 seen = Some(look(&state.approvals));
             }
