@@ -1,9 +1,10 @@
 //! How long after a vote in one process a call in another one runs:
-//! `cargo run --release -p placet-runtime --example wake -- [sqlite|postgresql] [WAITERS] [WAKES] [LOAD]`.
+//! `cargo run --release -p placet-testkit --example wake -- [sqlite|postgresql] [WAITERS] [WAKES] [LOAD]`.
 //!
 //! One process has WAITERS calls that wait; another votes for one of them at a time, WAKES times in all, while LOAD
 //! processes do nothing but keep a core busy. `woken` is from the end of the vote to the moment at which the call
 //! knows of it, `runs` to the moment at which it may run: decided anew, its approval used and that recorded durably.
+//! `floor` is how late a sleep of 10 ms ends meanwhile: what the machine itself takes to wake a thread.
 //! `idle` is what the waiting process uses of a core while nothing happens.
 //!
 //! PostgreSQL is the server that `PLACET_TEST_POSTGRES` names, else one of our own for as long as this runs.
@@ -25,6 +26,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -158,6 +160,11 @@ fn measure(given: &[String]) {
     std::thread::sleep(IDLE);
     let idle = (waiting.used_ms() - before) as f64 / IDLE.as_millis() as f64 * 100.0;
     let _load: Vec<Other> = (0..load).map(|_| Other::start("burns", &[], Stdio::null())).collect();
+    let sampled = Arc::new(AtomicBool::new(false));
+    let floor = std::thread::spawn({
+        let sampled = sampled.clone();
+        move || floor(&sampled)
+    });
     let mut late = BTreeMap::<_, Vec<i64>>::new();
     for wake in 0..wakes {
         // At no fixed moment of whatever the waiting process does at fixed times.
@@ -172,12 +179,26 @@ fn measure(given: &[String]) {
         late.entry("woken").or_default().push(woken - voted);
         pending = all(&queue, &*ledger, waiters);
     }
+    sampled.store(true, Ordering::Relaxed);
+    late.insert("floor", floor.join().unwrap());
     println!("{kind}, {waiters} waiting, {load} busy, {wakes} wakes: idle {idle:.1} % of a core");
     for (what, times) in &mut late {
         times.sort_unstable();
         let at = |part: usize| times[(times.len() * part / 100).min(times.len() - 1)] as f64 / 1_000.0;
         println!("  {what:5} p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms", at(50), at(99), at(100));
     }
+}
+
+/// How many microseconds late sleeps of 10 ms end.
+fn floor(done: &AtomicBool) -> Vec<i64> {
+    let sleep = Duration::from_millis(10);
+    let mut late = Vec::new();
+    while !done.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        std::thread::sleep(sleep);
+        late.push(begun.elapsed().saturating_sub(sleep).as_micros() as i64);
+    }
+    late
 }
 
 /// The requests that wait, once there are so many.
