@@ -36,6 +36,7 @@ pub mod rotation;
 mod settings;
 mod sqlite;
 mod views;
+mod watcher;
 mod witness;
 
 pub use address::Address;

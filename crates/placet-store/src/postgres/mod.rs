@@ -3,6 +3,7 @@
 
 mod source;
 
+use std::collections::HashMap;
 use std::error::Error as _;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -16,7 +17,7 @@ use placet_types::{Digest, Micros};
 use postgres::config::{Host, SslMode};
 use postgres::error::SqlState;
 use postgres::types::ToSql;
-use postgres::{Client, Config, NoTls, Row};
+use postgres::{Client, Config, NoTls, Row, Statement};
 
 use crate::backend::{Access, Backend, BackendError, Batch, Erase, Link, StoredHead};
 
@@ -104,6 +105,9 @@ impl Backend for Postgres {
     /// The server does its own housekeeping: a process has one connection.
     const NEEDS_TIDYING: bool = false;
 
+    /// Each look is a question to the server, from every process in which somebody waits.
+    const LOOK_EVERY: Duration = Duration::from_millis(20);
+
     fn name(&self) -> Arc<str> {
         self.name.clone()
     }
@@ -119,7 +123,8 @@ impl Backend for Postgres {
              SET search_path = {schema}; SET default_transaction_isolation = 'read committed'"
         );
         client.batch_execute(&set).map_err(|error| failed(&error))?;
-        let mut link = PostgresLink { client, key, open: false, locked: false, seen: None };
+        let mut link =
+            PostgresLink { client, key, open: false, locked: false, seen: None, prepared: HashMap::new() };
         link.lock()?;
         let migrated = link.migrate(schema);
         link.release();
@@ -135,6 +140,8 @@ pub struct PostgresLink {
     locked: bool,
     /// The seal of the head as it was last seen.
     seen: Option<Vec<u8>>,
+    /// What the server has prepared: text that it has to prepare anew costs a question more each time.
+    prepared: HashMap<&'static str, Statement>,
 }
 
 type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -144,12 +151,32 @@ impl PostgresLink {
         self.client.batch_execute(sql).map_err(|error| failed(&error))
     }
 
-    fn run(&mut self, sql: &str, params: Params<'_>) -> Result<(), BackendError> {
-        self.client.execute(sql, params).map(|_| ()).map_err(|error| failed(&error))
+    fn prepare(&mut self, sql: &'static str) -> Result<Statement, BackendError> {
+        if let Some(statement) = self.prepared.get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(sql).map_err(|error| failed(&error))?;
+        self.prepared.insert(sql, statement.clone());
+        Ok(statement)
     }
 
-    fn text(&mut self, sql: &str, params: Params<'_>) -> Result<Option<String>, BackendError> {
-        let row = self.client.query_opt(sql, params).map_err(|error| failed(&error))?;
+    fn run(&mut self, sql: &'static str, params: Params<'_>) -> Result<(), BackendError> {
+        let statement = self.prepare(sql)?;
+        self.client.execute(&statement, params).map(|_| ()).map_err(|error| failed(&error))
+    }
+
+    fn one(&mut self, sql: &'static str, params: Params<'_>) -> Result<Option<Row>, BackendError> {
+        let statement = self.prepare(sql)?;
+        self.client.query_opt(&statement, params).map_err(|error| failed(&error))
+    }
+
+    fn all(&mut self, sql: &'static str, params: Params<'_>) -> Result<Vec<Row>, BackendError> {
+        let statement = self.prepare(sql)?;
+        self.client.query(&statement, params).map_err(|error| failed(&error))
+    }
+
+    fn text(&mut self, sql: &'static str, params: Params<'_>) -> Result<Option<String>, BackendError> {
+        let row = self.one(sql, params)?;
         row.map(|row| row.try_get(0)).transpose().map_err(|error| failed(&error))
     }
 
@@ -186,7 +213,7 @@ impl PostgresLink {
 
     fn head(&mut self) -> Result<Option<StoredHead>, BackendError> {
         let sql = "SELECT origin, size, frontier, chain, time_us, seal FROM head WHERE one = 1";
-        let row = self.client.query_opt(sql, &[]).map_err(|error| failed(&error))?;
+        let row = self.one(sql, &[])?;
         let head = row.as_ref().map(read_head).transpose()?;
         self.seen = head.as_ref().map(|head| head.seal.0.to_vec());
         Ok(head)
@@ -284,7 +311,7 @@ impl Link for PostgresLink {
         let sql = "SELECT seq, leaf FROM entry WHERE seq >= $1 ORDER BY seq LIMIT $2";
         let mut from = if from == 0 { i64::MIN } else { signed(from)? };
         loop {
-            let rows = self.client.query(sql, &[&from, &CHUNK]).map_err(|error| failed(&error))?;
+            let rows = self.all(sql, &[&from, &CHUNK])?;
             for row in &rows {
                 let seq: i64 = row.try_get(0).map_err(|error| failed(&error))?;
                 let leaf: &str = row.try_get(1).map_err(|error| failed(&error))?;
@@ -311,7 +338,7 @@ impl Link for PostgresLink {
 
     fn personal(&mut self, seq: u64) -> Result<Vec<(Arc<str>, SaltedValue)>, BackendError> {
         let sql = "SELECT field, salt, value FROM personal WHERE seq = $1 ORDER BY field";
-        let rows = self.client.query(sql, &[&signed(seq)?]).map_err(|error| failed(&error))?;
+        let rows = self.all(sql, &[&signed(seq)?])?;
         let read = |row: &Row| {
             let (field, salt): (String, Vec<u8>) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
             Some((Arc::from(field), SaltedValue { salt: salt.try_into().ok()?, text: row.try_get(2).ok()? }))
@@ -358,8 +385,7 @@ impl Link for PostgresLink {
     }
 
     fn changed(&mut self) -> Result<bool, BackendError> {
-        let row = self.client.query_opt("SELECT seal FROM head WHERE one = 1", &[]);
-        let row = row.map_err(|error| failed(&error))?;
+        let row = self.one("SELECT seal FROM head WHERE one = 1", &[])?;
         let seal: Option<Vec<u8>> =
             row.map(|row| row.try_get(0)).transpose().map_err(|error| failed(&error))?;
         Ok(seal != self.seen)
