@@ -20,6 +20,7 @@ mod compare;
 mod engine;
 pub mod erase;
 mod finding;
+mod issuer;
 mod keeper;
 mod keys;
 mod ledger;
@@ -39,6 +40,7 @@ mod views;
 mod witness;
 
 pub use address::Address;
+pub use issuer::{IssuerFolder, LedgerIssuer};
 pub use keys::{KeyError, KeyFolder};
 pub use ledger::{ForkGuard, LogLedger, Paused, Store, Wiped};
 pub use memory::{Memory, MemoryLink};
