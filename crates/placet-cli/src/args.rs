@@ -5,8 +5,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    approvals, audit, check, compile, completions, diff, eval, explain, init, keys, lint, replay, sanitize,
-    schema, simulate, test, validate, version,
+    approvals, audit, check, compile, completions, credentials, diff, eval, explain, init, keys, lint,
+    replay, sanitize, schema, simulate, test, validate, version,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -64,6 +64,7 @@ pub(crate) enum Command {
     Diff(diff::DiffArgs),
     Audit(Box<audit::AuditArgs>),
     Approvals(approvals::ApprovalsArgs),
+    Credentials(Box<credentials::CredentialsArgs>),
     Keys(keys::KeysArgs),
     Replay(replay::ReplayArgs),
     Eval(eval::EvalArgs),

@@ -34,6 +34,7 @@ pub mod query;
 mod queue;
 mod read;
 pub mod rotation;
+pub mod secret_file;
 mod settings;
 mod sqlite;
 mod views;

@@ -197,7 +197,9 @@ fn take_over(event: &mut Event, entry: &CredentialEntry) -> Result<(), Refusal> 
     for (field, held) in
         [(Field::TenantId, &entry.tenant), (Field::AgentId, &entry.agent), (Field::UserRole, &entry.role)]
     {
-        let stated = text_of(event, field);
+        // A session needs a role to be stated, and an empty one states nothing.
+        let states = |stated: &&str| field != Field::UserRole || !stated.is_empty();
+        let stated = text_of(event, field).filter(states);
         match (held, stated) {
             (Some(held), Some(stated)) if &**held != stated => {
                 return refuse(&format!("the credential says another `{}` than `{stated}`", field.path()));

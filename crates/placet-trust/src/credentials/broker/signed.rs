@@ -17,10 +17,10 @@ use crate::credentials::{MAX_LIFETIME_SECONDS, Why};
 use crate::ledger::Freshness;
 
 /// A chain with the key of its holder, who narrows it and proves to hold it without asking anybody.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct HeldChain {
     chain: Chain,
-    key: SecretKey,
+    key: Arc<SecretKey>,
 }
 
 /// A chain that was narrowed for another holder.
@@ -46,8 +46,8 @@ impl HeldChain {
     ///
     /// # Errors
     /// [`TokenError`] for a chain that cannot be read, or the key of another.
-    pub fn new(chain: Chain, key: SecretKey) -> Result<Self, TokenError> {
-        let claimed = chain.claimed()?;
+    pub fn new(chain: Chain, key: impl Into<Arc<SecretKey>>) -> Result<Self, TokenError> {
+        let (key, claimed) = (key.into(), chain.claimed()?);
         match claimed.last() {
             Some(leaf) if leaf.holder == key.public() => Ok(Self { chain, key }),
             _ => Err(TokenError::Proof("the key is not that of the token's holder")),
@@ -206,6 +206,23 @@ impl Broker<'_> {
         let root = self.root(&leaf)?;
         self.is_registered(&leaf, &root)?;
         self.memory.keep(digest, leaf.clone(), now);
+        Ok(leaf)
+    }
+
+    /// As [`Broker::verified`], and looks up whether any token of the chain was revoked, seen here or not.
+    ///
+    /// # Errors
+    /// [`BrokerError`]: the first thing that does not hold.
+    pub fn inspected(&self, chain: &str) -> Result<VerifiedLeaf, BrokerError> {
+        let leaf = self.verified(chain)?;
+        let root = self.root(&leaf)?;
+        let derived = leaf.derived(root.depth)?;
+        let mut held = Ok(());
+        self.ledger.read(Freshness::Now, &mut |state| {
+            let at = self.clock.now().max(state.credentials.last_change());
+            held = derived.iter().try_for_each(|one| state.credentials.holds(&one.entry, at));
+        })?;
+        held?;
         Ok(leaf)
     }
 

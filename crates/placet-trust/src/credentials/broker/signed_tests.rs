@@ -168,6 +168,8 @@ fn f21_revoking_any_link_ends_what_was_signed_below_it_seen_or_not() {
             _ => bank.broker().revoke(&leaf.chain().to_text()).unwrap(),
         };
         assert!(revoked);
+        let error = bank.broker().inspected(&leaf.chain().to_text()).unwrap_err().to_string();
+        assert!(error.contains("was revoked with"), "{which}: {error}");
         let error = bank.present(&bank.shown(&leaf, &ARGS), "s2", &ARGS).unwrap_err();
         assert!(error.contains("was revoked with"), "{which}: {error}");
     }
