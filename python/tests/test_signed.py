@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime
 import multiprocessing
@@ -26,7 +27,7 @@ version: 1
 rules:
   - { name: pays, when: { action: [pay, wire], scope: pay }, then: allow }
   - { name: reads, when: { action: read, scope: read }, then: allow }
-  - { name: asks, when: { action: buy, scope: pay }, then: hitl, reviewers: [buyers] }
+  - { name: asks, when: { action: buy, scope: pay }, then: hitl }
   - { name: only_clerks, when: { action: wire, not: { role: clerk } }, then: deny }
 """
 
@@ -130,9 +131,9 @@ def test_promise_6_a_chain_shown_by_another_process_says_who_it_is_and_only_its_
         args = {"amount": 80}
         proven = agent("prove", "pay", args)
         assert bank.shown(proven) == "paid 80"
-        log = placet.AuditLog(bank.places["ledger"], keys=bank.places["keys"])
-        (entry, *_) = [row for row in log.query() if row.get("agent_id") == "worker" or "worker" in str(row)]
-        assert "acme" in str(entry)
+        (row,) = placet.AuditLog(bank.places["ledger"]).query(session_id="s2")
+        assert (row["session_id"], row["agent_id"], row["chain_depth"]) == ("s2", "worker", 2)
+        assert proven not in str(row)
 
         def code(token: str, **fields: Any) -> tuple[str, str]:
             answer = bank.shown(token, **fields)
@@ -201,7 +202,7 @@ def test_promise_9_a_chain_of_three_narrows_real_calls_in_another_process(tmp_pa
         pay = placet.governed(gate=bank.gate, context=context, action="pay")(lambda amount: amount)
         assert [pay(1), pay(500)] == [1, 500]
         assert refusal(pay, 1).decision.code == "budget_exhausted"
-        assert agent("delegate", ["pay"], "s3", agent.public)[:2] != REFUSED
+        assert agent("delegate", ["pay"], "s3", agent.public).count("~") == 3
 
 
 def test_promise_9_f20_what_exceeds_a_token_is_not_signed_and_shows_a_call_that_it_would_allow(
@@ -421,22 +422,8 @@ def test_aegis_65_an_approval_asked_with_a_chain_is_used_with_the_next_proof(tmp
 
     error = refusal(buy)
     assert error.decision.verdict == "escalate"
-    command = [sys.executable, "-m", "placet", "approvals"]
-    places = {"PLACET_LEDGER": str(bank.places["ledger"]), "PLACET_KEYS": str(bank.places["keys"])}
-    environment = {**os.environ, **places}
-    listed = subprocess.run([*command, "list", "--format", "json"], env=environment, capture_output=True)
-    assert listed.returncode in (0, 3), listed.stderr
-    approval = listed.stdout.decode()
-    assert "buy" in approval
-    import json
-
-    found = json.loads(approval)
-    rows = found["approvals"] if isinstance(found, dict) else found
-    approved = subprocess.run(
-        [*command, "approve", rows[0]["id"], "--by", "ann", "--group", "buyers"],
-        env=environment,
-        capture_output=True,
-    )
-    assert approved.returncode == 0, approved.stderr
+    queue = placet.HITLQueue(bank.places["ledger"], keys=bank.places["keys"])
+    (asked,) = asyncio.run(queue.get_pending())
+    assert asyncio.run(queue.approve(asked.id, decided_by="ann"))
     assert buy() == "bought x"
     assert refusal(buy).decision.verdict == "escalate"

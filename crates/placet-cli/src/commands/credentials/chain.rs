@@ -27,6 +27,9 @@ pub(super) struct DelegateArgs {
     /// Your key: the file that `keygen` made
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
+    /// Public key of the next holder, or a file with one
+    #[arg(long, value_name = "KEY")]
+    holder: String,
     #[command(flatten)]
     limits: LimitArgs,
     /// How deep the chain may become, counted from its first token
@@ -128,12 +131,7 @@ pub(super) fn delegate(
         budgets: limits.budgets(),
         ..DelegateRequest::new(limits.session.as_str(), limits.scopes())
     };
-    if limits.holder.is_none() {
-        return Err(Failure::Usage(
-            "`--holder` is missing; give the public key of the next holder".to_owned(),
-        ));
-    }
-    let holder = limits.holder()?;
+    let holder = given::holder(&args.holder)?;
     let made = match held(chain, &args.key)?.delegate(&request, holder, now(), &SystemRandom) {
         Ok(made) => made,
         Err(error) => return refused(&error, common, console),

@@ -42,9 +42,6 @@ pub(super) struct LimitArgs {
     /// The most that it and all below it may spend: tokens, api_calls, cost_micros, compute_millis
     #[arg(long = "budget", value_parser = pair, value_name = "NAME=AMOUNT")]
     budgets: Vec<(String, u64)>,
-    /// Public key of its holder, or a file with one
-    #[arg(long, value_name = "KEY")]
-    pub(super) holder: Option<String>,
     /// Write the chain to this new file, which only its owner can read [default: stdout]
     #[arg(long, short, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
@@ -71,12 +68,6 @@ impl LimitArgs {
         let value = json::parse(&bytes).map_err(|error| wrong(&error))?;
         Tools::read(&value, &named(&self.calls)).map(Some).map_err(|error| wrong(&error))
     }
-
-    /// The public key of the holder.
-    pub(super) fn holder(&self) -> Result<PublicKey, Failure> {
-        let given = self.holder.as_deref().unwrap_or_default();
-        holder(given)
-    }
 }
 
 fn named(pairs: &[(String, u64)]) -> BTreeMap<Arc<str>, u64> {
@@ -99,7 +90,8 @@ fn seconds(text: &str) -> Result<i64, String> {
     seconds.ok_or_else(|| format!("`{text}` is no length of time; write it like `15m` or `2h`"))
 }
 
-fn holder(given: &str) -> Result<PublicKey, Failure> {
+/// The public key of a holder: its text, or a file with it.
+pub(super) fn holder(given: &str) -> Result<PublicKey, Failure> {
     if let Ok(key) = PublicKey::parse(given.trim()) {
         return Ok(key);
     }

@@ -5,7 +5,7 @@ use clap::Args;
 use placet::trust::credentials::broker::{DEFAULT_TTL_SECONDS, IssueRequest, SessionToken};
 use serde_json::json;
 
-use super::{CommonArgs, LimitArgs, Office, deliver, refused};
+use super::{CommonArgs, LimitArgs, Office, deliver, given, refused};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::moment;
@@ -17,6 +17,9 @@ use crate::paint::visible_line;
 pub(super) struct IssueArgs {
     #[command(flatten)]
     limits: LimitArgs,
+    /// Public key of its holder, or a file with one
+    #[arg(long, required_unless_present = "bearer", value_name = "KEY")]
+    holder: Option<String>,
     /// Tenant that it is of
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
@@ -24,7 +27,7 @@ pub(super) struct IssueArgs {
     #[arg(long, value_name = "NAME")]
     role: Option<String>,
     /// Print the secret of a handle instead, which whoever has it can use
-    #[arg(long, conflicts_with = "holder", required_unless_present = "holder")]
+    #[arg(long, conflicts_with = "holder")]
     bearer: bool,
     /// Who issues it, for the record
     #[arg(long, required = true, value_name = "NAME")]
@@ -43,7 +46,7 @@ pub(super) fn run(args: &IssueArgs, common: &CommonArgs, console: &mut Console<'
         budgets: limits.budgets(),
         ..base
     };
-    let holder = if args.bearer { None } else { Some(limits.holder()?) };
+    let holder = args.holder.as_deref().map(given::holder).transpose()?;
     let office = Office::found(common, &args.by)?;
     let broker = office.registrar.broker();
     let issued = match &holder {

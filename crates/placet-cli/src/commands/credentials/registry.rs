@@ -16,7 +16,7 @@ use crate::render::{self, Cell};
 
 /// What is revoked.
 #[derive(Debug, Args)]
-#[group(id = "target", required = true, multiple = false, args = ["credential", "session", "agent", "tenant"])]
+#[command(group(clap::ArgGroup::new("target").required(true).args(["credential", "session", "agent", "tenant"])))]
 pub(super) struct RevokeArgs {
     /// A public id (`crd_…`, `aat_…`), a handle (`tok_…`), or a chain: its text, a file, or `-`
     credential: Option<String>,

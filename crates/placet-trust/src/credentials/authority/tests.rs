@@ -403,10 +403,7 @@ fn a_refused_delegation_gives_a_concrete_call() {
     let found = witness(&parent, &child).unwrap();
     let Witness::Call { tool, args, .. } = &found else { panic!("{found}") };
     assert_eq!((&**tool, args.get("amount").and_then(Value::as_number)), ("refund", Some(501.0)));
-    assert_eq!(
-        found.to_string(),
-        r#"the call `refund` with {"amount":501,"currency":"EUR"} at 1970-01-01T00:00:00Z"#
-    );
+    assert_eq!(found.to_string(), r#"the call `refund` with {"amount":501,"currency":"EUR"}"#);
 
     let wider = [
         ("scope `admin`", Authority::of_scopes(["admin"], 3, Micros(1))),

@@ -48,7 +48,8 @@ impl fmt::Display for Witness {
                 if *calls > 0 {
                     write!(out, " after {calls} calls")?;
                 }
-                write!(out, " at {}", moment(at.0))
+                // Where the time makes no difference, none is named.
+                if at.0 > 0 { write!(out, " at {}", moment(at.0)) } else { Ok(()) }
             }
             Self::Scope(scope) => write!(out, "a call that needs the scope `{scope}`"),
             Self::Depth(depth) => write!(out, "a delegation {depth} deep"),

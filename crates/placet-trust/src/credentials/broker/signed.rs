@@ -79,7 +79,9 @@ impl HeldChain {
     ) -> Result<Delegation, BrokerError> {
         let claimed = self.chain.claimed()?;
         let leaf = claimed.last().ok_or(Why::Missing)?;
-        let authority = narrow::narrowed(&leaf.authority, request, now, MAX_LIFETIME_SECONDS)?;
+        let mut authority = narrow::narrowed(&leaf.authority, request, now, MAX_LIFETIME_SECONDS)?;
+        // A token ends at a whole second.
+        authority.expires.0 = authority.expires.0.div_euclid(1_000_000).saturating_mul(1_000_000);
         let changes = diff(&leaf.authority, &authority);
         let identity = Identity {
             session: request.session.clone(),
