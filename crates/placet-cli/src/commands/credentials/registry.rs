@@ -5,6 +5,7 @@ use clap::Args;
 use placet::record::ids::{CredentialId, Micros};
 use placet::record::ledger::{CredentialEntry, RevocationTarget};
 use placet::trust::Freshness;
+use placet::trust::credentials::broker::Broker;
 use serde_json::{Value, json};
 
 use super::{CommonArgs, Office, failure, given};
@@ -57,9 +58,9 @@ pub(super) fn revoke(
         (_, _, Some(agent), _) => RevocationTarget::Agent(agent.as_str().into()),
         (_, _, _, Some(tenant)) => RevocationTarget::Tenant(tenant.as_str().into()),
         (Some(given), ..) => {
-            let id = match broker.id_of(given) {
+            let id = match broker.id_of(given).filter(|_| !given.contains('.')) {
                 Some(id) => id,
-                None => leaf(given, console)?,
+                None => leaf(&broker, given, console)?,
             };
             RevocationTarget::Credential(id)
         }
@@ -84,12 +85,12 @@ pub(super) fn revoke(
     Ok(Exit::Ok)
 }
 
-/// The leaf of a chain in a file.
-fn leaf(given: &str, console: &mut Console<'_>) -> Result<CredentialId, Failure> {
+/// The leaf of a chain, which must verify: what a forged one names is not revoked.
+fn leaf(broker: &Broker<'_>, given: &str, console: &mut Console<'_>) -> Result<CredentialId, Failure> {
     let (chain, _) = given::chain(given, console)?;
-    let claimed = chain.claimed().map_err(|error| Failure::Negative(error.to_string()))?;
+    let leaf = broker.verified(&chain.to_text()).map_err(|error| failure(&error))?;
     let none = || Failure::Negative("the chain is empty".to_owned());
-    claimed.last().map(|leaf| leaf.id.clone()).ok_or_else(none)
+    leaf.chain().last().cloned().ok_or_else(none)
 }
 
 /// An entry, and how it stands.

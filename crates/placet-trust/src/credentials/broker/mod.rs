@@ -260,9 +260,17 @@ impl<'a> Broker<'a> {
     /// # Errors
     /// [`BrokerError`]: it may not be revoked.
     pub fn revoke(&self, token: &str) -> Result<bool, BrokerError> {
-        let Some(id) = self.id_of(token) else { return Ok(false) };
-        // A holder signs without telling anybody: what was not seen yet can be revoked, too.
-        let mut known = signed::is_chain(token);
+        let (id, mut known) = match signed::is_chain(token) {
+            false => (self.id_of(token), false),
+            // A holder signs without telling anybody: what was not seen yet can be revoked, too. What a chain says is
+            // believed when it verifies, so that nobody revokes what somebody forged a name of.
+            true => match self.verified(signed::text_of(token)) {
+                Ok(leaf) => (leaf.chain().last().cloned(), true),
+                Err(BrokerError::Invalid(_)) => (None, false),
+                Err(error) => return Err(error),
+            },
+        };
+        let Some(id) = id else { return Ok(false) };
         self.ledger.read(Freshness::Now, &mut |state| known |= state.credentials.entry(&id).is_some())?;
         if known {
             self.revoke_all(RevocationTarget::Credential(id))?;

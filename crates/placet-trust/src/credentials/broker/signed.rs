@@ -283,7 +283,8 @@ impl Broker<'_> {
         Ok(leaf.chain().last().cloned().unwrap_or(handle))
     }
 
-    /// The public id that a text stands for: a token, the leaf of a chain, or a public id itself.
+    /// The public id that a text stands for: a token, the leaf of a chain, or a public id itself. What a chain says of
+    /// itself is not verified here.
     #[must_use]
     pub fn id_of(&self, text: &str) -> Option<CredentialId> {
         if let Some(bearer) = Bearer::parse(text) {
@@ -292,8 +293,7 @@ impl Broker<'_> {
             return Some(leaf.unwrap_or(handle));
         }
         if is_chain(text) {
-            let chain = Presentation::split(text).map_or(text, |(chain, _)| chain);
-            let claimed = Chain::parse(chain).and_then(|chain| chain.claimed()).ok()?;
+            let claimed = Chain::parse(text_of(text)).and_then(|chain| chain.claimed()).ok()?;
             return claimed.last().map(|leaf| leaf.id.clone());
         }
         let is_id = text.starts_with("crd_") || text.starts_with("aat_");
@@ -311,6 +311,11 @@ impl Broker<'_> {
 #[must_use]
 pub(super) fn is_chain(text: &str) -> bool {
     text.contains('.')
+}
+
+/// The chain of what may have a proof behind it.
+pub(super) fn text_of(shown: &str) -> &str {
+    Presentation::split(shown).map_or(shown, |(chain, _)| chain)
 }
 
 fn identity(entry: &CredentialEntry) -> Identity {

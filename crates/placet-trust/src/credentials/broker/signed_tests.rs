@@ -176,6 +176,23 @@ fn f21_revoking_any_link_ends_what_was_signed_below_it_seen_or_not() {
 }
 
 #[test]
+fn f21_a_forged_chain_revokes_nothing_that_it_names() {
+    let bank = Bank::new();
+    let (root, leaf) = bank.three();
+    let named = leaf.chain().claimed().unwrap()[0].clone();
+    let grant = crate::credentials::token::Grant {
+        jti: "x".into(),
+        issued: NOW,
+        identity: named.identity,
+        authority: named.authority,
+        holder: public(9),
+    };
+    let forged = Chain::issue_for(root.id(), &grant, "placet.local/test", &key(9)).unwrap();
+    assert!(bank.broker().revoke(&forged.to_text()).is_err());
+    assert!(bank.broker().validate(&secret(&root)).unwrap().is_some());
+}
+
+#[test]
 fn f21_a_session_revoked_before_a_chain_was_seen_stays_revoked() {
     let bank = Bank::new();
     let (_, leaf) = bank.three();
