@@ -1,6 +1,7 @@
 """Credentials of sessions: short-lived tokens whose children only narrow.
 
-Within a process a token is a handle. Between processes it is a chain of signed tokens, each bound to its holder's key.
+Within a process a token is a handle. Between processes it is a chain of signed tokens, each bound to its
+holder's key.
 """
 
 from __future__ import annotations
@@ -46,98 +47,98 @@ class SessionToken:
     def signed(self, holder: HolderKey | str | None = None) -> SignedToken:
         """The same credential as a signed token, for another process.
 
-        It is bound to `holder`: a key pair, the text of a public key whose secret half is elsewhere, or, when none is
-        given, a key pair made now that never leaves this process. Only the holder can use or narrow it.
+        It is bound to `holder`: a key pair, the text of a public key whose secret half is elsewhere, or, when
+        none is given, a key pair made now that never leaves this process. Only the holder can use or narrow it.
         """
         holder = HolderKey() if holder is None else holder
         return SignedToken._of(self._broker.signed(self.token_id, holder))
 
 
 class SignedToken:
-    """A chain of signed tokens, from the issuer's to that of the holder, with the holder's key where it is here.
+    """A chain of signed tokens, from the issuer's to the holder's, with the holder's key where it is here.
 
-    `chain` is its text, for any other process; it is no secret, since nobody can use it without the key. What is read
-    from it here is what it claims: an enforcement point, or `CredentialBroker.verify`, verifies it.
+    `chain` is its text, for any other process; it is no secret, since nobody can use it without the key. What
+    is read from it here is what it claims: an enforcement point, or `CredentialBroker.verify`, verifies it.
     """
 
-    __slots__ = ("_core",)
-    _core: _core.Signed
+    __slots__ = ("_inner",)
+    _inner: _core.Signed
 
     def __init__(
         self, chain: str, key: HolderKey | None = None, *, clock: Callable[[], datetime] | None = None
     ) -> None:
-        self._core = _core.Signed(chain, key, clock)
+        self._inner = _core.Signed(chain, key, clock)
 
     @classmethod
     def _of(cls, core: _core.Signed) -> SignedToken:
         made = cls.__new__(cls)
-        made._core = core
+        made._inner = core
         return made
 
     @property
     def chain(self) -> str:
         """Its text."""
-        return self._core.chain
+        return self._inner.chain
 
     @property
     def is_held(self) -> bool:
         """Whether the holder's key is here."""
-        return self._core.is_held
+        return self._inner.is_held
 
     @property
     def changes(self) -> tuple[str, ...]:
         """How it differs from its parent, where it was delegated here."""
-        return tuple(self._core.changes)
+        return tuple(self._inner.changes)
 
     @property
     def credential_id(self) -> str:
         """The public id, by which records and revocations name it."""
-        return self._core.hops[-1][0]
+        return self._inner.hops[-1][0]
 
     @property
     def session_id(self) -> str:
         """The session it is for."""
-        return self._core.hops[-1][1]
+        return self._inner.hops[-1][1]
 
     @property
     def tenant_id(self) -> str | None:
         """The tenant."""
-        return self._core.hops[-1][2]
+        return self._inner.hops[-1][2]
 
     @property
     def agent_id(self) -> str | None:
         """The agent."""
-        return self._core.hops[-1][3]
+        return self._inner.hops[-1][3]
 
     @property
     def role(self) -> str | None:
         """The role."""
-        return self._core.hops[-1][4]
+        return self._inner.hops[-1][4]
 
     @property
     def scopes(self) -> tuple[str, ...]:
         """The scopes it gives."""
-        return tuple(self._core.hops[-1][5])
+        return tuple(self._inner.hops[-1][5])
 
     @property
     def depth(self) -> int:
         """How many delegations lie between it and the token that the issuer signed."""
-        return self._core.hops[-1][6]
+        return self._inner.hops[-1][6]
 
     @property
     def issued_at(self) -> datetime:
         """When it was signed."""
-        return _EPOCH + timedelta(microseconds=self._core.hops[-1][7])
+        return _EPOCH + timedelta(microseconds=self._inner.hops[-1][7])
 
     @property
     def expires_at(self) -> datetime:
         """From when on it is dead."""
-        return _EPOCH + timedelta(microseconds=self._core.hops[-1][8])
+        return _EPOCH + timedelta(microseconds=self._inner.hops[-1][8])
 
     @property
     def holder(self) -> str:
         """The public key of its holder."""
-        return self._core.hops[-1][9]
+        return self._inner.hops[-1][9]
 
     def delegate(
         self,
@@ -159,16 +160,16 @@ class SignedToken:
         scopes = _list(requested_scopes)
         limits = (_copy(tools), dict(calls or {}), dict(budgets or {}))
         return self._of(
-            self._core.delegate(scopes, session_id, holder, ttl_seconds, agent_id, max_depth, *limits)
+            self._inner.delegate(scopes, session_id, holder, ttl_seconds, agent_id, max_depth, *limits)
         )
 
     def prove(self, tool_name: str, args: Mapping[str, Any], *, audience: str | None = None) -> str:
-        """What to show for one call, as the `token_id` of a `SessionContext`: the chain with a proof, signed now.
+        """What to show for one call, as the `token_id` of a context: the chain with a proof, signed now.
 
-        The proof covers the tool and its arguments as the tool gets them, with its defaults; it is good for one call
-        within a minute.
+        The proof covers the tool and its arguments as the tool gets them, with its defaults; it is good for one
+        call within a minute.
         """
-        return self._core.prove(tool_name, args, audience)
+        return self._inner.prove(tool_name, args, audience)
 
     def __repr__(self) -> str:
         return (
@@ -190,7 +191,7 @@ class CredentialBroker:
         max_depth: int | None = None,
         audience: str | None = None,
     ) -> None:
-        """`audience` is the name that proofs of possession shown here must bear, so that none is used elsewhere."""
+        """`audience` is the name that proofs shown here must bear, so that none is used elsewhere."""
         self._core = _core.Broker(ledger, keys, clock, max_ttl_seconds, max_depth, audience)
 
     def issue(
@@ -208,8 +209,8 @@ class CredentialBroker:
     ) -> SessionToken:
         """Issues a token. A tenant, an agent or a role in it is what the session is, whatever it says.
 
-        `tools` names the tools it covers, each with the limits of its arguments; `calls` how often; `budgets` the most
-        that it and all below it may spend together.
+        `tools` names the tools it covers, each with the limits of its arguments; `calls` how often; `budgets`
+        the most that it and all below it may spend together.
         """
         scopes = _list(scopes)
         limits = (_copy(tools), dict(calls or {}), dict(budgets or {}))
@@ -223,10 +224,10 @@ class CredentialBroker:
 
     def hold(self, signed: SignedToken) -> SessionToken:
         """Takes over a signed token whose holder's key is here; the handle holds in this process only."""
-        return self._token(self._core.hold(signed._core))
+        return self._token(self._core.hold(signed._inner))
 
     def verify(self, chain: str) -> SignedToken:
-        """Verifies a chain: its signatures, its links, its time, and that the credential at its root is live."""
+        """Verifies a chain: its signatures, its links, its time, and that nothing of it was revoked."""
         self._core.verify(chain)
         return SignedToken(chain)
 

@@ -1,4 +1,4 @@
-"""The other process of `test_signed`: it makes its own key, and does what it is told with the chain it is given."""
+"""The other process of `test_signed`: it makes its own key, and does what it is told with a chain."""
 
 from __future__ import annotations
 

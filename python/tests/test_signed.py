@@ -1,4 +1,4 @@
-"""Signed tokens between processes: who it is, what it may do, and when it ends (promises 6 and 9; F19 to F23)."""
+"""Signed tokens between processes: who it is, what it may do, when it ends (promises 6, 9; F19 to F23)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import signed_programs
 
 import placet
-import signed_programs
 from conftest import refusal
 from placet.anchor.credentials import CredentialBroker, HolderKey, PersistentCredentialBroker, SignedToken
 
@@ -78,9 +78,7 @@ class Bank:
         self.folder = folder
         (folder / "policy.yaml").write_text(POLICY, encoding="utf-8")
         self.places: dict[str, Any] = {"ledger": folder / "ledger.db", "keys": folder / "keys"}
-        self.broker = PersistentCredentialBroker(
-            self.places["ledger"], keys=self.places["keys"], clock=clock
-        )
+        self.broker = PersistentCredentialBroker(self.places["ledger"], keys=self.places["keys"], clock=clock)
         self.gate = placet.PolicyGate(
             policies=folder / "policy.yaml", credential_broker=self.broker, clock=clock, **self.places
         )
@@ -337,9 +335,7 @@ def test_f22_a_proof_names_the_enforcement_point_that_demands_it(tmp_path: Path)
 
     def verdict(audience: str | None) -> str:
         proof = signed.prove("pay", {}, audience=audience)
-        context = placet.SessionContext(
-            session_id="s1", user_role="", session_scopes=["pay"], token_id=proof
-        )
+        context = placet.SessionContext(session_id="s1", user_role="", session_scopes=["pay"], token_id=proof)
         decision = gate.decide_tool_call(placet.ToolCallInput(action="pay"), context)
         return decision.verdict if decision.allow else decision.code
 
@@ -382,7 +378,7 @@ print(broker.verify({chain!r}).session_id, broker.issuer_keys == {bank.broker.is
     with pytest.raises(placet.CredentialError, match="chmod 600"):
         bank.root().signed()
     secret.unlink()
-    with pytest.raises(placet.CredentialError, match="restore it from a copy.*keys rotate --credentials"):
+    with pytest.raises(placet.CredentialError, match=r"restore it from a copy.*keys rotate --credentials"):
         bank.root().signed()
     bank.broker.verify(chain)
 
