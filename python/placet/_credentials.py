@@ -48,7 +48,7 @@ class SessionToken:
         """The same credential as a signed token, for another process.
 
         It is bound to `holder`: a key pair, the text of a public key whose secret half is elsewhere, or, when
-        none is given, a key pair made now that never leaves this process. Only the holder can use or narrow it.
+        none is given, a key pair made now that never leaves this process. Only the holder can use it.
         """
         holder = HolderKey() if holder is None else holder
         return SignedToken._of(self._broker.signed(self.token_id, holder))
@@ -166,8 +166,8 @@ class SignedToken:
     def prove(self, tool_name: str, args: Mapping[str, Any], *, audience: str | None = None) -> str:
         """What to show for one call, as the `token_id` of a context: the chain with a proof, signed now.
 
-        The proof covers the tool and its arguments as the tool gets them, with its defaults; it is good for one
-        call within a minute.
+        The proof covers the tool and its arguments as the tool gets them, with its defaults; it is good for
+        one call within a minute.
         """
         return self._inner.prove(tool_name, args, audience)
 

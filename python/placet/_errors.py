@@ -56,8 +56,8 @@ class AuditError(PlacetError):
 class CredentialError(PlacetError, ValueError):
     """A credential that is not issued, delegated or accepted.
 
-    Where more was asked for than there is, `exceeds` says in what, line by line, and `example` gives something
-    that the child could do and the parent could not, if one was found.
+    Where more was asked for than there is, `exceeds` says in what, and `example` gives something that the
+    child could do and the parent could not, if one was found.
     """
 
     code = "credential_validation"
