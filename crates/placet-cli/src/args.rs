@@ -9,6 +9,9 @@ use crate::commands::{
     replay, sanitize, schema, simulate, test, validate, version,
 };
 
+#[cfg(feature = "server")]
+use crate::commands::serve;
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -65,6 +68,8 @@ pub(crate) enum Command {
     Audit(Box<audit::AuditArgs>),
     Approvals(approvals::ApprovalsArgs),
     Credentials(Box<credentials::CredentialsArgs>),
+    #[cfg(feature = "server")]
+    Serve(serve::ServeArgs),
     Keys(keys::KeysArgs),
     Replay(replay::ReplayArgs),
     Eval(eval::EvalArgs),
