@@ -19,6 +19,7 @@ from ._approvals import (
 from ._audit import AuditLog, Erasure
 from ._core import (
     Diagnostic,
+    HolderKey,
     PolicyDecision,
     ResolutionStep,
     RuleRef,
@@ -30,7 +31,7 @@ from ._core import (
     sanitize_tool_output,
     sanitize_tool_schema,
 )
-from ._credentials import CredentialBroker, PersistentCredentialBroker, SessionToken
+from ._credentials import CredentialBroker, PersistentCredentialBroker, SessionToken, SignedToken
 from ._errors import (
     AuditError,
     ConfigError,
@@ -86,6 +87,7 @@ __all__ = [
     "GovernedToolbox",
     "HITLQueue",
     "HierarchicalEvaluator",
+    "HolderKey",
     "MemoryStore",
     "NotAvailableError",
     "OPAClient",
@@ -105,6 +107,7 @@ __all__ = [
     "SanitizedResponse",
     "SessionContext",
     "SessionToken",
+    "SignedToken",
     "ToolCallInput",
     "ToolError",
     "TrustTier",

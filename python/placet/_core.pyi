@@ -19,6 +19,7 @@ __all__ = [
     "Diagnostic",
     "Engine",
     "FrozenEvent",
+    "HolderKey",
     "Log",
     "Memories",
     "Opa",
@@ -27,6 +28,7 @@ __all__ = [
     "ResolutionStep",
     "RuleRef",
     "SanitizedResponse",
+    "Signed",
     "Stop",
     "TextStream",
     "Tool",
@@ -279,6 +281,49 @@ class Log:
     ) -> tuple[list[int], list[int], str | None]: ...
 
 @final
+class HolderKey:
+    """The key pair of a holder. The secret half is never shown; `save` writes it to a file of mode 0600."""
+
+    def __new__(cls) -> Self: ...
+    @staticmethod
+    def load(path: str | PathLike[str]) -> HolderKey:
+        """Reads what `save` wrote."""
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes the secret into a new file that only its owner may read."""
+    @property
+    def public(self) -> str:
+        """The public half, as whoever issues or delegates to this holder takes it."""
+
+@final
+class Signed:
+    """A chain of signed tokens, with the key of its holder where that is here."""
+
+    def __new__(cls, chain: str, key: HolderKey | None, clock: Callable[[], datetime] | None) -> Self: ...
+    @property
+    def chain(self) -> str: ...
+    @property
+    def is_held(self) -> bool: ...
+    @property
+    def changes(self) -> list[str]: ...
+    @property
+    def hops(
+        self,
+    ) -> list[tuple[str, str, str | None, str | None, str | None, list[str], int, int, int, str]]: ...
+    def delegate(
+        self,
+        scopes: list[str],
+        session_id: str,
+        holder: HolderKey | str,
+        ttl_seconds: int | None,
+        agent_id: str | None,
+        max_depth: int | None,
+        tools: dict[str, Any] | None,
+        calls: dict[str, int],
+        budgets: dict[str, int],
+    ) -> Signed: ...
+    def prove(self, tool: str, args: Mapping[str, Any], audience: str | None) -> str: ...
+
+@final
 class Broker:
     """Issues, shows, narrows and revokes the tokens of sessions."""
 
@@ -289,6 +334,7 @@ class Broker:
         clock: Callable[[], datetime] | None,
         max_ttl_seconds: int | None,
         max_depth: int | None,
+        audience: str | None,
     ) -> Self: ...
     def issue(
         self,
@@ -298,6 +344,9 @@ class Broker:
         tenant_id: str | None,
         agent_id: str | None,
         role: str | None,
+        tools: dict[str, Any] | None,
+        calls: dict[str, int],
+        budgets: dict[str, int],
     ) -> tuple[str, str, list[str], int, int, str | None, int]: ...
     def delegate(
         self,
@@ -307,7 +356,14 @@ class Broker:
         ttl_seconds: int | None,
         agent_id: str | None,
         max_depth: int | None,
+        tools: dict[str, Any] | None,
+        calls: dict[str, int],
+        budgets: dict[str, int],
     ) -> tuple[str, str, list[str], int, int, str | None, int]: ...
+    def signed(self, token_id: str, holder: HolderKey | str) -> Signed: ...
+    def hold(self, signed: Signed) -> tuple[str, str, list[str], int, int, str | None, int]: ...
+    def verify(self, chain: str) -> None: ...
+    def issuer_keys(self) -> str: ...
     def validate(self, token_id: str) -> tuple[str, str, list[str], int, int, str | None, int] | None: ...
     def revoke(self, token_id: str) -> bool: ...
     def revoke_session(self, session_id: str) -> int: ...

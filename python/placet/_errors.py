@@ -54,9 +54,24 @@ class AuditError(PlacetError):
 
 
 class CredentialError(PlacetError, ValueError):
-    """A credential that is not issued, delegated or accepted."""
+    """A credential that is not issued, delegated or accepted.
+
+    Where more was asked for than there is, `exceeds` says in what, and `example` gives something that the
+    child could do and the parent could not, if one was found.
+    """
 
     code = "credential_validation"
+
+    def __init__(
+        self,
+        message: str,
+        code: str | None = None,
+        exceeds: Sequence[str] = (),
+        example: str | None = None,
+    ) -> None:
+        super().__init__(message, code)
+        self.exceeds = tuple(exceeds)
+        self.example = example
 
 
 class EventError(PlacetError, ValueError):

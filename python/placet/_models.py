@@ -77,7 +77,7 @@ class SessionContext:
     user_role: str
     session_scopes: Sequence[str]
     sandbox_verified: bool = False
-    token_id: str = ""
+    token_id: str = field(default="", repr=False)
     delegation_depth: int = 0
     parent_token_id: str = ""
     parent_session_id: str = ""

@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize(("page", "least"), [("python.md", 10), ("approvals.md", 4)])
+@pytest.mark.parametrize(("page", "least"), [("python.md", 10), ("approvals.md", 4), ("credentials.md", 8)])
 def test_the_guide_is_true(tmp_path, monkeypatch, page, least):
     monkeypatch.chdir(tmp_path)
     check(page, least)

@@ -5,8 +5,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    approvals, audit, check, compile, completions, diff, eval, explain, init, keys, lint, replay, sanitize,
-    schema, simulate, test, validate, version,
+    approvals, audit, check, compile, completions, credentials, diff, eval, explain, init, keys, lint,
+    replay, sanitize, schema, simulate, test, validate, version,
 };
 
 #[cfg(feature = "server")]
@@ -67,6 +67,7 @@ pub(crate) enum Command {
     Diff(diff::DiffArgs),
     Audit(Box<audit::AuditArgs>),
     Approvals(approvals::ApprovalsArgs),
+    Credentials(Box<credentials::CredentialsArgs>),
     #[cfg(feature = "server")]
     Serve(serve::ServeArgs),
     Keys(keys::KeysArgs),

@@ -1,6 +1,7 @@
 //! The credential broker.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::collections::BTreeMap;
 use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,12 +10,15 @@ use placet::trust::Ledger;
 use placet::trust::credentials::broker::{
     BrokerError, BrokerLimits, DelegateRequest, IssueRequest, SessionToken,
 };
+use placet::trust::credentials::keys::IssuerKeys;
 use placet::{Clock, Config, Registrar, SystemClock};
+use placet_store::LedgerIssuer;
 use pyo3::prelude::*;
 
 use crate::clock::PyClock;
 use crate::error;
 use crate::gate::{open_ledger, place_name};
+use crate::holder::{Signed, named, public_key, read_tools};
 use crate::ledger::{Opened, wait};
 
 /// Issues, shows, narrows and revokes the tokens of sessions.
@@ -22,6 +26,8 @@ use crate::ledger::{Opened, wait};
 pub(crate) struct Broker {
     registrar: Arc<Registrar>,
     waits: bool,
+    issuer: Arc<LedgerIssuer>,
+    clock: Arc<dyn Clock>,
 }
 
 /// A token as Python's `SessionToken` takes it: secret, session, scopes, issue and expiry in microseconds, public id of
@@ -61,7 +67,7 @@ impl Broker {
 #[pymethods]
 impl Broker {
     #[new]
-    #[pyo3(signature = (ledger, keys, clock, max_ttl_seconds, max_depth))]
+    #[pyo3(signature = (ledger, keys, clock, max_ttl_seconds, max_depth, audience))]
     fn new(
         py: Python<'_>,
         ledger: Option<PathBuf>,
@@ -69,6 +75,7 @@ impl Broker {
         clock: Option<Py<PyAny>>,
         max_ttl_seconds: Option<u32>,
         max_depth: Option<u32>,
+        audience: Option<String>,
     ) -> PyResult<Self> {
         let mut config = Config::default();
         let folder = env::current_dir().unwrap_or_default();
@@ -92,11 +99,14 @@ impl Broker {
             max_ttl_seconds: max_ttl_seconds.unwrap_or(default.max_ttl_seconds),
             max_depth: max_depth.unwrap_or(default.max_depth),
         };
-        let registrar = Registrar::new(store as Arc<dyn Ledger>, clock, limits, "sdk".into());
-        Ok(Self { registrar: Arc::new(registrar), waits })
+        let issuer = Arc::new(LedgerIssuer::new(store.clone()));
+        let registrar = Registrar::new(store as Arc<dyn Ledger>, clock.clone(), limits, "sdk".into())
+            .issuer(issuer.clone())
+            .audience(audience.map(Arc::from));
+        Ok(Self { registrar: Arc::new(registrar), waits, issuer, clock })
     }
 
-    #[pyo3(signature = (session_id, scopes, ttl_seconds, tenant_id, agent_id, role))]
+    #[pyo3(signature = (session_id, scopes, ttl_seconds, tenant_id, agent_id, role, tools, calls, budgets))]
     #[allow(clippy::too_many_arguments, reason = "one argument per keyword of `issue`")]
     fn issue(
         &self,
@@ -107,16 +117,21 @@ impl Broker {
         tenant_id: Option<String>,
         agent_id: Option<String>,
         role: Option<String>,
+        tools: Option<Bound<'_, PyAny>>,
+        calls: BTreeMap<String, u64>,
+        budgets: BTreeMap<String, u64>,
     ) -> PyResult<Shown> {
         let mut request = IssueRequest::new(session_id, scopes);
         request.ttl_seconds = ttl_seconds;
         request.tenant = tenant_id.map(Arc::from);
         request.agent = agent_id.map(Arc::from);
         request.role = role.map(Arc::from);
+        request.tools = read_tools(py, tools.as_ref(), calls)?.unwrap_or(request.tools);
+        request.budgets = named(budgets);
         self.ask(py, |registrar| registrar.broker().issue(&request)).map(|token| shown(&token))
     }
 
-    #[pyo3(signature = (parent_token_id, requested_scopes, session_id, ttl_seconds, agent_id, max_depth))]
+    #[pyo3(signature = (parent_token_id, requested_scopes, session_id, ttl_seconds, agent_id, max_depth, tools, calls, budgets))]
     #[allow(clippy::too_many_arguments, reason = "one argument per keyword of `delegate`")]
     fn delegate(
         &self,
@@ -127,13 +142,46 @@ impl Broker {
         ttl_seconds: Option<i64>,
         agent_id: Option<String>,
         max_depth: Option<u32>,
+        tools: Option<Bound<'_, PyAny>>,
+        calls: BTreeMap<String, u64>,
+        budgets: BTreeMap<String, u64>,
     ) -> PyResult<Shown> {
         let mut request = DelegateRequest::new(session_id, requested_scopes);
         request.ttl_seconds = ttl_seconds;
         request.agent = agent_id.map(Arc::from);
         request.max_depth = max_depth;
+        request.tools = read_tools(py, tools.as_ref(), calls)?;
+        request.budgets = named(budgets);
         let parent = parent_token_id;
         self.ask(py, |registrar| registrar.broker().delegate(parent, &request)).map(|token| shown(&token))
+    }
+
+    /// The signed form of a token for a holder.
+    fn signed(&self, py: Python<'_>, token_id: &str, holder: &Bound<'_, PyAny>) -> PyResult<Signed> {
+        let (public, key) = public_key(py, holder)?;
+        let clock = self.clock.clone();
+        self.ask(py, move |registrar| {
+            let chain = registrar.broker().signed(token_id, &public)?;
+            Signed::of(chain, key, Vec::new(), clock)
+        })
+    }
+
+    /// A handle for a signed token whose holder's key is here.
+    fn hold(&self, py: Python<'_>, signed: &Signed) -> PyResult<Shown> {
+        let held = signed.holder()?;
+        self.ask(py, |registrar| registrar.broker().hold(held)).map(|token| shown(&token))
+    }
+
+    /// Verifies the text of a chain, without a proof and without registering anything.
+    fn verify(&self, py: Python<'_>, chain: &str) -> PyResult<()> {
+        self.ask(py, |registrar| registrar.broker().inspected(chain).map(|_| ()))
+    }
+
+    /// The issuer's public keys as text.
+    fn issuer_keys(&self, py: Python<'_>) -> PyResult<String> {
+        let now = self.registrar.time();
+        let keys = wait(py, || self.issuer.trusted(now)).map_err(BrokerError::from);
+        keys.map(|keys| keys.to_text()).map_err(|error| error::credential(py, &error))
     }
 
     fn validate(&self, py: Python<'_>, token_id: &str) -> PyResult<Option<Shown>> {

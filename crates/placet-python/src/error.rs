@@ -74,7 +74,17 @@ pub(crate) fn credential(py: Python<'_>, error: &BrokerError) -> PyErr {
         BrokerError::Ledger(_) => DenyCause::AuditUnavailable,
         _ => DenyCause::CredentialValidation,
     };
-    plain(py, credential_error, error.to_string(), cause.code()).unwrap_or_else(|error| error)
+    let lines: Vec<String> = error.lines().iter().map(ToString::to_string).collect();
+    let example = error.witness().map(ToString::to_string);
+    let made =
+        credential_error(py).and_then(|class| class.call1((error.to_string(), cause.code(), lines, example)));
+    made.map_or_else(|error| error, PyErr::from_value)
+}
+
+/// Raises `CredentialError` for what is no credential.
+pub(crate) fn refused_credential(py: Python<'_>, message: String) -> PyErr {
+    let code = DenyCause::CredentialValidation.code();
+    plain(py, credential_error, message, code).unwrap_or_else(|error| error)
 }
 
 /// Raises `AuditError`.

@@ -19,6 +19,7 @@ mod evaluator;
 mod event;
 mod freeze;
 mod gate;
+mod holder;
 mod ledger;
 mod logging;
 mod memory;
@@ -65,6 +66,8 @@ mod _core {
     use crate::event::FrozenEvent;
     #[pymodule_export]
     use crate::gate::{Engine, freeze_call, freeze_event};
+    #[pymodule_export]
+    use crate::holder::{HolderKey, Signed};
     #[pymodule_export]
     use crate::ledger::{after_fork, before_fork};
     #[pymodule_export]

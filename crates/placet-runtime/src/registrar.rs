@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use placet_trust::Ledger;
 use placet_trust::credentials::broker::{Broker, BrokerLimits, BrokerMemory, Clock as BrokerClock};
-use placet_trust::credentials::keys::{NoRandom, Random};
+use placet_trust::credentials::keys::{IssuerKeys, NoRandom, Random};
+use placet_trust::credentials::token::ProofId;
 use placet_types::Micros;
 
 use crate::clock::Clock;
@@ -17,13 +18,50 @@ pub struct Registrar {
     memory: BrokerMemory,
     limits: BrokerLimits,
     by: Arc<str>,
+    issuer: Option<Arc<dyn IssuerKeys>>,
+    audience: Option<Arc<str>>,
 }
 
 impl Registrar {
     /// Credentials registered in a ledger; `by` is who issues them, as records name it.
     #[must_use]
     pub fn new(ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>, limits: BrokerLimits, by: Arc<str>) -> Self {
-        Self { ledger, clock, memory: BrokerMemory::default(), limits, by }
+        Self { ledger, clock, memory: BrokerMemory::default(), limits, by, issuer: None, audience: None }
+    }
+
+    /// With the keys of an issuer, so that chains of signed tokens are made and accepted.
+    #[must_use]
+    pub fn issuer(self, issuer: Arc<dyn IssuerKeys>) -> Self {
+        Self { issuer: Some(issuer), ..self }
+    }
+
+    /// Demands that proofs of possession name this enforcement point, so that none is used at two.
+    #[must_use]
+    pub fn audience(self, audience: Option<Arc<str>>) -> Self {
+        Self { audience, ..self }
+    }
+
+    /// The name that proofs must bear.
+    #[must_use]
+    pub fn demanded_audience(&self) -> Option<&str> {
+        self.audience.as_deref()
+    }
+
+    /// Says that a proof of possession was not used after all.
+    pub(crate) fn give_back(&self, proof: &ProofId) {
+        self.memory.give_back(proof);
+    }
+
+    /// The time, as credentials are judged by it.
+    #[must_use]
+    pub fn time(&self) -> Micros {
+        self.now()
+    }
+
+    /// The randomness with which holders sign.
+    #[must_use]
+    pub fn random(&self) -> &'static dyn Random {
+        &SystemRandom
     }
 
     /// Where they are registered.
@@ -36,7 +74,11 @@ impl Registrar {
     #[must_use]
     pub fn broker(&self) -> Broker<'_> {
         let ledger = self.ledger.as_ref();
-        Broker::new(ledger, self, &SystemRandom, &self.memory, self.limits, self.by.clone())
+        let broker = Broker::new(ledger, self, &SystemRandom, &self.memory, self.limits, self.by.clone());
+        match &self.issuer {
+            Some(issuer) => broker.with_issuer(issuer.as_ref()),
+            None => broker,
+        }
     }
 }
 
@@ -47,7 +89,8 @@ impl BrokerClock for Registrar {
 }
 
 /// The randomness of the system.
-struct SystemRandom;
+#[derive(Debug, Clone, Copy)]
+pub struct SystemRandom;
 
 impl Random for SystemRandom {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), NoRandom> {

@@ -15,6 +15,7 @@ use placet_types::{Ack, Fact, Record};
 use crate::archive::ViewKeys;
 use crate::backend::{Backend, Erase};
 use crate::batch::{Entry, Work};
+use crate::issuer::IssuerFolder;
 use crate::keys::KeyError;
 use crate::process::Process;
 use crate::settings::{KeySource, Settings};
@@ -283,6 +284,12 @@ pub trait Store: Vault {
     /// [`LedgerError`].
     fn view_keys(&self) -> Result<ViewKeys, LedgerError>;
 
+    /// The keys with which its credentials are signed; `None` for a ledger whose keys lie in no folder.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn issuer(&self) -> Result<Option<IssuerFolder>, LedgerError>;
+
     /// As [`LogLedger::wipe`].
     ///
     /// # Errors
@@ -319,6 +326,14 @@ impl<B: Backend> Store for LogLedger<B> {
 
     fn view_keys(&self) -> Result<ViewKeys, LedgerError> {
         Self::view_keys(self)
+    }
+
+    fn issuer(&self) -> Result<Option<IssuerFolder>, LedgerError> {
+        self.open()?;
+        let (KeySource::Folder(folder), Some(origin)) = (&self.settings.keys, self.process().origin()) else {
+            return Ok(None);
+        };
+        Ok(Some(IssuerFolder::new(folder.clone(), origin)))
     }
 
     fn erase(&self, record: Record, erasure: ErasureFact) -> Result<Wiped, LedgerError> {

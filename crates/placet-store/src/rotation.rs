@@ -63,6 +63,12 @@ pub enum RotateError {
     /// There is no new key.
     #[error(transparent)]
     New(#[from] NewKeyError),
+    /// The issuer's keys take no other.
+    #[error(transparent)]
+    Issuer(#[from] placet_trust::credentials::keys::KeyError),
+    /// No random bytes.
+    #[error(transparent)]
+    NoRandom(#[from] placet_trust::credentials::keys::NoRandom),
     /// The ledger did not take the record.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

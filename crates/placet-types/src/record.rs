@@ -211,7 +211,7 @@ pub struct ErasureFact {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyFact {
-    /// What the keys sign: `checkpoints`.
+    /// What the keys sign: `checkpoints` or `credentials`.
     pub signs: Arc<str>,
     /// The public key that signs from now on, as text.
     pub added: Arc<str>,

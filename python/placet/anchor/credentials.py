@@ -1,5 +1,6 @@
 """Credentials under the ancestors' import path."""
 
-from .._credentials import CredentialBroker, PersistentCredentialBroker, SessionToken
+from .._core import HolderKey
+from .._credentials import CredentialBroker, PersistentCredentialBroker, SessionToken, SignedToken
 
-__all__ = ["CredentialBroker", "PersistentCredentialBroker", "SessionToken"]
+__all__ = ["CredentialBroker", "HolderKey", "PersistentCredentialBroker", "SessionToken", "SignedToken"]

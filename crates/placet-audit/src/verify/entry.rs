@@ -108,6 +108,7 @@ impl Run<'_> {
         }
         self.erased.note(seq, gone);
         if let Fact::Keys(change) = &record.fact
+            && &*change.signs == "checkpoints"
             && self.report.key_changes.len() < MAX_LISTED
         {
             let (added, by) = (change.added.clone(), change.by.clone());

@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod completions;
+pub(crate) mod credentials;
 pub(crate) mod diff;
 pub(crate) mod eval;
 pub(crate) mod explain;
@@ -40,6 +41,7 @@ pub(crate) fn dispatch(command: Command, console: &mut Console<'_>) -> Result<Ex
         Command::Diff(args) => diff::run(&args, console),
         Command::Audit(args) => audit::run(&args, console),
         Command::Approvals(args) => approvals::run(&args, console),
+        Command::Credentials(args) => credentials::run(&args, console),
         #[cfg(feature = "server")]
         Command::Serve(args) => serve::run(&args, console),
         Command::Keys(args) => keys::run(&args, console),

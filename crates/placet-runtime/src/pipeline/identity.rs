@@ -2,17 +2,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use placet_trust::budgets::CredentialLimits;
 use placet_trust::credentials::authority::{Authority, Call};
-use placet_trust::credentials::broker::BrokerError;
+use placet_trust::credentials::broker::{BrokerError, Presented};
 use placet_trust::credentials::public_id;
+use placet_trust::credentials::token::{ProofId, ProofRequest};
 use placet_trust::{Freshness, Ledger, LedgerError, Refusal};
 use placet_types::ids::CredentialId;
 use placet_types::ledger::{CredentialEntry, LedgerOp};
-use placet_types::{DenyCause, Event, Field, Micros, Object, Value};
+use placet_types::{DenyCause, Digest, Event, Field, Micros, Object, Value};
 
 use super::{Pipeline, count_of, text_of};
+use crate::digest::digest;
 use crate::registrar::Registrar;
 
 /// The verified holder of a credential.
@@ -24,6 +27,39 @@ pub(super) struct Holder {
     pub(super) lineage: Vec<CredentialId>,
     /// The same with the limits that each states.
     pub(super) limits: Vec<CredentialLimits>,
+    /// The proof of possession that was shown, if one was.
+    proof: Option<Arc<ShownProof>>,
+}
+
+impl Holder {
+    /// The call happens: its proof is used for good.
+    pub(super) fn spend_proof(&self) {
+        if let Some(proof) = &self.proof {
+            proof.spent.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// A proof of possession that was accepted. Unless its call happens it is given back, so that the call may be tried
+/// again, for instance when people have approved it.
+struct ShownProof {
+    registrar: Arc<Registrar>,
+    id: ProofId,
+    spent: AtomicBool,
+}
+
+impl std::fmt::Debug for ShownProof {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("ShownProof")
+    }
+}
+
+impl Drop for ShownProof {
+    fn drop(&mut self) {
+        if !*self.spent.get_mut() {
+            self.registrar.give_back(&self.id);
+        }
+    }
 }
 
 impl Pipeline {
@@ -88,7 +124,9 @@ fn doubted(registrar: &Registrar, event: &Event, refusal: Refusal) -> Refusal {
         return refusal;
     };
     // Once it is verified, the event has its public id.
-    let ids = [token.into(), public_id(token)];
+    let shown = registrar.broker().id_of(token);
+    let ids: Vec<CredentialId> =
+        [Some(token.into()), Some(public_id(token)), shown].into_iter().flatten().collect();
     let compared = registrar.ledger().compare(&mut |state| {
         let known = ids.iter().filter(|id| state.credentials.entry(id).is_some());
         known.flat_map(|id| state.credentials.rows_of(id)).collect()
@@ -100,15 +138,42 @@ fn doubted(registrar: &Registrar, event: &Event, refusal: Refusal) -> Refusal {
     }
 }
 
-fn holder(registrar: &Registrar, event: &Event) -> Result<Holder, Refusal> {
+fn holder(registrar: &Arc<Registrar>, event: &Event) -> Result<Holder, Refusal> {
     let broker = registrar.broker();
     let token = text_of(event, Field::TokenId).unwrap_or_default();
     let session = text_of(event, Field::SessionId).unwrap_or_default();
-    let entry = broker.bind(token, session, &claimed(event)?).map_err(refusal)?.entry().clone();
-    let authority = broker.handle(token).map_err(refusal)?.shared_authority();
+    let scopes = claimed(event)?;
+    let (entry, proof) = if token.contains('.') {
+        let presented = present(registrar, event, token, session, &scopes)?;
+        let shown =
+            ShownProof { registrar: registrar.clone(), id: presented.proof, spent: AtomicBool::new(false) };
+        (presented.entry, Some(Arc::new(shown)))
+    } else {
+        (broker.bind(token, session, &scopes).map_err(refusal)?.entry().clone(), None)
+    };
+    let authority = broker.authority(&entry).map_err(refusal)?;
     let limits = broker.lineage(&entry.id).map_err(refusal)?;
     let lineage = limits.iter().map(|credential| credential.id.clone()).collect();
-    Ok(Holder { entry, authority, lineage, limits })
+    Ok(Holder { entry, authority, lineage, limits, proof })
+}
+
+/// A chain that another process shows, with the proof for exactly this call.
+fn present(
+    registrar: &Registrar,
+    event: &Event,
+    shown: &str,
+    session: &str,
+    scopes: &[Arc<str>],
+) -> Result<Presented, Refusal> {
+    let call = text_of(event, Field::EventType) == Some("tool_call");
+    let Some(tool) = text_of(event, Field::ToolName).filter(|_| call) else {
+        let reason =
+            "a proof of possession covers a tool call; take the chain over with its key for other events";
+        return refuse(reason);
+    };
+    let args = Digest(digest(event.get(Field::Args)));
+    let request = ProofRequest { tool, args: &args, audience: registrar.demanded_audience() };
+    registrar.broker().present(shown, session, scopes, &request).map_err(refusal)
 }
 
 /// A scope that is claimed and not held ends the matter; claiming fewer is a caller's right.
@@ -132,7 +197,9 @@ fn take_over(event: &mut Event, entry: &CredentialEntry) -> Result<(), Refusal> 
     for (field, held) in
         [(Field::TenantId, &entry.tenant), (Field::AgentId, &entry.agent), (Field::UserRole, &entry.role)]
     {
-        let stated = text_of(event, field);
+        // A session needs a role to be stated, and an empty one states nothing.
+        let states = |stated: &&str| field != Field::UserRole || !stated.is_empty();
+        let stated = text_of(event, field).filter(states);
         match (held, stated) {
             (Some(held), Some(stated)) if &**held != stated => {
                 return refuse(&format!("the credential says another `{}` than `{stated}`", field.path()));

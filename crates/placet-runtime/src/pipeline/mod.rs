@@ -413,6 +413,9 @@ impl Pipeline {
         record: RecordId,
         reservation: Option<(placet_types::ReservationId, Vec<placet_types::ledger::Amount>)>,
     ) -> Begun {
+        if let Some(holder) = case.holder.as_ref().filter(|_| case.wants_permit) {
+            holder.spend_proof();
+        }
         let text = |field| case.request.event().get(field).as_str().map(Arc::<str>::from);
         let permit = Permit::new(Granted {
             pipeline: self.clone(),

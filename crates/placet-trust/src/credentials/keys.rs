@@ -167,6 +167,35 @@ fn bytes(what: &'static str, text: &str) -> Result<[u8; 32], KeyError> {
     bytes.try_into().map_err(|_| shape(what, "not 32 bytes long"))
 }
 
+/// Why a key is not trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Distrust {
+    /// It is no key of the issuer, or not yet.
+    Unknown,
+    /// It was retired then.
+    Retired(Micros),
+}
+
+/// Where the keys of this deployment's issuer come from. The secret half never leaves the program.
+pub trait IssuerKeys: Send + Sync {
+    /// The keys by which tokens of the issuer are trusted.
+    ///
+    /// # Errors
+    /// [`NoIssuer`]: no token can be verified.
+    fn trusted(&self, now: Micros) -> Result<Arc<KeySet>, NoIssuer>;
+
+    /// The key that signs, made on first use, and the name of the issuer.
+    ///
+    /// # Errors
+    /// [`NoIssuer`]: nothing can be signed.
+    fn signer(&self, now: Micros) -> Result<(Arc<SecretKey>, Arc<str>), NoIssuer>;
+}
+
+/// The issuer's keys cannot be used; the text says why and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoIssuer(pub String);
+
 /// The public keys of one issuer: whoever verifies trusts exactly these, each for its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeySet {
@@ -195,20 +224,24 @@ impl KeySet {
         &self.issuer
     }
 
-    /// Brings in a new key. The others verify for `overlap_seconds` more; ended ones are dropped.
+    /// Brings in a new key. The others verify for `overlap_seconds` more; of the ended ones as many are kept as there is
+    /// room for, so that what they signed is called retired and not unknown.
     ///
     /// # Errors
     /// [`KeyError::Full`] when too many keys are still on their way out.
     pub fn rotate(&mut self, key: PublicKey, at: Micros, overlap_seconds: u32) -> Result<(), KeyError> {
-        let mut keys: Vec<_> =
-            self.keys.iter().filter(|old| old.until.is_none_or(|until| at < until)).cloned().collect();
+        let mut keys: Vec<_> = self.keys.iter().filter(|old| old.key != key).cloned().collect();
         let end = at.plus_seconds(overlap_seconds);
         for old in &mut keys {
             old.until = Some(old.until.map_or(end, |until| until.min(end)));
         }
-        keys.retain(|old| old.key != key);
-        if keys.len() >= MAX_KEYS {
-            return Err(KeyError::Full(self.issuer.clone()));
+        while keys.len() >= MAX_KEYS {
+            let ended = keys.iter().filter_map(|old| old.until.filter(|until| *until <= at)).min();
+            let first = keys.iter().position(|old| old.until.is_some() && old.until == ended);
+            match first {
+                Some(first) => drop(keys.remove(first)),
+                None => return Err(KeyError::Full(self.issuer.clone())),
+            }
         }
         keys.push(DatedKey { key, id: key.id(), from: at, until: None });
         self.keys = keys;
@@ -218,9 +251,32 @@ impl KeySet {
     /// The key with this id, if it may be trusted at this moment. A key may come `skew_seconds` early, never late.
     #[must_use]
     pub fn find(&self, id: &str, at: Micros, skew_seconds: u32) -> Option<&PublicKey> {
-        let held = self.keys.iter().find(|held| held.id == id)?;
-        let begun = at.plus_seconds(skew_seconds) >= held.from;
-        (begun && held.until.is_none_or(|until| at < until)).then_some(&held.key)
+        self.trust(id, at, skew_seconds).ok()
+    }
+
+    /// As [`KeySet::find`], and says why the key is not trusted.
+    ///
+    /// # Errors
+    /// [`Distrust`].
+    pub fn trust(&self, id: &str, at: Micros, skew_seconds: u32) -> Result<&PublicKey, Distrust> {
+        let held = self.keys.iter().find(|held| held.id == id).ok_or(Distrust::Unknown)?;
+        match held.until {
+            _ if at.plus_seconds(skew_seconds) < held.from => Err(Distrust::Unknown),
+            Some(until) if at >= until => Err(Distrust::Retired(until)),
+            _ => Ok(&held.key),
+        }
+    }
+
+    /// The key that signs: the newest.
+    #[must_use]
+    pub fn newest(&self) -> Option<&PublicKey> {
+        self.keys.last().map(|held| &held.key)
+    }
+
+    /// Every key, the newest first, with the time from which it is trusted and the time at which it was or will be
+    /// retired.
+    pub fn dated(&self) -> impl Iterator<Item = (&PublicKey, Micros, Option<Micros>)> {
+        self.keys.iter().rev().map(|held| (&held.key, held.from, held.until))
     }
 
     /// SHA-256 of the text form: caches of verdicts keep it with them.
@@ -310,10 +366,15 @@ mod tests {
         set.rotate(key(3), at(110), 1_000).unwrap();
         assert!(!trusts(&set, 1, 160), "a later rotation does not lengthen an end");
         set.rotate(key(4), at(200), 60).unwrap();
-        assert_eq!(set.to_text().lines().count(), 3, "the first has ended and is dropped");
+        assert_eq!(set.to_text().lines().count(), 4, "the first has ended, and is called retired");
+        let first = key(1).id();
+        assert_eq!(set.trust(&first, at(200), 0), Err(Distrust::Retired(at(160))));
+        assert_eq!(set.trust(&key(40).id(), at(200), 0), Err(Distrust::Unknown));
+        assert_eq!(set.newest(), Some(&key(4)));
         for seed in 5..10 {
             set.rotate(key(seed), at(200), 60).unwrap();
         }
+        assert_eq!(set.trust(&first, at(200), 0), Err(Distrust::Unknown), "no room is left for what ended");
         assert!(matches!(set.rotate(key(10), at(200), 60), Err(KeyError::Full(_))));
         for wrong in
             ["", "placet-key-1 a b", "placet-key-2 a b 0 -", &set.to_text().replacen("https", "http", 1)]

@@ -177,6 +177,27 @@ impl Credentials {
         }
     }
 
+    /// Whether a credential is live, or would be if it were shown here for the first time now.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn holds(&self, entry: &CredentialEntry, at: Micros) -> Result<(), Why> {
+        if self.held.contains_key(&entry.id) {
+            return self.live(&entry.id, at).map(|_| ());
+        }
+        match self.revoked_unseen(entry) {
+            Some(revoked) => Err(Why::Revoked { id: entry.id.clone(), target: revoked.target.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// When a credential was revoked, by whom, and with what; `None` when it was not.
+    #[must_use]
+    pub fn revoked(&self, id: &CredentialId) -> Option<(Micros, &Arc<str>, &RevocationTarget)> {
+        let ended = self.held.get(id)?.ended.as_ref()?;
+        Some((ended.at_us, &ended.by, &ended.target))
+    }
+
     /// The revocation that ended a credential before it was first shown here. A holder signs tokens without telling
     /// anybody, so one that was signed before a revocation must not come to life after it.
     fn revoked_unseen(&self, entry: &CredentialEntry) -> Option<&Revoked> {

@@ -171,6 +171,11 @@ impl Shown {
             page.outcome(fact, outcome.view().as_ref());
         }
         page.operations(&record.ops);
+        let changes = view.as_ref().and_then(|view| view.get("changes")).and_then(Value::as_array);
+        if let Some(changes) = changes.filter(|_| matches!(record.fact, Fact::Change(_))) {
+            page.title("authority, against the parent's");
+            changes.iter().filter_map(Value::as_str).for_each(|line| page.line(DIM, line));
+        }
         page.out
     }
 

@@ -1,10 +1,11 @@
-//! `placet keys`: the keys that sign a ledger's checkpoints.
+//! `placet keys`: the keys that sign a ledger's checkpoints, and its credentials.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use clap::{Args, Subcommand};
 use jiff::{Span, Timestamp};
 use placet::audit::keys::VerifierKey;
 use placet::record::ids::Micros;
+use placet_store::IssuerFolder;
 use placet_store::rotation::{KeyState, rotate};
 use serde_json::{Value, json};
 
@@ -16,7 +17,7 @@ use crate::moment;
 use crate::paint::{DIM, GREEN, YELLOW};
 use crate::render::{self, Cell};
 
-/// List or change the keys that sign the ledger's checkpoints
+/// List or change the keys that sign the ledger's checkpoints, or its credentials
 #[derive(Debug, Args)]
 pub(crate) struct KeysArgs {
     #[command(subcommand)]
@@ -40,6 +41,9 @@ enum KeysCommand {
         /// Who changes it, for the record
         #[arg(long, required = true, value_name = "NAME")]
         by: String,
+        /// Change the key that signs credentials instead: what the old one signed verifies through the overlap
+        #[arg(long)]
+        credentials: bool,
     },
 }
 
@@ -52,11 +56,11 @@ pub(crate) fn run(args: &KeysArgs, console: &mut Console<'_>) -> Result<Exit, Fa
     let now = Timestamp::now();
     match &args.command {
         KeysCommand::List => list(args, Micros(now.as_microsecond()), console),
-        KeysCommand::Rotate { overlap, by } => {
+        KeysCommand::Rotate { overlap, by, credentials } => {
             let utc = now.to_zoned(jiff::tz::TimeZone::UTC);
             let until = utc.checked_add(*overlap).map_err(|error| Failure::Usage(error.to_string()))?;
             let moments = [now.as_microsecond(), until.timestamp().as_microsecond()].map(Micros);
-            change(args, moments, by, console)
+            if *credentials { issuer(args, moments, by, console) } else { change(args, moments, by, console) }
         }
     }
 }
@@ -123,6 +127,36 @@ fn change(
     };
     console.say(&format!(
         "the new key signs from now on;{both} give it to those who verify (`placet audit key`), beside the old one"
+    ));
+    Ok(Exit::Ok)
+}
+
+/// Another key for the issuer of credentials.
+fn issuer(
+    args: &KeysArgs,
+    [now, until]: [Micros; 2],
+    by: &str,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    let seconds = u32::try_from(until.0.saturating_sub(now.0) / 1_000_000);
+    let seconds = seconds.map_err(|_| Failure::Usage("the overlap is longer than 136 years".to_owned()))?;
+    let (folder, origin) = log::keys_of(&args.ledger)?;
+    let store = log::store(&args.ledger, &args.ledger.config()?)?;
+    let set = IssuerFolder::new(folder, origin.as_str()).rotate(store.as_ref(), now, seconds, by);
+    let set = set.map_err(|error| Failure::Ledger(error.to_string()))?;
+    let new = set.newest().map(ToString::to_string).unwrap_or_default();
+    if args.format == Format::Json {
+        console.json(&json!({"issuer": origin, "key": new, "overlap_until": moment::exact(until)}))?;
+    } else {
+        writeln!(console.out, "{new}")?;
+    }
+    let old = if seconds > 0 {
+        format!("what the old one signed verifies until {}", moment::short(until))
+    } else {
+        "what the old one signed is refused from now on".to_owned()
+    };
+    console.say(&format!(
+        "the new key signs credentials from now on; {old}; give those who verify elsewhere the new keys (`placet credentials keys -o FILE`)"
     ));
     Ok(Exit::Ok)
 }

@@ -178,9 +178,9 @@ fn depth(depth: u32) -> String {
     format!("at most {depth}")
 }
 
-fn moment(at: i64) -> String {
-    // Domain crates have no calendar; seconds since 1970 are exact and comparable.
-    format!("{}.{:06}", at.div_euclid(1_000_000), at.rem_euclid(1_000_000))
+/// RFC 3339, so that everybody reads the same.
+pub(super) fn moment(at: i64) -> String {
+    jiff::Timestamp::from_microsecond(at).map_or_else(|_| format!("{at} us"), |at| at.to_string())
 }
 
 fn names<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> String {

@@ -9,7 +9,7 @@ mod differ;
 mod places;
 mod read;
 #[cfg(test)]
-mod tests;
+pub(in crate::credentials) mod tests;
 mod witness;
 mod write;
 

@@ -143,6 +143,20 @@ impl Authority {
     }
 }
 
+impl Tools {
+    /// Reads tools as a token has them: each with the limits of its arguments, and how often some may be called.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] for what is not known or not made as it must be.
+    pub fn read(tools: &Value, calls: &BTreeMap<Arc<str>, u64>) -> Result<Self, AuthorityError> {
+        let map = tools.as_object().ok_or_else(|| shape("tools", "an object"))?;
+        let tools = read_map(map, calls)?;
+        let whole = Authority { tools, ..Authority::of_scopes(["any"], 0, Micros(i64::MAX)) };
+        whole.check()?;
+        Ok(whole.tools)
+    }
+}
+
 impl ToolLimit {
     fn check(&self, tool: &str) -> Result<(), AuthorityError> {
         named("tools", tool)?;
@@ -228,6 +242,10 @@ fn whole_limit(at: &str, limit: u64) -> Result<(), AuthorityError> {
 fn read_tools(entry: &Value, calls: &BTreeMap<Arc<str>, u64>) -> Result<Tools, AuthorityError> {
     members(TOOLS_TYPE, entry, &["type", "tools"])?;
     let map = entry.get("tools").and_then(Value::as_object).ok_or_else(|| shape("tools", "an object"))?;
+    read_map(map, calls)
+}
+
+fn read_map(map: &Object, calls: &BTreeMap<Arc<str>, u64>) -> Result<Tools, AuthorityError> {
     if let Some(limit) = map.get(ANY_TOOL) {
         let alone = map.len() == 1 && calls.is_empty() && limit.as_object().is_some_and(Object::is_empty);
         return if alone {

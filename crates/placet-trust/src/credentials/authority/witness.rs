@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use placet_types::{Micros, Object, Value};
 
+use super::differ::moment;
 use super::write::shown;
 use super::{Authority, Call, Constraint, ToolLimit, Tools};
 
@@ -47,7 +48,8 @@ impl fmt::Display for Witness {
                 if *calls > 0 {
                     write!(out, " after {calls} calls")?;
                 }
-                write!(out, " at {} s", at.0.div_euclid(1_000_000))
+                // Where the time makes no difference, none is named.
+                if at.0 > 0 { write!(out, " at {}", moment(at.0)) } else { Ok(()) }
             }
             Self::Scope(scope) => write!(out, "a call that needs the scope `{scope}`"),
             Self::Depth(depth) => write!(out, "a delegation {depth} deep"),

@@ -25,7 +25,10 @@ impl Authority {
     }
 
     /// Its `authorization_details`: the draft's entry, and Placet's with what the draft has no place for.
-    pub(in crate::credentials) fn details(&self) -> Result<Json, AuthorityError> {
+    ///
+    /// # Errors
+    /// [`AuthorityError`] when it has no valid form.
+    pub fn details(&self) -> Result<Json, AuthorityError> {
         self.check()?;
         let mut calls = Map::new();
         let tools = match &self.tools {

@@ -7,7 +7,8 @@ use placet_types::CredentialId;
 
 use crate::credentials::Why;
 use crate::credentials::authority::{AuthorityError, Line, Witness};
-use crate::credentials::keys::NoRandom;
+use crate::credentials::keys::{NoIssuer, NoRandom};
+use crate::credentials::token::TokenError;
 use crate::ledger::LedgerError;
 use crate::state::Refusal;
 
@@ -66,6 +67,17 @@ pub enum BrokerError {
     /// An authority that nobody may have.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// A chain of signed tokens that does not hold.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// A chain of signed tokens that anybody could have copied.
+    #[error(
+        "a chain of signed tokens was shown without a proof of possession; sign each call with the holder's key"
+    )]
+    Unproven,
+    /// The issuer's keys cannot be used.
+    #[error(transparent)]
+    NoIssuer(#[from] NoIssuer),
     /// The state of the ledger does not allow it.
     #[error("{0}")]
     Refused(Refusal),
@@ -75,6 +87,26 @@ pub enum BrokerError {
     /// No random bytes.
     #[error(transparent)]
     NoRandom(#[from] NoRandom),
+}
+
+impl BrokerError {
+    /// In what more was asked for than there is, line by line; empty for other errors.
+    #[must_use]
+    pub fn lines(&self) -> &[Line] {
+        match self {
+            Self::Exceeds { lines, .. } | Self::Token(TokenError::Exceeds { lines, .. }) => lines,
+            _ => &[],
+        }
+    }
+
+    /// Something that the child could do and the parent could not, if one was found.
+    #[must_use]
+    pub fn witness(&self) -> Option<&Witness> {
+        match self {
+            Self::Exceeds { found, .. } | Self::Token(TokenError::Exceeds { found, .. }) => found.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 fn quoted(scopes: &[Arc<str>]) -> String {

@@ -5,23 +5,29 @@
 
 mod bearer;
 mod error;
+mod memory;
+mod narrow;
 mod records;
 mod request;
+mod signed;
+#[cfg(test)]
+mod signed_tests;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use placet_types::ledger::{CredentialEntry, Revocation, RevocationTarget};
-use placet_types::{Ack, CredentialId, Digest, LedgerOp, Micros, Record};
+use placet_types::{Ack, CredentialId, LedgerOp, Micros, Record};
 
 pub use bearer::{Bearer, SessionToken, public_id};
 pub use error::BrokerError;
+pub use memory::BrokerMemory;
 pub use request::{BrokerLimits, DelegateRequest, IssueRequest};
+pub use signed::{Delegation, HeldChain, Presented};
 
-use super::authority::{Authority, Tools, diff, excess, witness};
-use super::keys::Random;
+use super::authority::{Authority, Tools, diff};
+use super::keys::{IssuerKeys, Random};
 use super::{HARD_MAX_DEPTH, MAX_LIFETIME_SECONDS, Why};
 use crate::budgets::CredentialLimits;
 use crate::ledger::{Freshness, Ledger, Proposal};
@@ -32,12 +38,6 @@ pub const DEFAULT_TTL_SECONDS: i64 = 3_600;
 
 /// The longest life of a token unless the deployment says otherwise.
 pub const DEFAULT_MAX_TTL_SECONDS: u32 = 86_400;
-
-/// Authorities with limits that are remembered before ended ones are looked for.
-const REMEMBERED: usize = 1_024;
-
-/// Longest scope, in bytes.
-const MAX_SCOPE_BYTES: usize = 256;
 
 /// Where the time comes from.
 pub trait Clock: Send + Sync {
@@ -88,26 +88,7 @@ pub struct Broker<'a> {
     limits: BrokerLimits,
     by: Arc<str>,
     memory: &'a BrokerMemory,
-}
-
-/// What one process remembers for its brokers: authorities with limits, which records hold only as digests.
-#[derive(Debug, Default)]
-pub struct BrokerMemory(Mutex<HashMap<Digest, Arc<Authority>>>);
-
-impl BrokerMemory {
-    fn known(&self, digest: &Digest) -> Option<Arc<Authority>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
-    }
-
-    fn remember(&self, digest: Digest, authority: Authority, now: Micros) -> Arc<Authority> {
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if memory.len() >= REMEMBERED {
-            memory.retain(|_, held| held.expires > now);
-        }
-        let authority = Arc::new(authority);
-        memory.insert(digest, authority.clone());
-        authority
-    }
+    issuer: Option<&'a dyn IssuerKeys>,
 }
 
 impl<'a> Broker<'a> {
@@ -125,7 +106,13 @@ impl<'a> Broker<'a> {
             max_ttl_seconds: limits.max_ttl_seconds.min(MAX_LIFETIME_SECONDS),
             max_depth: limits.max_depth.min(HARD_MAX_DEPTH),
         };
-        Self { ledger, clock, random, limits, by, memory }
+        Self { ledger, clock, random, limits, by, memory, issuer: None }
+    }
+
+    /// With the keys of an issuer, so that it signs and verifies chains of tokens.
+    #[must_use]
+    pub fn with_issuer(self, issuer: &'a dyn IssuerKeys) -> Self {
+        Self { issuer: Some(issuer), ..self }
     }
 
     /// Issues a token.
@@ -133,7 +120,7 @@ impl<'a> Broker<'a> {
     /// # Errors
     /// [`BrokerError`]: nothing was issued.
     pub fn issue(&self, request: &IssueRequest) -> Result<SessionToken, BrokerError> {
-        let scopes = self.checked(&request.session, &request.scopes, BrokerError::NoScopes)?;
+        let scopes = narrow::checked(&request.session, &request.scopes, BrokerError::NoScopes)?;
         let (now, issued) = self.moment()?;
         let authority = Authority {
             tools: request.tools.clone(),
@@ -141,7 +128,7 @@ impl<'a> Broker<'a> {
             ..Authority::of_scopes(
                 scopes,
                 self.limits.max_depth,
-                now.plus_seconds(self.ttl(request.ttl_seconds)?),
+                now.plus_seconds(narrow::ttl(request.ttl_seconds, self.limits.max_ttl_seconds)?),
             )
         };
         let bearer = Bearer::generate(self.random)?;
@@ -192,13 +179,8 @@ impl<'a> Broker<'a> {
             return Err(Why::Missing.into());
         }
         let bearer = Bearer::parse(token).ok_or_else(|| Why::Unknown(bearer::public_id(token)))?;
-        let id = bearer.id();
-        let entry = match self.live(&id, Freshness::Seen)? {
-            // Another process may have issued it a moment ago.
-            Err(Why::Unknown(_)) => self.live(&id, Freshness::Now)??,
-            other => other?,
-        };
-        Ok(SessionToken { bearer, entry })
+        let id = self.held(bearer.id())?;
+        Ok(SessionToken { bearer, entry: self.live_entry(&id)? })
     }
 
     /// The token, if it is live, was issued to this session and gives every scope that is claimed.
@@ -212,14 +194,8 @@ impl<'a> Broker<'a> {
         claimed: &[Arc<str>],
     ) -> Result<SessionToken, BrokerError> {
         let token = self.look(token)?;
-        if *token.entry.session != *session {
-            let id = token.entry.id.clone();
-            return Err(Why::OtherSession { id, issued: token.entry.session, shown: session.into() }.into());
-        }
-        match extra(claimed.iter(), &token.entry.scopes) {
-            extra if extra.is_empty() => Ok(token),
-            extra => Err(BrokerError::Scopes(extra)),
-        }
+        bound(&token.entry, session, claimed)?;
+        Ok(token)
     }
 
     /// The token as code of this process may hold it.
@@ -258,26 +234,9 @@ impl<'a> Broker<'a> {
             other => other,
         })?;
         let parent = parent.entry;
-        let scopes = self.checked(&request.session, &request.scopes, BrokerError::NothingDelegated)?;
-        let forbidden = extra(scopes.iter(), &parent.scopes);
-        if !forbidden.is_empty() {
-            return Err(BrokerError::Scopes(forbidden));
-        }
         let (now, issued) = self.moment()?;
         let above = self.authority(&parent)?;
-        let mut authority = Authority { scopes, ..(*above).clone() };
-        if let Some(ttl) = request.ttl_seconds {
-            authority.expires = authority.expires.min(now.plus_seconds(self.ttl(ttl)?));
-        }
-        authority.max_depth = request.max_depth.unwrap_or(above.max_depth);
-        authority.budgets.extend(request.budgets.iter().map(|(name, limit)| (name.clone(), *limit)));
-        if let Some(tools) = &request.tools {
-            authority.tools = tools.clone();
-        }
-        let lines = excess(&above, &authority);
-        if !lines.is_empty() {
-            return Err(BrokerError::Exceeds { lines, found: witness(&above, &authority) });
-        }
+        let authority = narrow::narrowed(&above, request, now, self.limits.max_ttl_seconds)?;
         let bearer = Bearer::generate(self.random)?;
         let entry = CredentialEntry {
             id: bearer.id(),
@@ -301,9 +260,18 @@ impl<'a> Broker<'a> {
     /// # Errors
     /// [`BrokerError`]: it may not be revoked.
     pub fn revoke(&self, token: &str) -> Result<bool, BrokerError> {
-        let Some(id) = Bearer::parse(token).map(|bearer| bearer.id()) else { return Ok(false) };
-        let mut known = false;
-        self.ledger.read(Freshness::Now, &mut |state| known = state.credentials.entry(&id).is_some())?;
+        let (id, mut known) = match signed::is_chain(token) {
+            false => (self.id_of(token), false),
+            // A holder signs without telling anybody: what was not seen yet can be revoked, too. What a chain says is
+            // believed when it verifies, so that nobody revokes what somebody forged a name of.
+            true => match self.verified(signed::text_of(token)) {
+                Ok(leaf) => (leaf.chain().last().cloned(), true),
+                Err(BrokerError::Invalid(_)) => (None, false),
+                Err(error) => return Err(error),
+            },
+        };
+        let Some(id) = id else { return Ok(false) };
+        self.ledger.read(Freshness::Now, &mut |state| known |= state.credentials.entry(&id).is_some())?;
         if known {
             self.revoke_all(RevocationTarget::Credential(id))?;
         }
@@ -363,31 +331,19 @@ impl<'a> Broker<'a> {
         Ok((now, issued))
     }
 
-    fn checked(
-        &self,
-        session: &str,
-        scopes: &[Arc<str>],
-        none: BrokerError,
-    ) -> Result<BTreeSet<Arc<str>>, BrokerError> {
-        if session.trim().is_empty() {
-            return Err(BrokerError::NoSession);
+    /// The entry of a credential that is live; another process may have issued it a moment ago.
+    fn live_entry(&self, id: &CredentialId) -> Result<CredentialEntry, BrokerError> {
+        match self.live(id, Freshness::Seen)? {
+            Err(Why::Unknown(_)) => Ok(self.live(id, Freshness::Now)??),
+            other => Ok(other?),
         }
-        let wrong = |scope: &&Arc<str>| scope.trim().is_empty() || scope.len() > MAX_SCOPE_BYTES;
-        match scopes.iter().find(wrong) {
-            Some(scope) => Err(BrokerError::Scope(scope.clone())),
-            None if scopes.is_empty() => Err(none),
-            None => Ok(scopes.iter().cloned().collect()),
-        }
-    }
-
-    fn ttl(&self, asked: i64) -> Result<u32, BrokerError> {
-        let limit = self.limits.max_ttl_seconds;
-        let seconds = u32::try_from(asked).ok().filter(|seconds| (1..=limit).contains(seconds));
-        seconds.ok_or(BrokerError::Ttl { asked, limit })
     }
 
     /// The whole authority of an entry: from its scopes alone, as this process remembers it, or as the log has it.
-    fn authority(&self, entry: &CredentialEntry) -> Result<Arc<Authority>, BrokerError> {
+    ///
+    /// # Errors
+    /// [`BrokerError::UnknownAuthority`] when it was erased from the log.
+    pub fn authority(&self, entry: &CredentialEntry) -> Result<Arc<Authority>, BrokerError> {
         let plain = Authority {
             not_before: entry.not_before_us,
             ..Authority::of_scopes(entry.scopes.iter().cloned(), entry.max_depth, entry.expires_us)
@@ -417,7 +373,16 @@ impl<'a> Broker<'a> {
         authority: Authority,
         changes: &[super::authority::Line],
     ) -> Result<SessionToken, BrokerError> {
-        let entry = &token.entry;
+        self.enter(&token.entry, authority, changes)?;
+        Ok(token)
+    }
+
+    fn enter(
+        &self,
+        entry: &CredentialEntry,
+        authority: Authority,
+        changes: &[super::authority::Line],
+    ) -> Result<(), BrokerError> {
         let view = records::issue_view(entry, &authority, changes)?;
         let op = LedgerOp::Issue(entry.clone());
         let mut record = records::change(self.clock.now(), self.random, &self.by, op)?;
@@ -428,7 +393,7 @@ impl<'a> Broker<'a> {
         if authority.tools != Tools::Any || !authority.budgets.is_empty() {
             self.memory.remember(entry.authority, authority, self.clock.now());
         }
-        Ok(token)
+        Ok(())
     }
 
     fn commit(&self, record: Record, view: records::View) -> Result<(), BrokerError> {
@@ -440,7 +405,14 @@ impl<'a> Broker<'a> {
     }
 }
 
-fn extra<'s>(asked: impl Iterator<Item = &'s Arc<str>>, given: &[Arc<str>]) -> Vec<Arc<str>> {
-    let extra: BTreeSet<_> = asked.filter(|scope| !given.contains(scope)).cloned().collect();
-    extra.into_iter().collect()
+/// A credential serves the session it was issued to, and the scopes it gives.
+fn bound(entry: &CredentialEntry, session: &str, claimed: &[Arc<str>]) -> Result<(), BrokerError> {
+    if *entry.session != *session {
+        let (id, issued) = (entry.id.clone(), entry.session.clone());
+        return Err(Why::OtherSession { id, issued, shown: session.into() }.into());
+    }
+    match narrow::extra(claimed.iter(), |scope| entry.scopes.contains(scope)) {
+        extra if extra.is_empty() => Ok(()),
+        extra => Err(BrokerError::Scopes(extra)),
+    }
 }

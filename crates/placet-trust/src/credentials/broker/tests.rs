@@ -2,8 +2,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
+
+use placet_types::Digest;
 
 use super::*;
 use crate::credentials::authority::{ArgumentLimit, Constraint, Range, ToolLimit};
@@ -12,14 +15,14 @@ use crate::{LedgerError, Receipt, TenantKey, View};
 
 /// A ledger of records and nothing else: what it was given can be replayed.
 #[derive(Default)]
-struct Tiny {
+pub(super) struct Tiny {
     inner: Mutex<(State, Vec<Proposal>)>,
     clock: Arc<Fake>,
-    down: AtomicBool,
+    pub(super) down: AtomicBool,
 }
 
 impl Tiny {
-    fn reopened(&self) -> State {
+    pub(super) fn reopened(&self) -> State {
         let mut state = State::default();
         self.inner.lock().unwrap().1.iter().for_each(|proposal| state.replay(&proposal.record));
         state
@@ -50,7 +53,7 @@ impl Tiny {
         })
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let inner = self.inner.lock().unwrap();
         let lines = inner.1.iter().map(|proposal| {
             format!(
@@ -108,16 +111,16 @@ impl Ledger for Tiny {
     }
 }
 
-const NOW: Micros = Micros(1_800_000_000_000_000);
+pub(super) const NOW: Micros = Micros(1_800_000_000_000_000);
 
 #[derive(Default)]
-struct Fake {
+pub(super) struct Fake {
     elapsed: AtomicI64,
     counter: AtomicU64,
 }
 
 impl Fake {
-    fn advance(&self, seconds: i64) {
+    pub(super) fn advance(&self, seconds: i64) {
         self.elapsed.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
     }
 }
@@ -139,10 +142,10 @@ impl Random for Fake {
     }
 }
 
-struct World {
-    ledger: Tiny,
-    fake: Arc<Fake>,
-    memory: BrokerMemory,
+pub(super) struct World {
+    pub(super) ledger: Tiny,
+    pub(super) fake: Arc<Fake>,
+    pub(super) memory: BrokerMemory,
 }
 
 impl Default for World {
@@ -154,12 +157,12 @@ impl Default for World {
 }
 
 impl World {
-    fn broker(&self) -> Broker<'_> {
+    pub(super) fn broker(&self) -> Broker<'_> {
         let limits = BrokerLimits::default();
         Broker::new(&self.ledger, &*self.fake, &*self.fake, &self.memory, limits, "system".into())
     }
 
-    fn issue(&self, session: &str, scopes: &[&str]) -> String {
+    pub(super) fn issue(&self, session: &str, scopes: &[&str]) -> String {
         secret(&self.broker().issue(&IssueRequest::new(session, scopes.iter().copied())).unwrap())
     }
 
@@ -172,7 +175,7 @@ impl World {
     }
 }
 
-fn secret(token: &SessionToken) -> String {
+pub(super) fn secret(token: &SessionToken) -> String {
     token.bearer().secret_text()
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use placet_types::{Micros, Value};
+use placet_types::{CredentialId, Micros, Value};
 use serde_json::json;
 
 use super::{Grant, Identity, MAX_SKEW_SECONDS, TokenError, excess, jws, witness};
@@ -25,6 +25,8 @@ pub(super) struct Claims {
     pub(super) par_hash: Option<[u8; 32]>,
     pub(super) holder: PublicKey,
     pub(super) identity: Identity,
+    /// The registered credential that a root stands for.
+    pub(super) credential: Option<CredentialId>,
     pub(super) authority: Authority,
 }
 
@@ -42,6 +44,7 @@ impl Claims {
             par_hash,
             holder: grant.holder,
             identity: grant.identity.clone(),
+            credential: None,
             authority,
         }
     }
@@ -55,6 +58,7 @@ impl Claims {
             ("tenant", &self.identity.tenant),
             ("agent", &self.identity.agent),
             ("role", &self.identity.role),
+            ("credential", &self.credential.as_ref().map(|id| id.0.clone())),
         ];
         let mut payload = json!({
             "authorization_details": details,
@@ -107,6 +111,7 @@ impl Claims {
             holder: holder(payload)
                 .ok_or(missing("has no cnf with a public key of Ed25519 and nothing else"))?,
             identity: identity(payload).ok_or(missing("does not say whose it is in the claim placet"))?,
+            credential: credential(payload),
             authority,
         })
     }
@@ -125,6 +130,9 @@ impl Claims {
         if self.par_hash.is_some() != (depth > 0) {
             return breaks("I5", "par_hash stands in every token but the root's");
         }
+        if self.credential.as_ref().is_some_and(|id| depth > 0 || !fits(&id.0)) {
+            return Err(self.malformed("names a registered credential, which only a root may"));
+        }
         if self.depth > self.authority.max_depth || self.authority.max_depth > HARD_MAX_DEPTH {
             return breaks("I2", "del_depth must not exceed del_max_depth, nor that 8");
         }
@@ -141,7 +149,6 @@ impl Claims {
             return Err(self.malformed("has no scopes; name at least one"));
         }
         let texts = [&self.jti, &self.iss, &self.identity.session];
-        let fits = |text: &str| !text.trim().is_empty() && text.len() <= MAX_TEXT_BYTES;
         if texts.into_iter().all(|text| fits(text)) {
             return Ok(());
         }
@@ -183,6 +190,10 @@ impl Claims {
     }
 }
 
+fn fits(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= MAX_TEXT_BYTES
+}
+
 fn text(value: &Value, name: &str) -> Option<Arc<str>> {
     value.get(name)?.as_str().map(Arc::from)
 }
@@ -195,9 +206,13 @@ fn holder(payload: &Value) -> Option<PublicKey> {
     if plain && right { PublicKey::parse(&text(jwk, "x")?).ok() } else { None }
 }
 
+fn credential(payload: &Value) -> Option<CredentialId> {
+    text(payload.get("placet")?, "credential").map(CredentialId)
+}
+
 fn identity(payload: &Value) -> Option<Identity> {
     let whose = payload.get("placet")?;
-    let known = ["session", "tenant", "agent", "role"];
+    let known = ["session", "tenant", "agent", "role", "credential"];
     let strings = whose
         .as_object()?
         .iter()

@@ -23,8 +23,8 @@ use std::sync::Arc;
 use placet_types::{CredentialId, Digest, Micros};
 use sha2::{Digest as _, Sha256};
 
-pub use proof::{PROOF_WINDOW_SECONDS, ProofRequest, ReplayWindow};
-pub use verify::VerifiedLeaf;
+pub use proof::{PROOF_WINDOW_SECONDS, ProofId, ProofRequest, ReplayWindow};
+pub use verify::{Derived, VerifiedLeaf};
 
 use super::authority::{Authority, AuthorityError, Line, Witness, excess, witness};
 use super::keys::{KeySet, PublicKey, SecretKey};
@@ -41,6 +41,9 @@ pub const DEFAULT_MAX_DEPTH: u32 = 3;
 
 /// What stands between two tokens of a chain's text.
 const SEPARATOR: char = '~';
+
+/// What stands between a chain's text and a proof.
+const BEFORE_PROOF: &str = "~~";
 
 /// Whose a token is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +107,17 @@ pub enum TokenError {
         "the root token was signed by nobody who is trusted now; get one from the issuer of this deployment"
     )]
     Untrusted,
+    /// The issuer's key was retired.
+    #[error(
+        "the root token was signed with the issuer's key `{key}`, which was retired at {since}; get a new token from the issuer",
+        since = moment(*since)
+    )]
+    Retired {
+        /// Its id.
+        key: Arc<str>,
+        /// Since when.
+        since: Micros,
+    },
     /// A signature does not hold.
     #[error("the signature of the token at depth {0} does not hold; use the token as it was issued")]
     Signature(u32),
@@ -133,6 +147,11 @@ pub enum TokenError {
     /// The proof of possession does not hold (I6).
     #[error("the proof of possession does not hold (I6): {0}")]
     Proof(&'static str),
+}
+
+fn moment(at: Micros) -> String {
+    let at = jiff::Timestamp::from_microsecond(at.0);
+    at.map_or_else(|_| "another time".to_owned(), |at| format!("{at:.0}"))
 }
 
 fn joined(lines: &[Line]) -> String {
@@ -192,6 +211,67 @@ impl Chain {
         Self { tokens: vec![jws::sign(&claims.text()?, &jws::root_header(&key.public()), key)] }.fits()
     }
 
+    /// Signs a root token that stands for a credential of the registry: revoked with it, and spending its budgets.
+    ///
+    /// # Errors
+    /// [`TokenError`] when the grant is none that would be accepted.
+    pub fn issue_for(
+        credential: &CredentialId,
+        grant: &Grant,
+        issuer: &str,
+        key: &SecretKey,
+    ) -> Result<Self, TokenError> {
+        let claims =
+            Claims { credential: Some(credential.clone()), ..Claims::of(grant, issuer.into(), 0, None) };
+        claims.check_alone(0, grant.issued)?;
+        Self { tokens: vec![jws::sign(&claims.text()?, &jws::root_header(&key.public()), key)] }.fits()
+    }
+
+    /// What the tokens say, from the root. Nothing is verified: it may all be a lie.
+    ///
+    /// # Errors
+    /// [`TokenError`] for a chain that cannot be read.
+    pub fn claimed(&self) -> Result<Vec<Claimed>, TokenError> {
+        (0u32..)
+            .zip(&self.tokens)
+            .map(|(depth, token)| {
+                let parts = jws::split(token, depth)?;
+                let kid = parts.kid("aat+jwt")?;
+                let claims = Claims::read(&parts.payload()?, depth)?;
+                let id = claims.credential.clone();
+                Ok(Claimed {
+                    id: id.unwrap_or_else(|| credential_id(&jws::hash(parts.input))),
+                    signer: kid.map(Arc::from),
+                    issuer: claims.iss,
+                    issued: Micros(claims.iat.saturating_mul(1_000_000)),
+                    depth: claims.depth,
+                    holder: claims.holder,
+                    identity: claims.identity,
+                    authority: claims.authority,
+                })
+            })
+            .collect()
+    }
+
+    /// Signs a proof for one call with the key of the leaf's holder. Whether the chain itself holds is not looked at.
+    ///
+    /// # Errors
+    /// [`TokenError`] for a chain that cannot be read, or a key of another.
+    pub fn prove(
+        &self,
+        request: &ProofRequest<'_>,
+        jti: &str,
+        at: Micros,
+        key: &SecretKey,
+    ) -> Result<Presentation, TokenError> {
+        let depth = u32::try_from(self.tokens.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        let last = self.tokens.last().ok_or(TokenError::Malformed { depth: 0, problem: "is missing" })?;
+        let parts = jws::split(last, depth)?;
+        let claims = Claims::read(&parts.payload()?, depth)?;
+        let signs = proof::Signs { holder: &claims.holder, hash: &jws::hash(parts.input), jti: &claims.jti };
+        Ok(Presentation { proof: signs.prove(request, jti, at, key)?, chain: self.clone() })
+    }
+
     /// Signs a narrower token for the next holder with the key of the leaf's holder.
     ///
     /// # Errors
@@ -221,6 +301,50 @@ impl Chain {
     /// [`TokenError`]: the first thing that does not hold.
     pub fn verify(&self, keys: &KeySet, at: Micros) -> Result<VerifiedLeaf, TokenError> {
         verify::chain(&self.tokens, keys, at)
+    }
+}
+
+/// What one token says of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claimed {
+    /// Its public id: that of the registered credential it stands for, or what follows from what was signed.
+    pub id: CredentialId,
+    /// The id of the issuer's key, in a root.
+    pub signer: Option<Arc<str>>,
+    /// Who signed it: the issuer, or the thumbprint of the holder above.
+    pub issuer: Arc<str>,
+    /// When.
+    pub issued: Micros,
+    /// How many delegations lie between it and the root.
+    pub depth: u32,
+    /// The key of its holder.
+    pub holder: PublicKey,
+    /// Whose it is.
+    pub identity: Identity,
+    /// What it gives; depths are counted from the root.
+    pub authority: Authority,
+}
+
+/// A chain with the proof that whoever shows it holds the key of its leaf, for one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presentation {
+    /// The chain.
+    pub chain: Chain,
+    /// The proof.
+    pub proof: String,
+}
+
+impl Presentation {
+    /// The texts of the chain and of the proof; `None` for anything without both. Neither is looked at.
+    #[must_use]
+    pub fn split(text: &str) -> Option<(&str, &str)> {
+        text.split_once(BEFORE_PROOF)
+    }
+
+    /// The text form.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        format!("{}{BEFORE_PROOF}{}", self.chain.to_text(), self.proof)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Proof of possession: who shows a chain signs each call with the key of its leaf.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use placet_types::{Digest, Micros, Value};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{MAX_SKEW_SECONDS, TokenError, VerifiedLeaf, jws};
 use crate::credentials::canonical;
-use crate::credentials::keys::SecretKey;
+use crate::credentials::keys::{PublicKey, SecretKey};
 
 /// How old a proof may be.
 pub const PROOF_WINDOW_SECONDS: u32 = 60;
@@ -31,12 +31,13 @@ pub struct ProofRequest<'a> {
 }
 
 /// The ids of a leaf and of a proof for it.
-type ProofId = (Arc<str>, Arc<str>);
+pub type ProofId = (Arc<str>, Arc<str>);
 
 /// The proofs that were accepted, for as long as they could be shown again.
 #[derive(Debug)]
 pub struct ReplayWindow {
-    seen: HashSet<ProofId>,
+    /// With the second from which on each is too old.
+    seen: HashMap<ProofId, i64>,
     /// By the second from which on a proof is too old.
     ends: BTreeMap<i64, Vec<ProofId>>,
     capacity: usize,
@@ -46,16 +47,23 @@ impl ReplayWindow {
     /// A window for at most so many proofs; more than that within one minute are refused.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { seen: HashSet::new(), ends: BTreeMap::new(), capacity }
+        Self { seen: HashMap::new(), ends: BTreeMap::new(), capacity }
     }
 
-    fn accept(&mut self, leaf: &str, jti: &str, iat: i64, now: i64) -> Result<(), TokenError> {
+    /// Forgets a proof whose call did not happen, so that the same call may be tried again with it.
+    pub fn give_back(&mut self, proof: &ProofId) {
+        self.seen.remove(proof);
+    }
+
+    fn accept(&mut self, leaf: &str, jti: &str, iat: i64, now: i64) -> Result<ProofId, TokenError> {
         let current = self.ends.split_off(&now);
-        for old in std::mem::replace(&mut self.ends, current).into_values().flatten() {
-            self.seen.remove(&old);
+        for (end, ids) in std::mem::replace(&mut self.ends, current) {
+            for old in ids.into_iter().filter(|old| self.seen.get(old) == Some(&end)).collect::<Vec<_>>() {
+                self.seen.remove(&old);
+            }
         }
         let id: ProofId = (leaf.into(), jti.into());
-        if self.seen.contains(&id) {
+        if self.seen.contains_key(&id) {
             return Err(TokenError::Proof("it was used before; sign each call anew"));
         }
         if self.seen.len() >= self.capacity {
@@ -63,8 +71,43 @@ impl ReplayWindow {
         }
         let end = iat.saturating_add(i64::from(PROOF_WINDOW_SECONDS));
         self.ends.entry(end).or_default().push(id.clone());
-        self.seen.insert(id);
-        Ok(())
+        self.seen.insert(id.clone(), end);
+        Ok(id)
+    }
+}
+
+/// What of a leaf a proof names.
+pub(super) struct Signs<'a> {
+    pub(super) holder: &'a PublicKey,
+    pub(super) hash: &'a [u8; 32],
+    pub(super) jti: &'a str,
+}
+
+impl Signs<'_> {
+    pub(super) fn prove(
+        &self,
+        request: &ProofRequest<'_>,
+        jti: &str,
+        at: Micros,
+        key: &SecretKey,
+    ) -> Result<String, TokenError> {
+        if key.public() != *self.holder {
+            return Err(TokenError::Proof("the key is not that of the token's holder"));
+        }
+        let mut claims = json!({
+            "aat_hash": jws::encode(self.hash),
+            "aat_id": self.jti,
+            "aat_tool": request.tool,
+            "hta_s256": jws::encode(&request.args.0),
+            "iat": at.0.div_euclid(SECOND),
+            "jti": jti,
+        });
+        if let (Some(audience), Some(claims)) = (request.audience, claims.as_object_mut()) {
+            claims.insert("aat_aud".to_owned(), json!(audience));
+        }
+        let payload =
+            canonical::text(&claims).map_err(|_| TokenError::Proof("it cannot be written as JSON"))?;
+        Ok(jws::sign(&payload, jws::PROOF_HEADER, key))
     }
 }
 
@@ -80,26 +123,11 @@ impl VerifiedLeaf {
         at: Micros,
         key: &SecretKey,
     ) -> Result<String, TokenError> {
-        if key.public() != *self.holder() {
-            return Err(TokenError::Proof("the key is not that of the token's holder"));
-        }
-        let mut claims = json!({
-            "aat_hash": jws::encode(self.hash()),
-            "aat_id": self.jti(),
-            "aat_tool": request.tool,
-            "hta_s256": jws::encode(&request.args.0),
-            "iat": at.0.div_euclid(SECOND),
-            "jti": jti,
-        });
-        if let (Some(audience), Some(claims)) = (request.audience, claims.as_object_mut()) {
-            claims.insert("aat_aud".to_owned(), json!(audience));
-        }
-        let payload =
-            canonical::text(&claims).map_err(|_| TokenError::Proof("it cannot be written as JSON"))?;
-        Ok(jws::sign(&payload, jws::PROOF_HEADER, key))
+        let signs = Signs { holder: self.holder(), hash: self.hash(), jti: self.jti() };
+        signs.prove(request, jti, at, key)
     }
 
-    /// Verifies a proof for one call, once.
+    /// Verifies a proof for one call, once, and returns the ids by which the window knows it.
     ///
     /// # Errors
     /// [`TokenError`] when it is not the holder's, covers another call, is too old or was used before.
@@ -109,7 +137,7 @@ impl VerifiedLeaf {
         request: &ProofRequest<'_>,
         at: Micros,
         window: &mut ReplayWindow,
-    ) -> Result<(), TokenError> {
+    ) -> Result<ProofId, TokenError> {
         let wrong = |problem| Err(TokenError::Proof(problem));
         if proof.len() > super::MAX_CHAIN_BYTES {
             return wrong("it is larger than 32 KiB");

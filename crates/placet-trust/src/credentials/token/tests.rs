@@ -174,7 +174,8 @@ fn f19_tokens_end_and_keys_end() {
     let mut rotated = keys();
     rotated.rotate(key(7).public(), later(0), 60).unwrap();
     assert!(chain.verify(&rotated, later(59)).is_ok());
-    assert_eq!(chain.verify(&rotated, later(60)).unwrap_err(), TokenError::Untrusted);
+    let retired = TokenError::Retired { key: key(0).public().id().into(), since: later(60) };
+    assert_eq!(chain.verify(&rotated, later(60)).unwrap_err(), retired);
     let other = KeySet::new("https://other.example", key(0).public(), later(0));
     assert_eq!(chain.verify(&other, later(5)).unwrap_err(), TokenError::Untrusted);
 }
@@ -272,15 +273,19 @@ fn f22_a_proof_holds_for_one_call_of_the_holder_once() {
     ] {
         assert!(check(&proof, &request, later(at)).unwrap_err().contains(word), "{word} at {at}");
     }
-    assert_eq!(check(&proof, &request, later(5)), Ok(()));
+    assert_eq!(check(&proof, &request, later(5)).map(|_| ()), Ok(()));
     assert!(check(&proof, &request, later(6)).unwrap_err().contains("used before"));
     assert!(leaf.prove(&request, "p", later(5), &key(2)).is_err(), "only the holder's key");
     let thief = jws::sign("{}", jws::PROOF_HEADER, &key(2));
     assert!(check(&thief, &request, later(5)).unwrap_err().contains("holder"));
     let old = leaf.prove(&request, "p1", later(90), &key(3)).unwrap();
-    assert_eq!(check(&old, &request, later(90)), Ok(()), "an id may come again when the window has passed");
+    assert_eq!(
+        check(&old, &request, later(90)).map(|_| ()),
+        Ok(()),
+        "an id may come again when the window has passed"
+    );
     let next = |id: &str| leaf.prove(&request, id, later(90), &key(3)).unwrap();
-    assert_eq!(check(&next("p2"), &request, later(90)), Ok(()));
+    assert_eq!(check(&next("p2"), &request, later(90)).map(|_| ()), Ok(()));
     assert!(check(&next("p3"), &request, later(90)).unwrap_err().contains("too many"), "full is refused");
     let sibling = root().attenuate(&grant(1, refunds(1.0, 100)), &key(1)).unwrap();
     let sibling = sibling.verify(&keys(), later(5)).unwrap();

@@ -9,7 +9,7 @@ use placet_types::{CredentialId, Micros};
 use super::claims::Claims;
 use super::{Identity, MAX_SKEW_SECONDS, TokenError, credential_id, jws};
 use crate::credentials::authority::Authority;
-use crate::credentials::keys::{KeySet, PublicKey};
+use crate::credentials::keys::{Distrust, KeySet, PublicKey};
 
 /// A verified chain, as seen from its leaf. Cloning it is cheap.
 ///
@@ -25,8 +25,11 @@ struct Leaf {
     hash: [u8; 32],
     holder: PublicKey,
     identity: Identity,
+    root: Identity,
     authorities: Vec<Authority>,
     authority: Authority,
+    /// The id of the key that signed the root.
+    signer: Arc<str>,
 }
 
 impl VerifiedLeaf {
@@ -79,6 +82,56 @@ impl VerifiedLeaf {
         at < authority.expires && authority.not_before.is_none_or(|not_before| at >= not_before)
     }
 
+    /// Whose the root is.
+    #[must_use]
+    pub fn root_identity(&self) -> &Identity {
+        &self.0.root
+    }
+
+    /// The tokens as the registry keeps them where the root stands for a credential that is registered at a depth of
+    /// its own: those after the root, each with its parent's authority and its own.
+    ///
+    /// # Errors
+    /// [`TokenError::Authority`].
+    pub fn derived(&self, root_depth: u32) -> Result<Vec<Derived>, TokenError> {
+        let deeper = |authority: &Authority| Authority {
+            max_depth: authority.max_depth.saturating_add(root_depth),
+            ..authority.clone()
+        };
+        let pairs = self.0.authorities.windows(2).zip(self.0.entries.iter().skip(1));
+        pairs
+            .map(|(pair, entry)| {
+                let (Some(parent), Some(own)) = (pair.first(), pair.last()) else {
+                    return Err(TokenError::Malformed { depth: entry.depth, problem: "is missing" });
+                };
+                let (above, authority) = (deeper(parent), deeper(own));
+                let depth = entry.depth;
+                let digest = authority.digest().map_err(|source| TokenError::Authority { depth, source })?;
+                let entry = CredentialEntry {
+                    depth: depth.saturating_add(root_depth),
+                    max_depth: authority.max_depth,
+                    authority: digest,
+                    ..entry.clone()
+                };
+                Ok(Derived { entry, above, authority })
+            })
+            .collect()
+    }
+
+    /// What the root gives.
+    #[must_use]
+    pub fn root_authority(&self) -> Option<&Authority> {
+        self.0.authorities.first()
+    }
+
+    /// Whether the key that signed the root is trusted at this moment.
+    ///
+    /// # Errors
+    /// [`TokenError::Untrusted`] or [`TokenError::Retired`].
+    pub fn still_trusted(&self, keys: &KeySet, at: Micros) -> Result<(), TokenError> {
+        trusted(keys, &self.0.signer, at).map(|_| ())
+    }
+
     pub(super) fn jti(&self) -> &str {
         &self.0.jti
     }
@@ -88,8 +141,27 @@ impl VerifiedLeaf {
     }
 }
 
+/// A token that a holder signed, as the registry keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Derived {
+    /// Its entry.
+    pub entry: CredentialEntry,
+    /// What its parent gives.
+    pub above: Authority,
+    /// What it gives.
+    pub authority: Authority,
+}
+
+fn trusted<'a>(keys: &'a KeySet, id: &str, at: Micros) -> Result<&'a PublicKey, TokenError> {
+    keys.trust(id, at, MAX_SKEW_SECONDS).map_err(|distrust| match distrust {
+        Distrust::Unknown => TokenError::Untrusted,
+        Distrust::Retired(since) => TokenError::Retired { key: id.into(), since },
+    })
+}
+
 pub(super) fn chain(tokens: &[String], keys: &KeySet, at: Micros) -> Result<VerifiedLeaf, TokenError> {
     let mut above: Option<(Claims, [u8; 32])> = None;
+    let mut root: Option<(Identity, Arc<str>)> = None;
     let mut entries: Vec<CredentialEntry> = Vec::with_capacity(tokens.len());
     let mut authorities = Vec::with_capacity(tokens.len());
     for (depth, token) in (0u32..).zip(tokens) {
@@ -97,10 +169,7 @@ pub(super) fn chain(tokens: &[String], keys: &KeySet, at: Micros) -> Result<Veri
         let kid = parts.kid("aat+jwt")?;
         let key = match &above {
             Some((parent, _)) => parent.holder,
-            None => {
-                let known = kid.and_then(|kid| keys.find(&kid, at, MAX_SKEW_SECONDS));
-                *known.ok_or(TokenError::Untrusted)?
-            }
+            None => *trusted(keys, kid.as_deref().ok_or(TokenError::Untrusted)?, at)?,
         };
         // The claims are looked at only after the signature.
         parts.verified(&key)?;
@@ -113,11 +182,14 @@ pub(super) fn chain(tokens: &[String], keys: &KeySet, at: Micros) -> Result<Veri
         }
         let hash = jws::hash(parts.input);
         let parent = entries.last().map(|entry| entry.id.clone());
-        entries.push(entry(&claims, credential_id(&hash), parent)?);
+        let id = claims.credential.clone().unwrap_or_else(|| credential_id(&hash));
+        entries.push(entry(&claims, id, parent)?);
+        root.get_or_insert_with(|| (claims.identity.clone(), kid.unwrap_or_default().into()));
         authorities.push(claims.authority.clone());
         above = Some((claims, hash));
     }
-    let (claims, hash) = above.ok_or(TokenError::Malformed { depth: 0, problem: "is missing" })?;
+    let missing = TokenError::Malformed { depth: 0, problem: "is missing" };
+    let ((claims, hash), (root, signer)) = above.zip(root).ok_or(missing)?;
     if claims.authority.not_before.is_some_and(|not_before| at < not_before) {
         return Err(TokenError::Time(claims.depth));
     }
@@ -128,8 +200,10 @@ pub(super) fn chain(tokens: &[String], keys: &KeySet, at: Micros) -> Result<Veri
         hash,
         holder: claims.holder,
         identity: claims.identity,
+        root,
         authorities,
         authority: claims.authority,
+        signer,
     })))
 }
 
