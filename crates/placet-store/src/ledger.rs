@@ -17,6 +17,7 @@ use crate::backend::{Backend, Erase};
 use crate::batch::{Entry, Work};
 use crate::keys::KeyError;
 use crate::process::Process;
+use crate::recovery::{Acceptance, Accepted, Rollback, RollbackError};
 use crate::settings::{KeySource, Settings};
 
 /// How often a waiting call looks whether another process committed.
@@ -24,8 +25,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A ledger. Nothing is opened before it is first used, and then in each process anew.
 pub struct LogLedger<B: Backend> {
-    backend: Arc<B>,
-    settings: Arc<Settings>,
+    pub(crate) backend: Arc<B>,
+    pub(crate) settings: Arc<Settings>,
     process: ArcSwap<Process<B>>,
 }
 
@@ -289,6 +290,18 @@ pub trait Store: Vault {
     /// # Errors
     /// [`LedgerError`]: nothing was erased.
     fn erase(&self, record: Record, erasure: ErasureFact) -> Result<Wiped, LedgerError>;
+
+    /// As [`LogLedger::rollback`].
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn rollback(&self) -> Result<Option<Rollback>, LedgerError>;
+
+    /// As [`LogLedger::accept_rollback`].
+    ///
+    /// # Errors
+    /// [`RollbackError`]: nothing was committed.
+    fn accept_rollback(&self, acceptance: &Acceptance) -> Result<Accepted, RollbackError>;
 }
 
 /// An erasure that was committed.
@@ -324,6 +337,14 @@ impl<B: Backend> Store for LogLedger<B> {
 
     fn erase(&self, record: Record, erasure: ErasureFact) -> Result<Wiped, LedgerError> {
         self.wipe(record, erasure)
+    }
+
+    fn rollback(&self) -> Result<Option<Rollback>, LedgerError> {
+        Self::rollback(self)
+    }
+
+    fn accept_rollback(&self, acceptance: &Acceptance) -> Result<Accepted, RollbackError> {
+        Self::accept_rollback(self, acceptance)
     }
 }
 

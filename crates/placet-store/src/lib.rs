@@ -25,6 +25,7 @@ mod keys;
 mod ledger;
 mod memory;
 mod mirror;
+mod open;
 mod place;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -32,6 +33,7 @@ mod process;
 pub mod query;
 mod queue;
 mod read;
+pub mod recovery;
 pub mod rotation;
 mod settings;
 mod sqlite;
