@@ -48,6 +48,11 @@ impl References {
         match &record.fact {
             Fact::Decision(decision) => wrong.extend(self.decision(seq, record, decision).err()),
             Fact::Outcome(outcome) => wrong.extend(self.outcome(outcome).err()),
+            Fact::Recovery(RecoveryFact { rollback: Some(_), .. })
+                if !record.ops.iter().any(|op| matches!(op, LedgerOp::AcceptRollback(_))) =>
+            {
+                wrong.push((Code::Rollback, "it accepts a rollback and ends nothing".to_owned()));
+            }
             _ => {}
         }
         wrong
