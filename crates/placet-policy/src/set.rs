@@ -60,6 +60,8 @@ pub struct PolicySet {
     no_reason: Arc<str>,
     /// Whether some Rego file speaks of `norm`; normal forms of every text cost too much to make them for nobody.
     asks_norm: bool,
+    /// Whether some policy may look at the session's tool history; long ones cost too much to write out for nobody.
+    asks_history: bool,
 }
 
 impl PolicySet {
@@ -95,7 +97,9 @@ impl PolicySet {
         }
         let asks_norm =
             files.iter().any(|(_, file)| file.path.ends_with(".rego") && file.text.contains("norm"));
-        let set = Self { tiers, version: version(sources, options), no_reason: Arc::default(), asks_norm };
+        let asks_history = tiers.iter().any(TierSet::asks_history);
+        let version = version(sources, options);
+        let set = Self { tiers, version, no_reason: Arc::default(), asks_norm, asks_history };
         Ok((set, found))
     }
 
@@ -105,13 +109,15 @@ impl PolicySet {
         &self.version
     }
 
+    /// Whether some policy may look at `session.tool_history`. Rego does not say what it looks at.
+    #[must_use]
+    pub fn asks_history(&self) -> bool {
+        self.asks_history
+    }
+
     /// Every rule of the YAML files and its tier, in the order in which they are tried; defaults are no rules.
     pub fn rules(&self) -> impl Iterator<Item = (Tier, &Arc<RuleRef>)> {
-        self.tiers.iter().flat_map(|tier| {
-            let programs =
-                std::iter::once(&tier.rules).chain(tier.matches.iter().map(|(program, _)| program));
-            programs.flat_map(Program::rules).map(|rule| (tier.tier, &rule.reference))
-        })
+        self.tiers.iter().flat_map(|tier| tier.all_rules().map(|rule| (tier.tier, &rule.reference)))
     }
 
     /// Decides one request.
@@ -201,6 +207,19 @@ impl TierSet {
         }
         let rego = if rego_files.is_empty() { None } else { load_rego(&rego_files, options, found) };
         Self { tier, must_allow, rules: Program::new(rules), matches, rego }
+    }
+
+    fn all_rules(&self) -> impl Iterator<Item = &Rule> {
+        let programs = std::iter::once(&self.rules).chain(self.matches.iter().map(|(program, _)| program));
+        programs.flat_map(Program::rules)
+    }
+
+    fn asks_history(&self) -> bool {
+        let asks = |rule: &Rule| {
+            let shown = rule.looks_at.iter().map(|(path, _)| path);
+            rule.when.paths().into_iter().chain(shown).any(|path| path.field == Field::ToolHistory)
+        };
+        self.rego.is_some() || self.all_rules().any(asks)
     }
 
     fn speak<'s>(&'s self, evaluation: &Evaluation<'_>, no_reason: &'s Arc<str>, voice: &mut TierVoice<'s>) {

@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use placet_content::Redactor;
 use placet_policy::Request;
 use placet_trust::budgets::BudgetRule;
+use placet_trust::sessions::ToolHistory;
 use placet_trust::{Ledger, LedgerError, Proposal, Refusal};
 use placet_types::ids::{ApprovalId, Digest, RecordId};
 use placet_types::ledger::LedgerOp;
@@ -40,7 +41,7 @@ pub use escalation::ApprovalTerms;
 pub use permit::{Effect, PERMIT_SECONDS, Permit};
 pub use recording::Outcome;
 
-use facts::{count_of, text_of};
+use facts::{add_history, count_of, on_plan, text_of};
 use identity::Holder;
 use permit::Granted;
 use recording::{Extras, decision_record, decision_view, outcome_fact, outcome_view};
@@ -137,6 +138,8 @@ pub struct Prepared {
     event: Event,
     holder: Option<Holder>,
     refusal: Option<Refusal>,
+    /// What its session called before, where that is not written into the event yet.
+    history: Option<ToolHistory>,
     /// When all of this was done, and when the credential was verified; only where somebody looks on.
     settled: Option<Lap>,
     verified: Option<Lap>,
@@ -147,6 +150,11 @@ impl Prepared {
     #[must_use]
     pub fn event(&self) -> &Event {
         &self.event
+    }
+
+    fn with_history(mut self) -> Self {
+        add_history(&mut self.event, self.history.take().as_ref());
+        self
     }
 
     /// Whether it is refused whatever policies say, and why.
@@ -196,7 +204,7 @@ impl Pipeline {
             Some(refusal) if refusal.cause != DenyCause::OffPlan => {
                 (self.denied(refusal), Request::new(event))
             }
-            _ => self.gate.judge(event),
+            _ => self.gate.judge_with(event, &|event| add_history(event, prepared.history.as_ref())),
         }
     }
 
@@ -208,10 +216,11 @@ impl Pipeline {
     /// identity and attributes.
     #[must_use]
     pub fn prepare(&self, event: Event) -> Prepared {
-        self.settle_identity(event, false)
+        self.settle_identity(event, false).with_history()
     }
 
     fn settle_identity(&self, mut event: Event, timed: bool) -> Prepared {
+        let begun = timed.then(Instant::now);
         event.complete();
         self.gate.tell_time(&mut event);
         let began = (timed && self.options.credentials.is_some()).then(Instant::now);
@@ -220,10 +229,18 @@ impl Pipeline {
             Err(refusal) => (None, Some(refusal)),
         };
         let verified = began.map(Lap::since);
+        let (facts, refusal) = match refusal {
+            Some(refusal) => (None, Some(refusal)),
+            None => match self.add_facts(&mut event, holder.as_ref()) {
+                Ok(facts) => (facts, None),
+                Err(refusal) => (None, Some(refusal)),
+            },
+        };
         let refusal = refusal
-            .or_else(|| self.add_facts(&mut event, holder.as_ref()).err())
+            .or_else(|| on_plan(&event, facts.as_ref()?).err())
             .or_else(|| self.check_authority(&event, holder.as_ref()).err());
-        Prepared { event, holder, refusal, settled: None, verified }
+        let history = facts.map(|facts| facts.tool_history);
+        Prepared { event, holder, refusal, history, settled: begun.map(Lap::since), verified }
     }
 
     /// The second half of [`Pipeline::begin`]: commits the decision with what it takes, and gives a permit if it is

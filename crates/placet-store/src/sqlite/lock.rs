@@ -55,7 +55,7 @@ impl Drop for Helpers {
 
 /// A lock file, and whether it is this connection's turn.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct LockFile {
     path: PathBuf,
     file: File,
     helpers: Arc<Helpers>,
@@ -69,7 +69,7 @@ enum Taken {
     Helper(Arc<Helper>),
 }
 
-impl Turns {
+impl LockFile {
     pub(super) fn open(path: PathBuf, helpers: Arc<Helpers>) -> Result<Self, BackendError> {
         let file = private().open(&path).map_err(|error| unusable(&path, &error))?;
         Ok(Self { path, file, helpers, taken: None })
@@ -85,6 +85,10 @@ impl Turns {
         self.taken = Some(taken);
         self.helpers.vain.store(false, Ordering::Relaxed);
         Ok(())
+    }
+
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken.is_some()
     }
 
     pub(super) fn give_back(&mut self) {
@@ -124,7 +128,7 @@ impl Turns {
     }
 }
 
-impl Drop for Turns {
+impl Drop for LockFile {
     fn drop(&mut self) {
         self.give_back();
     }
@@ -152,7 +156,7 @@ impl Helper {
         let (state, changed) = (Mutex::default(), Condvar::new());
         let helper = Arc::new(Self { file: private().open(path)?, state, changed });
         let this = helper.clone();
-        std::thread::Builder::new().name("placet-turn".to_owned()).spawn(move || this.run())?;
+        std::thread::Builder::new().name("placet-lock".to_owned()).spawn(move || this.run())?;
         Ok(helper)
     }
 
