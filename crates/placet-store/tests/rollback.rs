@@ -366,7 +366,7 @@ fn burned_budgets_count_as_used_up(site: &impl Site) {
     assert_eq!(commit(&ledger, vec![limit(9)]), None);
     assert_eq!(commit(&ledger, vec![reserve(1)]), None);
     drop(ledger);
-    assert_eq!(look(&site.open(), |state| state.budgets.standing(&budget(), now()).unwrap().burned), false);
+    assert!(!look(&site.open(), |state| state.budgets.standing(&budget(), now()).unwrap().burned));
     assert!(site.verify(None).ok);
 }
 
