@@ -258,7 +258,8 @@ fn promise_8_an_operation_on_another_thing_is_found_though_the_keys_were_used() 
             let mut record = record.clone();
             // Nothing follows some beginnings: whether those were others nobody can tell.
             let text = record["ops"][number].to_string();
-            let unused = ["\"id\":\"a4\"", "\"id\":\"a5\"", "\"id\":\"r4\"", "\"in_flight\":false"];
+            let unused =
+                ["\"id\":\"a4\"", "\"id\":\"r2\"", "\"id\":\"a5\"", "\"id\":\"r4\"", "\"in_flight\":false"];
             let unused = unused.iter().any(|part| text.contains(part));
             if unused || !rename(&mut record["ops"][number]) {
                 continue;
