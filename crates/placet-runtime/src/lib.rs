@@ -17,6 +17,7 @@ pub mod pipeline;
 pub mod refusal;
 pub mod registrar;
 mod registry;
+mod server;
 pub mod telemetry;
 pub mod tiers;
 

@@ -14,6 +14,7 @@ mod identity;
 mod permit;
 mod recording;
 pub mod spending;
+mod viewing;
 mod watched;
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use placet_content::Redactor;
 use placet_policy::Request;
 use placet_trust::budgets::BudgetRule;
 use placet_trust::sessions::ToolHistory;
-use placet_trust::{Ledger, LedgerError, Proposal, Refusal};
+use placet_trust::{Ledger, LedgerError, Proposal, Refusal, View};
 use placet_types::ids::{ApprovalId, Digest, RecordId};
 use placet_types::ledger::LedgerOp;
 use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, Record, RiskTier, Verdict};
@@ -44,7 +45,8 @@ pub use recording::Outcome;
 use facts::{add_history, count_of, on_plan, text_of};
 use identity::Holder;
 use permit::Granted;
-use recording::{Extras, decision_record, decision_view, outcome_fact, outcome_view};
+use recording::{Extras, decision_record, outcome_fact};
+use viewing::{decision_view, outcome_view};
 
 /// What the pipeline of one deployment is made of, besides its policies.
 #[derive(Clone, Default)]
@@ -101,7 +103,7 @@ pub struct Pipeline {
 /// An outcome that could not be recorded.
 struct Owed {
     record: Record,
-    view: serde_json::Map<String, serde_json::Value>,
+    view: View,
     ack: Ack,
 }
 
@@ -307,7 +309,7 @@ impl Pipeline {
         record.ops.extend(self.presentation(ledger, case.holder.as_ref()));
         record.ops.extend(approval);
         record.ops.extend(reservation.clone().map(LedgerOp::Reserve));
-        let view = decision_view(case.request.event(), &case.decision, &self.redactor);
+        let view = decision_view(case.request.event(), &case.decision, &self.redactor, None);
         let fallback = self.fallback(&case, extras);
         let proposal = Proposal { record, view: Some(view), personal: Vec::new(), fallback: Some(fallback) };
         match ledger.commit(proposal, case.ack) {
@@ -331,7 +333,7 @@ impl Pipeline {
         Box::new(move |refusal| {
             let denied = denied_at_commit(&decision, refusal);
             let record = decision_record(&event, &denied, Extras { permit: false, ..extras });
-            (record, Some(decision_view(&event, &denied, &redactor)))
+            (record, Some(decision_view(&event, &denied, &redactor, None)))
         })
     }
 
@@ -366,8 +368,7 @@ impl Pipeline {
         };
         let mut record = decision_record(case.request.event(), &case.decision, extras.clone());
         record.ops = ops;
-        let mut view = decision_view(case.request.event(), &case.decision, &self.redactor);
-        view.extend(question.map(|question| ("approval".to_owned(), question)));
+        let view = decision_view(case.request.event(), &case.decision, &self.redactor, question.as_ref());
         let fallback = (!record.ops.is_empty()).then(|| self.fallback(&case, extras));
         let proposal = Proposal { record, view: Some(view), personal: Vec::new(), fallback };
         match ledger.commit(proposal, case.ack) {

@@ -1,4 +1,4 @@
-//! From a decision or an outcome to the record and the readable view of it.
+//! From a decision or an outcome to the record of it.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::collections::BTreeSet;
@@ -7,9 +7,6 @@ use std::sync::Arc;
 use placet_types::ids::{ApprovalId, CredentialId, Digest, RecordId};
 use placet_types::record::{DecisionFact, OutcomeFact, OutcomeStatus};
 use placet_types::{Decision, Event, Fact, Field, Record, Value, Verdict};
-use serde_json::{Map, Value as Json, json};
-
-use placet_content::Redactor;
 
 /// What stands in a decision's record besides the decision and the event.
 #[derive(Debug, Clone, Default)]
@@ -60,75 +57,6 @@ fn plan(event: &Event, decision: &Decision) -> Vec<Arc<str>> {
     let steps = event.get(Field::Steps).as_array().unwrap_or_default();
     let names = steps.iter().filter_map(|step| step.get("tool_name")?.as_str());
     names.collect::<BTreeSet<_>>().into_iter().map(Arc::from).collect()
-}
-
-/// The readable view of a decision: what a person needs to understand it, redacted.
-pub(super) fn decision_view(event: &Event, decision: &Decision, redact: &Redactor) -> Map<String, Json> {
-    let mut view = Map::new();
-    for (key, field) in [
-        ("target", Field::Target),
-        ("transport", Field::Transport),
-        ("tool_tags", Field::ToolTags),
-        ("resource_path", Field::ResourcePath),
-        ("resources", Field::Resources),
-        ("steps", Field::Steps),
-        ("requested_capabilities", Field::RequestedCapabilities),
-        ("delegation_target", Field::DelegationTarget),
-        ("data_classification", Field::DataClassification),
-        ("role", Field::UserRole),
-        ("agent_role", Field::AgentRole),
-        ("user", Field::User),
-        ("scopes", Field::SessionScopes),
-        ("parent_session", Field::ParentSessionId),
-        ("now", Field::Now),
-    ] {
-        let value = event.get(field);
-        if !value.is_null() && value.as_array() != Some(&[]) {
-            view.insert(key.to_owned(), redact.value(value));
-        }
-    }
-    view.insert("context".to_owned(), context(event, redact).into());
-    view.insert("args".to_owned(), redact.value(event.get(Field::Args)));
-    view.insert("reason".to_owned(), redact.text(&decision.full_reason()).into());
-    view.insert("rules".to_owned(), json!(decision.rules));
-    view.insert("trace".to_owned(), json!(decision.trace));
-    let inputs = decision.inputs.iter().map(|seen| {
-        let mut input = json!({"field": seen.field, "value": redact.value(&seen.value)});
-        if let (Some(unknown), Some(input)) = (&seen.unknown, input.as_object_mut()) {
-            input.insert("unknown".to_owned(), json!(unknown));
-        }
-        input
-    });
-    view.insert("inputs".to_owned(), inputs.collect());
-    view
-}
-
-/// The context as policies saw it, without ids of tokens: what replay decides anew with.
-fn context(event: &Event, redact: &Redactor) -> Map<String, Json> {
-    let mut context = Map::new();
-    for (key, field) in [
-        ("session_id", Field::SessionId),
-        ("user_role", Field::UserRole),
-        ("session_scopes", Field::SessionScopes),
-        ("sandbox_verified", Field::SandboxVerified),
-        ("delegation_depth", Field::DelegationDepth),
-        ("tenant_id", Field::TenantId),
-        ("budget_total_tokens", Field::BudgetTotalTokens),
-        ("budget_used_tokens", Field::BudgetUsedTokens),
-        ("budget_total_api_calls", Field::BudgetTotalApiCalls),
-        ("budget_used_api_calls", Field::BudgetUsedApiCalls),
-        ("budget_total_cost_cents", Field::BudgetTotalCostCents),
-        ("budget_used_cost_cents", Field::BudgetUsedCostCents),
-        ("budget_total_compute_seconds", Field::BudgetTotalComputeSeconds),
-        ("budget_used_compute_seconds", Field::BudgetUsedComputeSeconds),
-        ("attributes", Field::Attributes),
-    ] {
-        let value = event.get(field);
-        if !value.is_null() {
-            context.insert(key.to_owned(), redact.value(value));
-        }
-    }
-    context
 }
 
 /// What became of an effect, as the enforcement point saw it.
@@ -186,16 +114,4 @@ pub(super) fn outcome_fact(decision: &RecordId, outcome: &Outcome, elapsed_us: u
         elapsed_us,
         injections: outcome.injections,
     })
-}
-
-/// The readable view of an outcome, redacted.
-pub(super) fn outcome_view(outcome: &Outcome, redact: &Redactor) -> Map<String, Json> {
-    let mut view = Map::new();
-    if let Some(result) = &outcome.result {
-        view.insert("result".to_owned(), redact.value(result));
-    }
-    if let Some(error) = &outcome.error {
-        view.insert("error".to_owned(), redact.text(error).into());
-    }
-    view
 }

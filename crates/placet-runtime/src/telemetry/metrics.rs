@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use placet_trust::approvals::sla::{SlaFigures, figures};
+use placet_trust::approvals::sla::{SlaFigures, figures, percentile, waits};
 use placet_trust::{Freshness, Ledger};
 use placet_types::record::OutcomeStatus;
 use placet_types::{Decision, DenyCause, Event, Field, Micros, Verdict};
@@ -33,6 +33,12 @@ const FAST: [f64; 14] =
 
 /// Bounds of what other people's code and machines take.
 const SLOW: [f64; 12] = [1e-3, 5e-3, 2.5e-2, 0.1, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0, 3600.0];
+
+/// Over how long the time to decision is told, in microseconds: a day.
+const DECIDED_WITHIN_US: i64 = 86_400_000_000;
+
+/// The hundredths of decisions whose time is told, with their label.
+const QUANTILES: [(usize, &str); 2] = [(50, "0.5"), (95, "0.95")];
 
 /// The kinds of events that have a name; all others are `other`.
 const EVENT_TYPES: [&str; 6] =
@@ -76,6 +82,11 @@ struct ResultLabels {
     result: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QuantileLabels {
+    quantile: &'static str,
+}
+
 /// The metrics of a process, shared by its gates.
 pub struct Metrics {
     registry: Registry,
@@ -104,6 +115,8 @@ struct Instruments {
     approvals_open: Gauge,
     approvals_overdue: Gauge,
     approval_oldest_seconds: Gauge<f64, AtomicU64>,
+    approval_breaches: Counter,
+    approval_decision_seconds: Family<QuantileLabels, Gauge<f64, AtomicU64>>,
     effects: Family<StatusLabels, Counter>,
     effect_seconds: Histogram,
     sanitizer_hits: Counter,
@@ -133,11 +146,30 @@ impl Metrics {
         Arc::new(Counting(Arc::new(GateInstruments { instruments: self.instruments.clone(), tools, used })))
     }
 
+    /// Tells the approvals of a ledger from now on, whether or not a gate uses it.
+    pub fn tell(&self, ledger: &Arc<dyn Ledger>) {
+        let used = Arc::new(AtomicBool::new(true));
+        self.ledgers.lock().push(Watched { ledger: Arc::downgrade(ledger), used });
+    }
+
     /// All metrics as text. Reads the ledgers in use, so it may wait for a disk.
     #[must_use]
     pub fn render(&self) -> String {
-        let figures = self.figures(Micros(Timestamp::now().as_microsecond()));
+        let (figures, waits) = self.figures(Micros(Timestamp::now().as_microsecond()));
         let instruments = &self.instruments;
+        // What the log says, which never shrinks.
+        let breaches = u64::try_from(figures.breached).unwrap_or(u64::MAX);
+        instruments.approval_breaches.inner().store(breaches, Ordering::Relaxed);
+        instruments.approval_decision_seconds.clear();
+        for (hundredths, quantile) in QUANTILES {
+            if let Some(waited_us) = percentile(&waits, hundredths) {
+                let seconds = std::time::Duration::from_micros(waited_us.max(0).unsigned_abs()).as_secs_f64();
+                instruments
+                    .approval_decision_seconds
+                    .get_or_create(&QuantileLabels { quantile })
+                    .set(seconds);
+            }
+        }
         instruments.approvals_open.set(i64::try_from(figures.pending).unwrap_or(i64::MAX));
         instruments.approvals_overdue.set(i64::try_from(figures.overdue).unwrap_or(i64::MAX));
         let oldest = u64::try_from(figures.oldest_us).unwrap_or(0);
@@ -160,7 +192,8 @@ impl Metrics {
         self.instruments.spans_dropped.inc_by(count);
     }
 
-    fn figures(&self, at: Micros) -> SlaFigures {
+    /// The figures of all ledgers in use, and how long what was decided lately had waited.
+    fn figures(&self, at: Micros) -> (SlaFigures, Vec<i64>) {
         let mut ledgers: Vec<Arc<dyn Ledger>> = Vec::new();
         for Watched { ledger, used } in self.ledgers.lock().iter() {
             let known = |ledger: &Arc<dyn Ledger>| ledgers.iter().any(|other| Arc::ptr_eq(other, ledger));
@@ -171,18 +204,24 @@ impl Metrics {
                 ledgers.push(ledger);
             }
         }
-        let mut sum = SlaFigures::default();
+        let (mut sum, mut waited) = (SlaFigures::default(), Vec::new());
+        let since = Micros(at.0.saturating_sub(DECIDED_WITHIN_US));
         for ledger in ledgers {
             let mut one = SlaFigures::default();
-            let read = ledger.read(Freshness::Seen, &mut |state| one = figures(&state.approvals, at));
+            let read = ledger.read(Freshness::Seen, &mut |state| {
+                one = figures(&state.approvals, at);
+                waited.extend(waits(&state.approvals, since));
+            });
             if let Err(error) = read {
                 tracing::warn!(target: "placet::telemetry", %error, "open approvals are not told");
             }
             sum.pending += one.pending;
             sum.overdue += one.overdue;
             sum.oldest_us = sum.oldest_us.max(one.oldest_us);
+            sum.breached += one.breached;
         }
-        sum
+        waited.sort_unstable();
+        (sum, waited)
     }
 }
 
@@ -209,6 +248,8 @@ impl Instruments {
             approvals_open: Gauge::default(),
             approvals_overdue: Gauge::default(),
             approval_oldest_seconds: Gauge::default(),
+            approval_breaches: Counter::default(),
+            approval_decision_seconds: Family::default(),
             effects: Family::default(),
             effect_seconds: slow(),
             sanitizer_hits: Counter::default(),
@@ -274,6 +315,17 @@ impl Instruments {
             "Age of the oldest of them",
             Unit::Seconds,
             self.approval_oldest_seconds.clone(),
+        );
+        registry.register(
+            "approvals_breaches",
+            "Requests that were not answered in time, over the whole log",
+            self.approval_breaches.clone(),
+        );
+        registry.register_with_unit(
+            "approvals_decision",
+            "Time from the question to the decision, of requests decided in the last 24 hours",
+            Unit::Seconds,
+            self.approval_decision_seconds.clone(),
         );
         registry.register("effects", "Guarded acts, by how they ended", self.effects.clone());
         registry.register_with_unit(

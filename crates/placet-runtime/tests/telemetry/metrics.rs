@@ -87,6 +87,7 @@ fn f34_denied_budgets_and_overdue_approvals_are_counted() {
     let text = metrics.render();
     assert_eq!(value(&text, r#"placet_budget_denials_total{code="budget_exhausted"}"#), 3.0);
     assert_eq!(value(&text, "placet_approvals_breached"), 1.0);
+    assert_eq!(value(&text, "placet_approvals_breaches_total"), 1.0);
 }
 
 #[test]
