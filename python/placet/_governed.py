@@ -73,11 +73,12 @@ def govern(
     if not callable(function):
         raise TypeError(f"`governed` takes a callable, got {function!r}")
     target, bound, defaults = _unwrap_partial(function)
-    name = name or action or action_name(target)
+    called = name or action or action_name(target)
     tool = _core.Tool(
-        name=name,
-        action=action or name,
-        parameters=_parameters(target),
+        name=called,
+        action=action or called,
+        # A tool that is called by name has no object to belong to.
+        parameters=_parameters(target, methods=name is None),
         bound=(bound, dict(defaults)),
         context=context,
         engine=gate._engine,
@@ -105,7 +106,7 @@ def _unwrap_partial(
     return function, (), {}
 
 
-def _parameters(function: Callable[..., Any]) -> list[tuple[str, int, bool, Any, bool]]:
+def _parameters(function: Callable[..., Any], methods: bool) -> list[tuple[str, int, bool, Any, bool]]:
     try:
         parameters = inspect.signature(function).parameters
     except ValueError:
@@ -116,7 +117,7 @@ def _parameters(function: Callable[..., Any]) -> list[tuple[str, int, bool, Any,
     for position, parameter in enumerate(parameters.values()):
         has_default = parameter.default is not parameter.empty
         default = parameter.default if has_default else None
-        receiver = position == 0 and parameter.name in ("self", "cls") and parameter.kind <= 1
+        receiver = methods and position == 0 and parameter.name in ("self", "cls") and parameter.kind <= 1
         table.append((parameter.name, int(parameter.kind), has_default, default, receiver))
     return table
 
@@ -279,9 +280,21 @@ def _wrap_async_generator(
     async def call(*args: Any, **kwargs: Any) -> Any:
         positional, keywords, owed = await begin(args, kwargs)
         stream = clean.async_generator(function(*positional, **keywords), owed, waits)
+        sent: Any = None
+        thrown: BaseException | None = None
         try:
-            async for item in stream:
-                yield item
+            while True:
+                try:
+                    item = await (stream.asend(sent) if thrown is None else stream.athrow(thrown))
+                except StopAsyncIteration:
+                    return
+                sent = thrown = None
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    raise
+                except BaseException as error:
+                    thrown = error
         finally:
             await stream.aclose()
 

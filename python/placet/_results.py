@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any
 
 from . import _core
@@ -31,13 +31,13 @@ class Cleaner:
             return self.generator(value)
         if inspect.isasyncgen(value):
             return self.async_generator(value)
-        if inspect.iscoroutine(value):
-            return self._awaited(value)
+        if inspect.isawaitable(value):
+            return _as_was(value, self._awaited(value))
         return _core.clean(value)
 
-    async def _awaited(self, coroutine: Any) -> Any:
+    async def _awaited(self, awaitable: Any) -> Any:
         try:
-            value = await coroutine
+            value = await awaitable
         except Exception as error:
             raise self.exception(error)  # noqa: B904
         return self.result(value)
@@ -48,18 +48,18 @@ class Cleaner:
             return self.generator(value, owed)
         if inspect.isasyncgen(value):
             return self.async_generator(value, owed, waits)
-        if inspect.iscoroutine(value):
-            return self.coroutine(owed, value, waits)
+        if inspect.isawaitable(value):
+            return _as_was(value, self.coroutine(owed, value, waits))
         shown, injections = self._counted(value)
         owed.succeed(shown, injections)
         return shown
 
-    async def coroutine(self, owed: _core.Call | None, coroutine: Any, waits: bool) -> Any:
+    async def coroutine(self, owed: _core.Call | None, awaitable: Any, waits: bool) -> Any:
         """Awaits, records how it ended, and returns the value to hand on."""
         if owed is None:
-            return await self._awaited(coroutine)
+            return await self._awaited(awaitable)
         try:
-            value = await coroutine
+            value = await awaitable
         except Exception as error:
             shown = self.exception(error)
             await _record(waits, owed.fail, shown)
@@ -85,11 +85,14 @@ class Cleaner:
         """The exception to raise: the same one with clean texts, or one that stands in for it."""
         if not self._enabled or isinstance(error, PlacetError):
             return error
-        _clean_chain(error, _MAX_CHAIN)
-        text = _text(error)
-        clean = _core.clean(text)
-        if clean == text:
-            return error
+        try:
+            _clean_chain(error, _MAX_CHAIN)
+            text = _text(error)
+            clean = _core.clean(text)
+            if clean == text:
+                return error
+        except Exception:
+            clean = "[REDACTED: what it says cannot be read]"
         stand_in = ToolError(f"{type(error).__name__}: {clean}")
         stand_in.__suppress_context__ = True
         return stand_in
@@ -173,6 +176,13 @@ class Cleaner:
             raise
         finally:
             await source.aclose()
+
+
+def _as_was(awaitable: Any, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """A future stays one, and its end is recorded whether or not anybody awaits it."""
+    if not asyncio.isfuture(awaitable) or awaitable.get_loop() is not asyncio._get_running_loop():
+        return coroutine
+    return asyncio.ensure_future(coroutine)
 
 
 async def _record(waits: bool, work: Callable[..., None], *args: Any) -> None:

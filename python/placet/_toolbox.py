@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, NamedTuple, Self, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 from . import _core
 from ._bridge import run_coroutine
@@ -80,7 +80,8 @@ class GovernedToolbox:
             return await entry.call(*positional, **keywords)
         if inspect.isgeneratorfunction(entry.call) or inspect.isasyncgenfunction(entry.call):
             return entry.call(*positional, **keywords)
-        return await asyncio.to_thread(entry.call, *positional, **keywords)
+        result = await asyncio.to_thread(entry.call, *positional, **keywords)
+        return await result if inspect.isawaitable(result) else result
 
     def call_sync(self, name: str, args: Mapping[str, Any]) -> Any:
         """As `call`, without an event loop; asynchronous tools run on a loop of their own."""
@@ -90,9 +91,7 @@ class GovernedToolbox:
             return self._gate._refuse(spread)
         positional, keywords = spread
         result = entry.call(*positional, **keywords)
-        if is_async(entry.call):
-            return run_coroutine(cast("Coroutine[Any, Any, Any]", result))
-        return result
+        return run_coroutine(result) if inspect.iscoroutine(result) else result
 
     async def evaluate_plan(self, steps: Sequence[Mapping[str, Any]]) -> PolicyDecision:
         """Decides a plan; returns the decision when it is allowed, else raises `GovernanceError`."""

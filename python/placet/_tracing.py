@@ -213,7 +213,7 @@ def function(
         streams = False
         try:
             result = target(*args, **kwargs)
-            streams = inspect.iscoroutine(result) or inspect.isgenerator(result) or inspect.isasyncgen(result)
+            streams = inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result)
             return result
         finally:
             trace.leave(token)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,33 @@ def test_aegis_d44_an_export_is_checked_against_signatures_and_names_what_it_hol
     assert not placet.AuditLog(exported).verify(key=key)["ok"]
 
 
+def test_f31_the_integrity_hash_of_a_session_is_recomputed_from_its_records_without_the_ledger(log, tmp_path):
+    for text in ("a", "b"):
+        log.show(text)
+    key = key_of(log)
+    report, check = tmp_path / "s1.json", ("audit", "check", "s1.json", "--key", key)
+    export = ("audit", "export", "--session", "s1", "-o", report.name, "--ledger", "audit.db")
+    until = time.monotonic() + 20
+    while log.placet(*export).returncode != 0 or log.placet(*check).returncode != 0:
+        assert time.monotonic() < until, "no checkpoint covers the records"
+    log.gate.close()
+    for file in tmp_path.glob("audit.*"):
+        file.unlink()
+    shown = json.loads(report.read_text(encoding="utf-8"))
+    chain = bytes(32)
+    for record in shown["records"]:
+        leaf = hashlib.sha256(b"\0" + record["leaf"].encode()).digest()
+        chain = hashlib.sha256(chain + leaf).digest()
+    assert len(shown["records"]) == 4 and chain.hex() == shown["integrity"]
+    assert log.placet(*check).returncode == 0
+    # Left out, doubled, in another order, with another hash: none of them is the report that was made.
+    records = shown["records"]
+    edits = [{"records": records[1:]}, {"records": [*records, records[0]]}, {"records": records[::-1]}]
+    for edit in [*edits, {"integrity": "0" * 64}, {"session": "s2"}]:
+        report.write_text(json.dumps({**shown, **edit}), encoding="utf-8")
+        assert log.placet(*check).returncode == 1, edit.keys()
+
+
 def test_aegis_d45_secrets_in_results_errors_and_tuples_are_taken_out_and_max_tokens_stays(log):
     log.show(
         {"reply": "password=hunter2"}, max_tokens=100, pair=("pwd=hunter2", 1), passwd="hunter2", ssn="x1"
@@ -137,6 +166,10 @@ def test_aegis_d49_filters_know_case_time_zones_and_wrong_words(log):
         placet.governed(log.gate, CONTEXT, action="other")(lambda: None)()
     audit = log.gate.audit
     assert audit.count(status="BLOCKED") == audit.count(status="blocked") == 1
+    assert audit.count(verdict="DENY") == audit.count(verdict="deny") == 1
+    for missing in ("gone.db", "gone.jsonl"):
+        with pytest.raises(FileNotFoundError, match=missing):
+            placet.AuditLog(log.folder / missing).query()
     tokyo = datetime.timezone(datetime.timedelta(hours=9))
     now = datetime.datetime.now(tokyo)
     assert audit.count(since=now - datetime.timedelta(hours=1)) == 1

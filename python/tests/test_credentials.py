@@ -234,6 +234,45 @@ def test_f14_sessions_of_one_tenant_share_its_budget(open_gate, tmp_path):
     assert ran[3:] == ["other"]
 
 
+def test_f14_two_sessions_of_an_organisation_share_100_tokens_through_two_ledger_connections(
+    open_gate, tmp_path
+):
+    config = tmp_path / "placet.yaml"
+    config.write_text(
+        "budgets: [{ scope: organisation, tokens: 100 }]\n"
+        "tools: { all: { cost: { tokens: 100 } }, some: { cost: { tokens: 30 } } }\n"
+    )
+    policy = "{version: 1, rules: [{name: ask, when: {action: ask}, then: allow}]}"
+
+    def asker(ledger, session, tool):
+        gate = open_gate(policy, config=config, ledger=ledger)
+        box = placet.GovernedToolbox(gate, context(session=session, tenant_id=session))
+        return box.register(tool, lambda: ran.append(session), action="ask")
+
+    ran = []
+    first, second = (asker(tmp_path / "one.db", session, "all") for session in ("s1", "s2"))
+    first.call_sync("all", {})
+    assert refusal(second.call_sync, "all", {}).decision.code == "budget_exhausted"
+    assert ran == ["s1"]
+
+    ran.clear()
+    both = [asker(tmp_path / "two.db", session, "some") for session in ("s1", "s2")]
+
+    def spend(box):
+        for _ in range(4):
+            try:
+                box.call_sync("some", {})
+            except placet.GovernanceError as error:
+                assert error.decision.code == "budget_exhausted"
+
+    threads = [threading.Thread(target=spend, args=(box,)) for box in both for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ran) == 3, "90 of 100 tokens; a fourth would be 120"
+
+
 def test_kite_20_10_what_was_decided_is_what_runs_while_its_record_is_written(open_gate, tmp_path):
     gate = open_gate(
         "{version: 1, rules: [{name: pay, when: {action: pay, args.request.amount: {lte: 5}}, then: allow}]}",

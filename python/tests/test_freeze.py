@@ -139,3 +139,17 @@ def test_args_of_a_call_may_be_any_mapping_with_string_keys(gate, context):
     assert decide(collections.OrderedDict(amount=5)).allow
     for args in ({1: 2}, [1], "text"):
         assert decide(args).code == "invalid_request"
+
+
+def test_promise_5_a_name_that_calls_itself_equal_to_another_is_the_name_it_spells(open_gate, context):
+    class Name(str):
+        def __hash__(self):
+            return hash("amount")
+
+        def __eq__(self, other):
+            return other == "amount"
+
+    rule = "{ name: n, when: { action: pay, args: { note: { exists: true } } }, then: allow }"
+    rules = f"version: 1\nrules:\n  - {rule}\n"
+    pay = placet.governed(open_gate(rules), context, action="pay")(lambda **given: given.get("amount"))
+    assert pay(**{Name("note"): 9000}) is None

@@ -455,3 +455,10 @@ def test_promise_5_many_threads_share_one_wrapper(governed):
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_path_argument_that_the_tool_does_not_have_is_refused_when_it_is_decorated(governed):
+    with pytest.raises(ValueError, match="`paths` names `pth`, which is no parameter of `read_file`"):
+        governed(lambda path: path, action="read_file", paths=["pth"])
+    for function in (lambda path, /: path, lambda *path: path, lambda **path: path):
+        governed(function, action="read_file", paths=["path"])

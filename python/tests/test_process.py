@@ -185,6 +185,35 @@ def test_forking_while_other_threads_append_loses_nothing(shared):
     assert recorded(shared) == (total, total)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_tool_that_forks_has_one_outcome_and_its_log_is_clean(shared, fails):
+    gate = placet.PolicyGate(policies=shared / "p.yaml", ledger=shared / "log.db", keys=shared / "keys")
+    context = placet.SessionContext(session_id="s", user_role="r", session_scopes=[])
+
+    def show(fails):
+        child = os.fork()
+        if child == 0 and fails:
+            raise ValueError("in the child")
+        return child
+
+    tool = placet.governed(gate, context, action="show")(show)
+    try:
+        child = tool(fails)
+    except ValueError:
+        os._exit(0)
+    if child == 0:
+        # What it calls afterwards is recorded like any other call.
+        placet.governed(gate, context, action="pay")(_pay)(5)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    statuses = [(row["tool_name"], row["result_status"]) for row in gate.audit.query()]
+    assert sorted(statuses) == ([("show", "success")] if fails else [("pay", "success"), ("show", "success")])
+    origin = next((shared / "keys").glob("*.vkey")).read_text(encoding="utf-8")
+    assert gate.audit.verify(origin)["ok"]
+
+
 def send_ids(gate, context, sender):
     call = placet.ToolCallInput(action="pay")
     sender.send([gate.decide_tool_call(call, context).decision_id for _ in range(500)])

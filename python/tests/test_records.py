@@ -7,6 +7,7 @@ import datetime
 import fcntl
 import json
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,35 @@ def test_f29_secrets_are_not_stored(log, context):
     for side in log.database.parent.glob("audit.db-wal"):
         stored += side.read_bytes()
     assert secret.encode() not in stored
+
+
+def test_f29_what_a_function_begins_and_does_not_wait_for_is_recorded_when_it_ends(log, context):
+    async def fails():
+        await asyncio.sleep(0.01)
+        raise ValueError("late")
+
+    async def main():
+        future = placet.governed(log.gate, context, action="show")(lambda: asyncio.ensure_future(fails()))()
+        assert log.short() == [ALLOWED]
+        # Whether or not anybody awaits it.
+        await asyncio.wait([future])
+
+    asyncio.run(main())
+    assert log.short() == [ALLOWED, ("outcome", "failed")]
+
+
+def test_f29_an_exception_that_cannot_be_read_is_recorded_as_a_failure(log, context):
+    class Odd(Exception):
+        @property
+        def args(self):
+            raise RuntimeError("no")
+
+    def show():
+        raise Odd
+
+    with pytest.raises(placet.ToolError):
+        placet.governed(log.gate, context)(show)()
+    assert log.short() == [ALLOWED, ("outcome", "failed")]
 
 
 def test_f29_coroutines_methods_and_callable_objects(log, context):
@@ -311,6 +341,27 @@ def test_f30_the_mirror_is_read_as_the_tutorial_does(log, context, monkeypatch, 
     exec(compile(QUERY, "query", "exec"), {})
     (row,) = capsys.readouterr().out.splitlines()
     assert row.endswith(f"{log.gate.policy_version} more than 100")
+
+
+def test_f30_a_mirror_that_cannot_be_written_holds_up_nothing_and_is_told_once(
+    open_gate, tmp_path, context, caplog
+):
+    mirror = tmp_path / "notes.txt"
+    mirror.write_text("not a mirror")
+    gate = open_gate(ledger=tmp_path / "audit.db", audit_log=mirror)
+    show = placet.governed(gate, context, action="show")(lambda: 1)
+    assert [show() for _ in range(20)] == [1] * 20
+    told = [record.getMessage() for record in caplog.records if record.name == "placet.ledger"]
+    assert len(told) == 1 and str(mirror) in told[0] and "move it away" in told[0]
+    assert mirror.read_text() == "not a mirror"
+    mirror.unlink()
+    time.sleep(1.1)
+    caplog.set_level("INFO")
+    assert show() == 1
+    time.sleep(1.1)
+    assert show() == 1
+    assert "no trouble any more" in caplog.text
+    assert len([line for line in mirror.read_text().splitlines() if '"seq"' in line]) == 44
 
 
 def test_f82_a_rule_sees_what_the_session_did(open_gate, tmp_path, context):

@@ -119,6 +119,29 @@ def test_f53_generators_come_back_as_generators(box):
     assert asyncio.run(collect()) == [1]
 
 
+def test_promise_5_nothing_that_a_caller_passes_by_name_is_hidden_from_policies(open_gate, context):
+    policy = """
+        version: 1
+        rules:
+          - { name: run, when: { action: run }, then: allow }
+          - { name: keep, when: { action: run, args.self: { exists: true } }, then: deny }
+    """
+    box = placet.GovernedToolbox(open_gate(policy), context)
+    ran = []
+    box.register("run", lambda self, x=1: ran.append(self))
+    assert refusal(box.call_sync, "run", {"self": "anything"}).decision.rule_matched == "keep"
+    assert ran == []
+
+
+def test_f53_a_function_that_returns_a_coroutine_is_awaited(box):
+    async def show(x):
+        await asyncio.sleep(0)
+        return x
+
+    box.register("show", lambda x: show(x))
+    assert asyncio.run(box.call("show", {"x": 1})) == box.call_sync("show", {"x": 1}) == 1
+
+
 def test_f53_plans_are_decided_before_they_run(box):
     fine, bad = [{"tool_name": "pay", "args": {}}], [{"tool": "execute_shell"}]
     assert asyncio.run(box.evaluate_plan(fine)).allow

@@ -250,7 +250,7 @@ fn record(fact: Fact) -> Result<Record, Failure> {
 }
 
 fn proposal(record: Record, view: &Value) -> Proposal {
-    Proposal { record, view: view.as_object().cloned(), personal: Vec::new(), fallback: None }
+    Proposal { record, view: view.as_object().cloned().map(Into::into), personal: Vec::new(), fallback: None }
 }
 
 const NOW: Micros = Micros(1_800_000_000_000_000);

@@ -1,10 +1,10 @@
 //! Reading what a command is given: JSON text, a file or `-`.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::fs;
+use std::fs::File;
 use std::io::Read;
 
-use placet::Event;
+use placet::{Event, json};
 
 use crate::console::Console;
 use crate::failure::Failure;
@@ -21,19 +21,25 @@ impl Input {
         if argument.trim_start().starts_with(['{', '[', '"']) {
             return Ok(Self { origin: "the JSON text".to_owned(), bytes: argument.as_bytes().to_vec() });
         }
-        Self::read_file(argument, console)
+        // One byte more than a document may have is enough to refuse it: a stream need not end.
+        Self::read_at_most(json::MAX_BYTES as u64 + 1, argument, console)
     }
 
     /// Reads a file, or stdin for `-`.
     pub(crate) fn read_file(argument: &str, console: &mut Console<'_>) -> Result<Self, Failure> {
-        if argument == "-" {
-            let mut bytes = Vec::new();
-            let read = console.stdin.read_to_end(&mut bytes);
-            read.map_err(|source| Failure::Read { what: "stdin".to_owned(), source })?;
-            return Ok(Self { origin: "stdin".to_owned(), bytes });
-        }
-        let read = |source| Failure::Read { what: format!("`{argument}`"), source };
-        Ok(Self { origin: format!("`{argument}`"), bytes: fs::read(argument).map_err(read)? })
+        Self::read_at_most(u64::MAX, argument, console)
+    }
+
+    fn read_at_most(most: u64, argument: &str, console: &mut Console<'_>) -> Result<Self, Failure> {
+        let origin = if argument == "-" { "stdin".to_owned() } else { format!("`{argument}`") };
+        let mut bytes = Vec::new();
+        let read = if argument == "-" {
+            console.stdin.by_ref().take(most).read_to_end(&mut bytes)
+        } else {
+            File::open(argument).and_then(|file| file.take(most).read_to_end(&mut bytes))
+        };
+        read.map_err(|source| Failure::Read { what: origin.clone(), source })?;
+        Ok(Self { origin, bytes })
     }
 
     /// The document as an event.

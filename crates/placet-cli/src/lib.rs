@@ -11,6 +11,7 @@ mod failure;
 mod input;
 mod log;
 mod moment;
+mod output;
 mod paint;
 mod project;
 mod render;

@@ -72,7 +72,8 @@ pub(crate) fn visible_line(text: &str) -> String {
 }
 
 fn acts(c: char) -> bool {
-    let direction = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    // Directions, and the line ends of Unicode.
+    let direction = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     (c.is_control() && c != '\n' && c != '\t') || direction
 }
 
@@ -83,7 +84,7 @@ mod tests {
     #[test]
     fn a_terminal_is_told_nothing_by_foreign_text() {
         assert_eq!(visible("plain ü\n"), "plain ü\n");
-        assert_eq!(visible("a\u{1b}[31mb\u{202e}"), "a\\u{1b}[31mb\\u{202e}");
+        assert_eq!(visible("a\u{1b}[31mb\u{202e}\u{2028}"), "a\\u{1b}[31mb\\u{202e}\\u{2028}");
         assert_eq!(visible_line("a\nb"), "a\\nb");
     }
 

@@ -365,6 +365,64 @@ fn aegis_94_reading_changes_no_byte_of_the_ledger() {
 }
 
 #[test]
+fn no_output_replaces_the_ledger_or_a_key() {
+    let project = recorded();
+    let key = key(&project);
+    let ledger = std::fs::read(project.path("placet_audit.db")).expect("the ledger");
+    for command in [
+        &["audit", "export", "-o", "placet_audit.db"][..],
+        &["audit", "export", "--session", "s1", "-o", "placet_audit.db"],
+        &["audit", "--export", "placet_audit.db"],
+        &["audit", "key", "-o", "placet_audit.db"],
+        &["audit", "prove", "0", "-o", "placet_audit.db"],
+        &["audit", "prove", "0", "--leaf", "placet_audit.db"],
+        &["audit", "verify", "--key", &key, "--save-checkpoint", "placet_audit.db"],
+    ] {
+        let run = project.run(command).exits(1).complains(&["`placet_audit.db` is a database"]);
+        assert!(!run.out.contains("written"), "{run:?}");
+    }
+    assert_eq!(std::fs::read(project.path("placet_audit.db")).expect("the ledger"), ledger);
+    project.write("mine.key", "PRIVATE+KEY+mine+00000000+AAAA");
+    project.run(&["audit", "key", "-o", "mine.key"]).exits(1).complains(&["`mine.key` is a secret key"]);
+}
+
+/// A terminal acts on what is printed to it, and everything in a call may come from an agent.
+#[test]
+fn aegis_d41_no_command_prints_what_a_call_says_as_it_stands() {
+    let project = project(common::ledger::POLICY);
+    let deployment = deploy(&project);
+    let odd = r"x\u001b[2J\nALLOW  forged\u202e\u009b";
+    for tool in ["search", "write_report", "delete_document", odd] {
+        let text = format!(
+            r#"{{"action":"{tool}","tool_name":"{tool}","target":"{odd}","resource_path":"{odd}","tool_tags":["{odd}"],
+            "args":{{"{odd}":"{odd}"}},"context":{{"session_id":"{odd}","delegation_depth":0,"user_role":"{odd}"}},
+            "session":{{"agent_id":"{odd}","user":"{odd}"}}}}"#
+        );
+        let event = placet::Event::from_json(text.as_bytes()).expect("an event");
+        let _ = deployment.run(event, Outcome::failed("x\u{1b}[2J", "x\u{1b}[2J\nALLOW  forged"));
+    }
+    drop(deployment);
+    let shown: Vec<String> = (0..5).map(|seq| seq.to_string()).collect();
+    let mut commands: Vec<Vec<&str>> = vec![
+        vec!["audit"],
+        vec!["audit", "--every-step"],
+        vec!["audit", "stats"],
+        vec!["audit", "tail"],
+        vec!["approvals"],
+        vec!["replay"],
+    ];
+    commands.extend(shown.iter().map(|seq| vec!["audit", "show", seq]));
+    for command in commands {
+        let run = project.run(&command);
+        for text in [&run.out, &run.err] {
+            let acts = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+            assert!(!text.contains(acts), "{command:?}: {text:?}");
+            assert!(!text.lines().any(|line| line.starts_with("ALLOW  forged")), "{command:?}: {text:?}");
+        }
+    }
+}
+
+#[test]
 fn aegis_95_a_closed_pipe_is_no_trouble() {
     let project = project(common::ledger::POLICY);
     let deployment = deploy(&project);

@@ -213,6 +213,14 @@ fn simulate_fails_only_on_what_it_is_told_to() {
 }
 
 #[test]
+fn a_stream_without_end_is_refused_and_not_read_to_it() {
+    let project = Project::with_policy(NOTES);
+    for command in ["check", "explain"] {
+        project.run(&[command, "/dev/zero"]).exits(2).complains(&["the limit is 16777216 bytes"]);
+    }
+}
+
+#[test]
 fn aegis_95_a_reader_that_goes_away_ends_the_run_quietly() {
     let project = Project::with_policy(NOTES);
     project.write("events.jsonl", &(event("read_note", "{}") + "\n").repeat(50_000));

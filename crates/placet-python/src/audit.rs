@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,11 +29,11 @@ impl Log {
     fn open(&self) -> PyResult<Box<dyn EntrySource>> {
         if let Place::Sqlite(path) = &self.0 {
             if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl")) {
-                let reader = || File::open(path).map(BufReader::new).map_err(PyErr::from);
+                let reader = || File::open(path).map(BufReader::new).map_err(|error| named(path, error));
                 return Ok(Box::new(MirrorSource::new(reader()?, reader()?)));
             }
             // A ledger that was never used is no ledger yet.
-            std::fs::metadata(path)?;
+            std::fs::metadata(path).map_err(|error| named(path, error))?;
         }
         Ok(self.0.read().map_err(|error| PyOSError::new_err(error.to_string()))?)
     }
@@ -50,7 +50,7 @@ impl Log {
             return Err(PyValueError::new_err(text));
         };
         // A ledger that was never used is no ledger yet.
-        std::fs::metadata(path)?;
+        std::fs::metadata(path).map_err(|error| named(path, error))?;
         let name = path.display().to_string();
         let mut config = Config::default();
         let folder = std::env::current_dir().unwrap_or_default();
@@ -60,6 +60,15 @@ impl Log {
         let opened = open_ledger(py, &config)?;
         opened.map(|opened| opened.store).ok_or_else(|| PyValueError::new_err("there is no ledger"))
     }
+}
+
+/// An error of the system keeps its class in Python, and says of which file it is.
+fn named(path: &Path, error: io::Error) -> PyErr {
+    let text = format!(
+        "there is no log to read at `{}`: {error}; run a governed call first, or name another",
+        path.display()
+    );
+    io::Error::new(error.kind(), text).into()
 }
 
 fn refused(py: Python<'_>, error: &EraseError) -> PyErr {
@@ -120,7 +129,7 @@ impl Log {
         tool: Option<String>,
         agent: Option<String>,
         outcomes: Vec<String>,
-        verdicts: Vec<String>,
+        mut verdicts: Vec<String>,
         risks: Vec<String>,
         statuses: Vec<String>,
         since: Option<i64>,
@@ -129,6 +138,7 @@ impl Log {
     ) -> PyResult<(Vec<String>, Vec<u64>)> {
         let tiers: Result<Vec<_>, _> = risks.iter().map(|risk| Level::tiers(risk)).collect();
         let tiers = tiers.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        verdicts.iter_mut().for_each(|word| word.make_ascii_lowercase());
         if let Some(wrong) =
             verdicts.iter().find(|word| !["allow", "deny", "escalate"].contains(&word.as_str()))
         {

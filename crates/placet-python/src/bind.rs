@@ -171,18 +171,23 @@ impl Signature {
     ) -> Result<(), FreezeError> {
         let mut spread = 0;
         for (key, object) in kwargs.iter() {
-            let name = key.cast::<PyString>().map_err(PyErr::from)?;
-            let name = name.to_str()?;
+            let name = key.cast::<PyString>().map_err(PyErr::from)?.to_str()?;
             if self.named(name).is_some() {
                 continue;
             }
             let (value, copy) = binding.freezer.freeze(&object)?;
             binding.pairs.push((name.into(), value));
-            binding.keywords.set_item(key, copy)?;
+            // A subclass of `str` may call itself equal to another name: the tool gets the name that was decided.
+            binding.keywords.set_item(PyString::new(key.py(), name), copy)?;
             spread += 1;
         }
         binding.used += spread;
         if binding.used < kwargs.len() { self.refuse_unexpected(kwargs) } else { Ok(()) }
+    }
+
+    /// Whether an argument of this name can be in a call, as policies see it.
+    pub(crate) fn takes(&self, name: &str) -> bool {
+        self.has_rest_by_name || self.parameters.iter().any(|known| known.key == name && !known.is_receiver)
     }
 
     /// The parameter that a keyword argument of this name belongs to.

@@ -60,16 +60,16 @@ impl Tool {
             }
             template.set(Field::Transport, transport);
         }
+        let signature = Signature::new(parameters)?;
         let paths = strings("paths", paths)?;
         let paths = paths.as_array().unwrap_or_default().iter().filter_map(Value::as_str);
-        Ok(Self {
-            name,
-            signature: Signature::new(parameters)?,
-            template,
-            paths: paths.map(str::to_owned).collect(),
-            engine,
-            bound,
-        })
+        let paths: Vec<String> = paths.map(str::to_owned).collect();
+        // A misspelt name would leave a path that no guard looks at.
+        if let Some(unknown) = paths.iter().find(|path| !signature.takes(path)) {
+            let message = format!("`paths` names `{unknown}`, which is no parameter of `{name}`; correct it");
+            return Err(PyValueError::new_err(message));
+        }
+        Ok(Self { name, signature, template, paths, engine, bound })
     }
 
     /// Binds, freezes, decides and records a call, and spends its permit; returns what the tool is to be called with

@@ -204,6 +204,10 @@ impl<B: Backend> Ledger for LogLedger<B> {
         Ok(())
     }
 
+    fn trouble(&self) -> Option<LedgerError> {
+        Self::trouble(self)
+    }
+
     fn find_view(
         &self,
         wanted: &dyn Fn(&Record) -> bool,

@@ -145,7 +145,7 @@ impl Mirror {
                     span = span.saturating_mul(4);
                     continue;
                 }
-                if whole > 0 {
+                if whole > 0 || !begun(link, &tail)? {
                     return Err(self.foreign());
                 }
                 self.io(file.set_len(0))?;
@@ -224,6 +224,17 @@ impl Mirror {
         self.io(fs::rename(&draft, &self.path))?;
         self.open()
     }
+}
+
+/// Whether a text without a line end is the beginning of a mirror, and not a file of somebody else.
+fn begun<L: Link>(link: &mut L, torn: &[u8]) -> Result<bool, MirrorFailure> {
+    let mut first = None;
+    link.leaves(0, &mut |_, leaf| {
+        first = Some(leaf.to_vec());
+        false
+    })?;
+    let Some(leaf) = first else { return Ok(torn.is_empty()) };
+    Ok(mirror::entry_line(0, &leaf, link.view(0)?.as_deref(), None)?.as_bytes().starts_with(torn))
 }
 
 fn put(lines: &mut Vec<u8>, line: &str) {

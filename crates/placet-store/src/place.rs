@@ -75,6 +75,14 @@ pub enum PlaceError {
         "there is no folder for the ledger's keys: neither `keys` nor HOME is set; set `keys` (PLACET_KEYS)"
     )]
     NoKeyFolder,
+    /// A mirror that cannot be one.
+    #[error("`audit_log: {}`: {cause}", .path.display())]
+    AuditLog {
+        /// The file as it was given.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        cause: &'static str,
+    },
     /// The system has no randomness.
     #[error(transparent)]
     Keys(#[from] NewKeyError),
@@ -162,6 +170,22 @@ impl PlaceSettings {
         }
     }
 
+    /// Commits do not wait for a mirror that fails, so what can be known beforehand is said beforehand.
+    fn mirror(&self, folder: &Path, path: &Path) -> Result<PathBuf, PlaceError> {
+        let refuse = |cause| Err(PlaceError::AuditLog { path: path.to_owned(), cause });
+        let mirror = folder.join(path);
+        if self.place(folder)? == Place::Sqlite(mirror.clone()) {
+            return refuse("it would be the ledger's own file; name another, for instance `audit.jsonl`");
+        }
+        if mirror.is_dir() {
+            return refuse("it is a folder; name a file in it");
+        }
+        if !mirror.parent().is_none_or(Path::is_dir) {
+            return refuse("its folder is not there; make it, or name another file");
+        }
+        Ok(mirror)
+    }
+
     fn settings(
         &self,
         folder: &Path,
@@ -170,7 +194,7 @@ impl PlaceSettings {
         let keys = KeyFolder::new(self.key_folder(folder, variable)?);
         let mut settings = Settings::new(keys).reviewers(self.reviewers.clone());
         if let Some(mirror) = &self.audit_log {
-            settings = settings.mirror(folder.join(mirror));
+            settings = settings.mirror(self.mirror(folder, mirror)?);
         }
         if let Some(anchor) = &self.anchor {
             settings = settings.anchor(folder.join(anchor));
@@ -192,6 +216,29 @@ mod tests {
             ..PlaceSettings::default()
         };
         settings.place(Path::new("/x")).unwrap()
+    }
+
+    #[test]
+    fn a_mirror_that_cannot_be_one_is_refused_before_anything_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = |audit_log: &str| {
+            let settings = PlaceSettings {
+                audit_log: Some(audit_log.into()),
+                keys: Some("keys".into()),
+                ..PlaceSettings::default()
+            };
+            settings.store(folder.path(), |_| None).err().map(|error| error.to_string())
+        };
+        std::fs::create_dir(folder.path().join("logs")).unwrap();
+        for (audit_log, says) in [
+            ("audit.db", "the ledger's own file"),
+            ("logs", "it is a folder"),
+            ("gone/audit.jsonl", "its folder is not there"),
+        ] {
+            let told = told(audit_log).unwrap();
+            assert!(told.starts_with(&format!("`audit_log: {audit_log}`")) && told.contains(says), "{told}");
+        }
+        assert_eq!(told("logs/audit.jsonl"), None);
     }
 
     #[test]

@@ -276,6 +276,31 @@ fn f26_a_full_disk_refuses_and_loses_nothing() {
     assert_eq!(spent(&again), committed);
 }
 
+/// A name of somebody else's file under `audit_log` is a mistake that costs the mirror and not the file.
+#[test]
+fn f30_a_file_that_is_no_mirror_of_the_log_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let open = || LogLedger::new(Sqlite::new(file(folder.path())), settings(folder.path()).mirror(&path));
+    for text in ["{\"my\":\"settings\"}", "notes\nwithout a last line end", "notes\n", "{\"seq\":0}\n"] {
+        fs::write(&path, text).unwrap();
+        let ledger = open();
+        ledger.commit(call(), Ack::Durable).unwrap();
+        assert!(ledger.trouble().unwrap().to_string().contains("of another log"), "{text}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+    fs::remove_file(&path).unwrap();
+    let ledger = open();
+    ledger.commit(call(), Ack::Durable).unwrap();
+    drop(ledger);
+    let whole = fs::read_to_string(&path).unwrap();
+    // A crash in the middle of the very first line.
+    fs::write(&path, &whole[..whole.find('\n').unwrap() / 2]).unwrap();
+    open().open().unwrap();
+    let again = fs::read_to_string(&path).unwrap();
+    assert!(whole.starts_with(&again) && again.lines().count() == 5, "{again}");
+}
+
 #[test]
 fn aegis_73_the_mirror_follows_and_is_repaired() {
     let folder = tempfile::tempdir().unwrap();

@@ -38,6 +38,11 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`] when the log cannot be read.
     fn wait(&self, seen: u64, until: Instant) -> Result<u64, LedgerError>;
 
+    /// Why the last checkpoint, mirror or housekeeping failed, if it did. Commits are complete without them.
+    fn trouble(&self) -> Option<LedgerError> {
+        None
+    }
+
     /// The readable view of the one record that is wanted, as it was recorded; `None` when there is none, it was
     /// erased, or this ledger shows no views. Looks through the log from its end: for what is asked once, not in each call.
     ///

@@ -119,7 +119,7 @@ fn f14_a_call_draws_from_every_level() {
             "api_calls of session `t%2F1/s` = 1 of Some(40)",
             "cost_micros of session `t%2F1/s` = 7 of None",
             "cost_micros of agent `t%2F1/billing` = 7 of Some(5000000)",
-            "api_calls of tool `t%2F1/search` over any 60 s = 1 of Some(30)",
+            "api_calls of tool `t%2F1/search`, refilled evenly over 60 s, = 1 of Some(30)",
             "tokens of tenant `t%2F1` = 0 of Some(1000)",
             "tokens of organisation in each 86400 s = 0 of Some(5000)",
         ]

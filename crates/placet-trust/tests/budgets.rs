@@ -250,7 +250,7 @@ fn f11_rolling_windows_are_exact_rates() {
     assert_eq!(refusal.cause, DenyCause::RateLimited);
     assert_eq!(
         &*refusal.reason,
-        "the rate limit for api_calls of session `s` over any 1 s has 3 of 3 api_calls used, and this asks for 1; \
+        "the rate limit for api_calls of session `s`, refilled evenly over 1 s, has 3 of 3 api_calls used, and this asks for 1; \
          there is room again at 1970-01-01T00:16:40.333334Z: wait until then, ask for less, or have the limit raised"
     );
     assert!(call(start + 333_333, "d").is_err());

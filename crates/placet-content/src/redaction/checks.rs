@@ -11,6 +11,8 @@ pub(super) enum Check {
     Iban,
     /// Areas, groups and serials that the Social Security Administration never issues.
     Ssn,
+    /// Digits, or letters of both cases past the first: no plain word.
+    Mixed,
 }
 
 impl Check {
@@ -19,6 +21,7 @@ impl Check {
             Self::Luhn => luhn(found),
             Self::Iban => iban(found),
             Self::Ssn => ssn(found),
+            Self::Mixed => mixed(found),
         }
     }
 }
@@ -54,4 +57,11 @@ fn ssn(found: &str) -> bool {
     let parts: Vec<&str> = found.split('-').collect();
     let &[area, group, serial] = parts.as_slice() else { return false };
     area != "000" && area != "666" && !area.starts_with('9') && group != "00" && serial != "0000"
+}
+
+fn mixed(found: &str) -> bool {
+    let mut rest = found.chars().skip(1);
+    found.contains(|sign: char| sign.is_ascii_digit())
+        || (rest.any(|sign| sign.is_ascii_uppercase())
+            && found.contains(|sign: char| sign.is_ascii_lowercase()))
 }

@@ -1,13 +1,14 @@
 //! An event that a person has to decide: use the approval that there is, or ask for one.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use placet_policy::reading::normal_form;
 use placet_trust::approvals::display::{Displayed, Shown, display};
 use placet_trust::approvals::{ApprovalSubject, Terms};
-use placet_trust::{Freshness, Ledger, LedgerError, Refusal, StateKey};
+use placet_trust::{Freshness, Ledger, LedgerError, Refusal, StateKey, TenantKey};
 use placet_types::ids::{ApprovalId, Digest, RecordId};
 use placet_types::ledger::{
     ApprovalClosing, ApprovalEntry, ApprovalState, BudgetUnit, Consumption, LedgerOp, Quorum, VoteStrength,
@@ -210,9 +211,9 @@ impl Pipeline {
             tool: text(Field::ToolName),
             tool_definition: None,
             server_identity: None,
-            target: text(Field::Target),
+            target: text_of(event, Field::Target).map(|target| self.kept(target, &key)),
             args,
-            resources: resources(event.get(Field::Resources)),
+            resources: self.resources(event.get(Field::Resources), &key),
             attributes: attributes(case, |value| key.mac(&Digest(digest(value)))),
             policy_version: decision.policy_version.clone(),
             rules,
@@ -224,6 +225,25 @@ impl Pipeline {
             displayed: displayed.digest,
         };
         Ok((subject, displayed))
+    }
+
+    /// A text as the request may hold it: where something was taken out, with a digest that tells such texts apart.
+    fn kept(&self, text: &str, key: &TenantKey) -> Arc<str> {
+        match self.redactor.text(text) {
+            Cow::Borrowed(text) => text.into(),
+            Cow::Owned(shown) => {
+                format!("{shown} (digest {})", key.mac(&Digest(digest(&Value::from(text))))).into()
+            }
+        }
+    }
+
+    fn resources(&self, value: &Value, key: &TenantKey) -> BTreeSet<Arc<str>> {
+        let each = value.as_array().unwrap_or_default().iter();
+        let each = each.map(|resource| match resource.as_str() {
+            Some(path) => self.kept(&normal_form(path), key),
+            None => Arc::from("(unreadable)"),
+        });
+        each.collect()
     }
 
     fn max_cost(&self, event: &Event) -> Vec<(BudgetUnit, u64)> {
@@ -253,24 +273,22 @@ impl Pipeline {
             return Err(SubjectError::Refused(Refusal::new(DenyCause::ApprovalInvalid, reason)));
         }
         let shown_args = self.redactor.object(args);
-        let resources: Vec<&str> = event
-            .get(Field::Resources)
-            .as_array()
-            .unwrap_or_default()
-            .iter()
-            .filter_map(Value::as_str)
-            .collect();
+        let resources = event.get(Field::Resources).as_array().unwrap_or_default().iter();
+        let resources: Vec<_> =
+            resources.filter_map(Value::as_str).map(|path| self.redactor.text(path)).collect();
+        let resources: Vec<&str> = resources.iter().map(|path| &**path).collect();
+        let target = text_of(event, Field::Target).map(|target| self.redactor.text(target));
         let rules: Vec<&str> = decision.rules.iter().map(|rule| &*rule.name).collect();
         let shown = Shown {
             action: text_of(event, Field::Action).unwrap_or_default(),
             tool: text_of(event, Field::ToolName),
-            target: text_of(event, Field::Target),
+            target: target.as_deref(),
             resources: &resources,
             agent: text_of(event, Field::AgentId),
             session: text_of(event, Field::SessionId),
             tenant: text_of(event, Field::TenantId),
             risk_tier: decision.risk_tier,
-            reason: &decision.reason,
+            reason: &self.redactor.text(&decision.reason),
             rules: &rules,
             policy_version: &decision.policy_version,
             max_cost: &max_cost,
@@ -304,7 +322,7 @@ impl Pipeline {
             entry,
             text: displayed.text,
             action_type: text_of(event, Field::Action).unwrap_or_default().into(),
-            target: text_of(event, Field::Target).map(Arc::from),
+            target: text_of(event, Field::Target).map(|target| Arc::from(&*self.redactor.text(target))),
             args: self.redactor.value(event.get(Field::Args)),
             reason: self.redactor.text(&decision.reason).into_owned(),
             rule: decision.rule_matched().cloned(),
@@ -350,18 +368,6 @@ impl From<LedgerError> for SubjectError {
     fn from(error: LedgerError) -> Self {
         Self::Ledger(error)
     }
-}
-
-fn resources(value: &Value) -> BTreeSet<Arc<str>> {
-    value
-        .as_array()
-        .unwrap_or_default()
-        .iter()
-        .map(|resource| match resource.as_str() {
-            Some(path) => Arc::from(&*normal_form(path)),
-            None => Arc::from("(unreadable)"),
-        })
-        .collect()
 }
 
 /// The attributes that the escalating rules read, without what the session has done meanwhile: its spending and the

@@ -14,6 +14,7 @@ mod identity;
 mod permit;
 mod recording;
 pub mod spending;
+mod trouble;
 mod viewing;
 mod watched;
 
@@ -98,6 +99,7 @@ pub struct Pipeline {
     redactor: Redactor,
     /// Outcomes that could not be recorded. While there are any, nothing new begins.
     owed: Mutex<Vec<Owed>>,
+    troubles: trouble::Troubles,
 }
 
 /// An outcome that could not be recorded.
@@ -183,7 +185,7 @@ impl Pipeline {
     #[must_use]
     pub fn new(gate: Gate, options: PipelineOptions) -> Self {
         let redactor = options.redactor.clone().unwrap_or_else(Redactor::builtin);
-        Self { gate, options, redactor, owed: Mutex::new(Vec::new()) }
+        Self { gate, options, redactor, owed: Mutex::new(Vec::new()), troubles: Default::default() }
     }
 
     /// The policies.
@@ -442,7 +444,9 @@ impl Pipeline {
         record.ops.extend(spending::settlement(granted.reservation.as_ref(), &outcome, elapsed));
         let view = outcome_view(&outcome, &self.redactor);
         let owed = Owed { record, view, ack: granted.ack };
-        self.pay(ledger.as_ref(), &owed).inspect_err(|_| self.owed.lock().push(owed))
+        let paid = self.pay(ledger.as_ref(), &owed).inspect_err(|_| self.owed.lock().push(owed));
+        self.troubles.look(ledger.as_ref());
+        paid
     }
 
     fn pay(&self, ledger: &dyn Ledger, owed: &Owed) -> Result<(), LedgerError> {

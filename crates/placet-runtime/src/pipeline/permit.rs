@@ -121,6 +121,10 @@ impl Granted {
     }
 
     fn finish(&self, outcome: Outcome, ran: Option<Ran>) -> Result<(), LedgerError> {
+        // A child that was forked during the effect has a copy of it; the outcome is its parent's to record.
+        if self.process != std::process::id() {
+            return Ok(());
+        }
         let elapsed = ran.map_or(Duration::ZERO, |ran| ran.began.elapsed());
         let Some(watched) = &self.watched else { return self.pipeline.settle(self, outcome, elapsed) };
         let (status, error_type, injections) =
@@ -143,9 +147,7 @@ impl Granted {
 
     /// Where nobody waits for an answer; a failure is kept, and refuses new calls until it is made good.
     fn finish_quietly(&self, outcome: Outcome, ran: Option<Ran>) {
-        if self.process == std::process::id()
-            && let Err(error) = self.finish(outcome, ran)
-        {
+        if let Err(error) = self.finish(outcome, ran) {
             tracing::error!(target: "placet::pipeline", %error, decision = %self.record, "an outcome was not recorded");
         }
     }

@@ -4,10 +4,12 @@
 //! text, so that nothing has to be sorted.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::borrow::Cow;
+
 use placet_audit::view;
 use placet_content::{Redactor, Shown};
 use placet_trust::View;
-use placet_types::{Decision, Event, Field, InputSeen};
+use placet_types::{Decision, Event, Field, InputSeen, TraceStep};
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 use serde_json::{Value as Json, json};
@@ -45,7 +47,7 @@ fn written(view: &impl Serialize) -> View {
 #[derive(Serialize)]
 struct OutcomeView<'v> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<std::borrow::Cow<'v, str>>,
+    error: Option<Cow<'v, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<Shown<'v>>,
 }
@@ -117,7 +119,7 @@ impl Serialize for DecisionView<'_> {
                 }
                 Member::Reason => out.serialize_field(key, &redact.text(&decision.full_reason()))?,
                 Member::Rules => out.serialize_field(key, &decision.rules)?,
-                Member::Trace => out.serialize_field(key, &decision.trace)?,
+                Member::Trace => out.serialize_field(key, &Trace { steps: &decision.trace, redact })?,
             }
         }
         out.end()
@@ -158,6 +160,21 @@ impl Serialize for Context<'_> {
             }
         }
         out.end()
+    }
+}
+
+/// What each tier said. A reason may quote arguments: Rego puts it together.
+struct Trace<'v> {
+    steps: &'v [TraceStep],
+    redact: &'v Redactor,
+}
+
+impl Serialize for Trace<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.steps.iter().map(|step| match self.redact.text(&step.reason) {
+            Cow::Borrowed(_) => Cow::Borrowed(step),
+            Cow::Owned(reason) => Cow::Owned(TraceStep { reason: reason.into(), ..step.clone() }),
+        }))
     }
 }
 

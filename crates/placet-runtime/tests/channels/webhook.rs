@@ -92,7 +92,7 @@ fn aegis_62_only_the_json_value_true_approves() {
 }
 
 #[test]
-fn aegis_62_a_server_that_fails_refuses_and_that_is_recorded() {
+fn aegis_62_aegis_d39_a_server_that_fails_refuses_and_that_is_recorded() {
     let yes = r#"{"approved": true}"#;
     assert_eq!(answered("500 Internal Server Error", "", yes), "approval_failed");
     let (other, _asked) = server(move |_| http("200 OK", "", yes));

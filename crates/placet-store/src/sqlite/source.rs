@@ -117,8 +117,9 @@ impl SqliteSource {
     fn personal(&self, seq: i64) -> Result<Option<Vec<StoredField>>, SourceError> {
         let sql = "SELECT field, salt, value FROM personal WHERE seq = ?1 ORDER BY field";
         let mut statement = self.connection.prepare_cached(sql).map_err(|error| unavailable(&error))?;
-        let read =
-            |row: &Row<'_>| Ok(StoredField { field: row.get(0)?, salt: row.get(1)?, value: row.get(2)? });
+        let read = |row: &Row<'_>| {
+            Ok(StoredField { field: text(row, 0)?, salt: bytes(row, 1)?.to_vec(), value: text(row, 2)? })
+        };
         let fields = statement.query_map([seq], read).map_err(|error| unavailable(&error))?;
         fields.collect::<Result<Vec<_>, _>>().map(Some).map_err(|error| unavailable(&error))
     }
@@ -139,7 +140,7 @@ impl EntrySource for SqliteSource {
     fn next_checkpoint(&mut self) -> Result<Option<StoredCheckpoint>, SourceError> {
         let sql = "SELECT size, note FROM checkpoint WHERE size > ?1 ORDER BY size LIMIT 1";
         let mut statement = self.connection.prepare_cached(sql).map_err(|error| unavailable(&error))?;
-        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
+        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, text(row, 1)?));
         let found = statement.query_row([self.checkpoint_after], read).optional();
         let Some((size, note)) = found.map_err(|error| unavailable(&error))? else { return Ok(None) };
         self.checkpoint_after = size;
@@ -209,17 +210,26 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn read_entry(seq: i64, row: &Row<'_>) -> Option<StoredEntry> {
-    let text = |index: usize| match row.get_ref(index) {
+    let exact = |index: usize| match row.get_ref(index) {
         Ok(ValueRef::Text(text)) => Some(text.to_vec()),
         _ => None,
     };
     let view = match row.get_ref(3) {
         Ok(ValueRef::Null) => None,
-        _ => Some(String::from_utf8(text(3)?).ok()?),
+        _ => Some(String::from_utf8(exact(3)?).ok()?),
     };
     let hash = Digest(row.get::<_, [u8; 32]>(2).ok()?);
-    let (seq, leaf) = (u64::try_from(seq).ok()?, text(1)?);
+    let (seq, leaf) = (u64::try_from(seq).ok()?, exact(1)?);
     Some(StoredEntry { seq, leaf, hash: Some(hash), view, ..StoredEntry::default() })
+}
+
+fn bytes<'row>(row: &'row Row<'_>, index: usize) -> rusqlite::Result<&'row [u8]> {
+    Ok(row.get_ref(index)?.as_bytes().unwrap_or_default())
+}
+
+/// A text. What is none was put there by somebody else: it is read as an empty one, and so found.
+fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<String> {
+    Ok(String::from_utf8(bytes(row, index)?.to_vec()).unwrap_or_default())
 }
 
 fn unavailable(error: &rusqlite::Error) -> SourceError {

@@ -276,6 +276,30 @@ fn f28_what_verify_does_not_look_at_the_ledger_refuses() {
     }
 }
 
+/// Bytes that are no text stop neither verifier: the edit is named like any other.
+#[test]
+fn f28_what_is_no_text_any_more_is_named() {
+    let template = Template::new();
+    let mut python = Python::start();
+    let outside = template.log.checkpoints.last().unwrap().note.clone();
+    let path = template.folder.path().join("t.db");
+    for sql in [
+        "UPDATE checkpoint SET note = CAST(x'ff' AS TEXT) WHERE size = (SELECT min(size) FROM checkpoint)",
+        "UPDATE \"view\" SET body = CAST(x'ff' AS TEXT) WHERE seq = (SELECT min(seq) FROM \"view\")",
+        "UPDATE personal SET value = CAST(x'ff' AS TEXT), salt = zeroblob(3)",
+        "UPDATE personal SET field = CAST(x'ff' AS TEXT)",
+        "DROP TRIGGER entry_update; UPDATE entry SET leaf = CAST(x'ff' AS TEXT) WHERE seq = 3",
+    ] {
+        template.copy(&path);
+        shell(&path).run(sql).unwrap();
+        let said = Answer::of(&template.verified(&path, Some(&outside)));
+        let other = python.verify(&path, Some(&outside), template.log.key.verifier());
+        assert!(!said.ok && said.first_bad.is_some(), "`{sql}`: {said:?}");
+        assert!(!other.ok && other.first_bad.is_some(), "`{sql}`: {other:?}");
+        remove(&path);
+    }
+}
+
 #[test]
 fn f28_edited_rows_are_no_matter_of_the_log_and_stop_what_needs_them() {
     let template = Template::new();

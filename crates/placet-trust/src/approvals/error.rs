@@ -71,7 +71,9 @@ pub enum ApprovalError {
         approver: ApproverId,
     },
     /// The person may not answer this request.
-    #[error("`{approver}` is no reviewer of `{id}`; it waits for {wanted}")]
+    #[error(
+        "`{approver}` is no reviewer of `{id}`; it waits for {wanted}: `approvals.groups` in `placet.yaml` says who that is"
+    )]
     NotReviewer {
         /// Which request.
         id: ApprovalId,

@@ -93,7 +93,7 @@ impl fmt::Display for BudgetKey {
         match self.window {
             None => Ok(()),
             Some(Window::Fixed(seconds)) => write!(formatter, " in each {seconds} s"),
-            Some(Window::Rolling(seconds)) => write!(formatter, " over any {seconds} s"),
+            Some(Window::Rolling(seconds)) => write!(formatter, ", refilled evenly over {seconds} s,"),
         }
     }
 }

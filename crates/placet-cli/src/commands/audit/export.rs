@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
@@ -17,6 +16,7 @@ use super::CommonArgs;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::log::{self, Log};
+use crate::output;
 
 /// What is written.
 #[derive(Debug, Args)]
@@ -77,7 +77,7 @@ pub(super) fn run(
         return Ok(Exit::Ok);
     };
     let failed = |source| Failure::Write { what: format!("`{}`", path.display()), source };
-    let mut file = BufWriter::new(File::create(path).map_err(failed)?);
+    let mut file = BufWriter::new(output::create(path)?);
     write(&mut file)?;
     file.flush().map_err(failed)?;
     console.say(&format!("written to `{}`", path.display()));

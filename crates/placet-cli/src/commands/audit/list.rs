@@ -1,7 +1,6 @@
 //! `placet audit list`: decisions in a table.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +14,7 @@ use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::log;
 use crate::moment::{self, Moment};
+use crate::output;
 use crate::paint::{DIM, GREEN, Paint, RED, YELLOW, verdict_style};
 use crate::render::{self, Cell};
 
@@ -127,7 +127,7 @@ pub(super) fn run(args: &ListArgs, common: &CommonArgs, console: &mut Console<'_
 
 fn export(path: &Path, found: &Found) -> Result<(), Failure> {
     let failed = |source| Failure::Write { what: format!("`{}`", path.display()), source };
-    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
+    let mut out = BufWriter::new(output::create(path)?);
     for row in &found.rows {
         writeln!(out, "{}", Value::Object(row.columns())).map_err(failed)?;
     }

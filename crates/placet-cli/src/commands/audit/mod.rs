@@ -20,6 +20,7 @@ use crate::args::Format;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::log::{self, LedgerArgs};
+use crate::output;
 
 /// Read, verify and prove the audit log; without a subcommand, list its decisions
 #[derive(Debug, Args)]
@@ -113,9 +114,8 @@ fn key(output: Option<&PathBuf>, common: &CommonArgs, console: &mut Console<'_>)
     let keys = folder.verifiers(&origin).map_err(|error| Failure::Ledger(error.to_string()))?;
     let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
     let lines: String = keys.iter().map(|key| format!("{key}\n")).collect();
-    if let Some(output) = output {
-        std::fs::write(output, lines)
-            .map_err(|source| Failure::Write { what: format!("`{}`", output.display()), source })?;
+    if let Some(file) = output {
+        output::write(file, lines.as_bytes())?;
     } else if common.is_json() {
         console.json(&serde_json::json!({"origin": origin, "key": keys.first(), "keys": keys}))?;
     } else {

@@ -16,7 +16,7 @@ use super::export::{REPORT, SessionReport, last_checkpoint, prove};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::paint::GREEN;
-use crate::{log, render};
+use crate::{log, output, render};
 
 /// What is proved.
 #[derive(Debug, Args)]
@@ -69,20 +69,19 @@ pub(super) fn run(args: &ProveArgs, common: &CommonArgs, console: &mut Console<'
     let proof = TlogProof { extra: None, index: args.seq, hashes, checkpoint: checkpoint.note };
     agrees(&proof, &leaf)?;
     let default = PathBuf::from(format!("{}.tlog-proof", args.seq));
-    let output = args.output.as_ref().unwrap_or(&default);
+    let to = args.output.as_ref().unwrap_or(&default);
     if let Some(path) = &args.leaf {
-        write(path, &leaf)?;
+        output::write(path, &leaf)?;
     }
-    if output == Path::new("-") {
+    if to == Path::new("-") {
         console.out.write_all(proof.to_text().as_bytes())?;
         return Ok(Exit::Ok);
     }
-    write(output, proof.to_text().as_bytes())?;
+    output::write(to, proof.to_text().as_bytes())?;
     if common.is_json() {
-        console
-            .json(&json!({"seq": args.seq, "proof": output, "leaf": args.leaf, "size": checkpoint.size}))?;
+        console.json(&json!({"seq": args.seq, "proof": to, "leaf": args.leaf, "size": checkpoint.size}))?;
     } else {
-        writeln!(console.out, "record {} of {} proved: `{}`", args.seq, checkpoint.size, output.display())?;
+        writeln!(console.out, "record {} of {} proved: `{}`", args.seq, checkpoint.size, to.display())?;
     }
     Ok(Exit::Ok)
 }
@@ -102,10 +101,6 @@ fn agrees(proof: &TlogProof, leaf: &[u8]) -> Result<(), Failure> {
     );
     let text = "the records are not those that the last checkpoint was signed for; run `placet audit verify`";
     if holds { Ok(()) } else { Err(Failure::Negative(text.to_owned())) }
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    fs::write(path, bytes).map_err(|source| Failure::Write { what: format!("`{}`", path.display()), source })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {

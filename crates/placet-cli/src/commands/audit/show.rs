@@ -223,7 +223,8 @@ impl Page {
     }
 
     fn field(&mut self, label: &str, value: &str) {
-        let label = self.paint.paint(DIM, &format!("{label:<9}"));
+        // Names of arguments are as foreign as their values.
+        let label = self.paint.paint(DIM, &format!("{:<9}", visible_line(label)));
         let _ = writeln!(self.out, "  {label} {}", visible_line(value));
     }
 

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use placet::audit::keys::VerifierKey;
@@ -11,6 +11,7 @@ use placet::audit::verify::{Erasure, KeyChange, Report, Rollback, Truncation, ve
 use super::CommonArgs;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
+use crate::output;
 use crate::paint::{BOLD, DIM, GREEN, Paint, RED, YELLOW, visible_line};
 use crate::render::counted;
 
@@ -66,12 +67,11 @@ fn is_unsigned(report: &Report) -> bool {
     report.signed == 0 && report.entries > 0
 }
 
-fn save(path: &PathBuf, report: &Report) -> Result<(), Failure> {
+fn save(path: &Path, report: &Report) -> Result<(), Failure> {
     let Some(note) = &report.last_checkpoint else {
         return Err(Failure::Negative("there is no checkpoint to keep yet".to_owned()));
     };
-    std::fs::write(path, note)
-        .map_err(|source| Failure::Write { what: format!("`{}`", path.display()), source })
+    output::write(path, note.as_bytes())
 }
 
 fn warn(report: &Report, keys: &[VerifierKey], console: &mut Console<'_>) {
