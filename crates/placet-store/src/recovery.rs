@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use placet_audit::seal::Head;
-use placet_trust::{LedgerError, Proposal, Receipt, Refusal, State};
+use placet_trust::{LedgerError, Proposal, Receipt, Refusal, State, View};
 use placet_types::ledger::{Revocation, RevocationTarget, RollbackTerms};
 use placet_types::record::{LostCheckpoint, ROLLBACK_ACCEPTED, RecoveryFact, RollbackFact};
 use placet_types::{Ack, Digest, Fact, LedgerOp, Micros, Record, RecordId};
@@ -188,7 +188,7 @@ fn proposal(acceptance: &Acceptance, lost: Vec<LostCheckpoint>) -> Proposal {
         LedgerOp::AcceptRollback(RollbackTerms { burn_budgets }),
     ];
     let view = Map::from_iter([("reason".to_owned(), Value::String(reason))]);
-    Proposal { record, view: Some(view), personal: Vec::new(), fallback: None }
+    Proposal { record, view: Some(View::Members(view)), personal: Vec::new(), fallback: None }
 }
 
 /// Nobody reads what an engine shows that lives for one commit.

@@ -50,8 +50,9 @@ pub fn a_view_is_found_wherever_it_stands(place: &impl Place) {
     let numbered = |number: usize| {
         let mut proposal = call();
         proposal.record.id = RecordId(format!("numbered-{number}").into());
-        let view = proposal.view.insert(view());
+        let mut view = view();
         view.insert("number".to_owned(), number.into());
+        proposal.view = Some(view.into());
         proposal
     };
     // More than one of the blocks in which it is looked for.
