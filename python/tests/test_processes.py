@@ -13,13 +13,13 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import process_programs
 import pytest
-from postgres_server import Server, own_server, server
+from postgres_server import Server, own_server
 from process_programs import FOLDER, POLICY, Deployment, call
 
 import placet
@@ -28,12 +28,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threade
 
 TESTS = Path(__file__).parent
 PATIENCE_SECONDS = 120
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[Server]:
-    with server() as found:
-        yield found
 
 
 class Shared:

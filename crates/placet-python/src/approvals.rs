@@ -270,7 +270,7 @@ impl ApprovalQueue {
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
         let until = Instant::now().checked_add(duration(timeout_seconds)?);
         let until = until.ok_or_else(|| PyValueError::new_err("`timeout_seconds` is too large"))?;
-        let id = ApprovalId::from(id);
+        let (id, mut seen) = (ApprovalId::from(id), None);
         // In steps, so that a fork need not wait for people, and signals are heeded.
         let waited = loop {
             py.check_signals()?;
@@ -281,7 +281,8 @@ impl ApprovalQueue {
             if now >= until {
                 break Some(self.run(py, |queue| queue.wait_for_decision(&id, until))?);
             }
-            let approval = self.run(py, |queue| queue.wait(&id, until.min(now + LOOK_EVERY)))?;
+            let step = until.min(now + LOOK_EVERY);
+            let approval = self.run(py, |queue| queue.wait_on(&id, &mut seen, step))?;
             if approval.state_at(SystemHost.now()) != ApprovalState::Pending {
                 break Some(approval);
             }

@@ -329,6 +329,12 @@ impl Config {
         for path in [&mut config.audit_log, &mut config.keys, &mut config.anchor].into_iter().flatten() {
             *path = folder.join(&*path);
         }
+        if let Some(ledger) = &mut config.ledger
+            && !["off", "memory"].contains(&ledger.as_str())
+            && !ledger.contains("://")
+        {
+            *ledger = folder.join(&*ledger).display().to_string();
+        }
         for path in config.approvals.notify.iter_mut().filter_map(|notify| notify.key_file.as_mut()) {
             *path = folder.join(&*path);
         }

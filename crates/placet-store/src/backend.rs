@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use placet_audit::seal::Head;
 use placet_audit::view::SaltedValue;
@@ -20,6 +21,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Whether commits leave housekeeping behind, which is done over a connection of its own.
     const NEEDS_TIDYING: bool = true;
+
+    /// How often it is looked, while anybody waits, whether another process committed.
+    const LOOK_EVERY: Duration = Duration::from_millis(10);
 
     /// How the place is called in messages, without passwords.
     fn name(&self) -> Arc<str>;

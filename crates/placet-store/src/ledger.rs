@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use placet_audit::view::SaltedValue;
@@ -19,9 +19,6 @@ use crate::keys::KeyError;
 use crate::process::Process;
 use crate::recovery::{Acceptance, Accepted, Rollback, RollbackError};
 use crate::settings::{KeySource, Settings};
-
-/// How often a waiting call looks whether another process committed.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A ledger. Nothing is opened before it is first used, and then in each process anew.
 pub struct LogLedger<B: Backend> {
@@ -181,6 +178,7 @@ impl<B: Backend> Process<B> {
     /// Signs what is not signed yet and stops the thread behind the ledger.
     fn shut(&self) {
         self.keeper.stop();
+        self.watcher.stop();
         if self.is_connected() {
             // What cannot be signed now is reported as unsigned by whoever verifies the log.
             let _ = self.sign();
@@ -239,14 +237,11 @@ impl<B: Backend> Ledger for LogLedger<B> {
 
     fn wait(&self, seen: u64, until: Instant) -> Result<u64, LedgerError> {
         let process = self.process();
-        loop {
+        if until <= Instant::now() {
             process.submit(Work::Refresh)?;
-            let left = until.saturating_duration_since(Instant::now());
-            let size = process.readers.wait(seen, left.min(LOOK_EVERY));
-            if size > seen || left.is_zero() {
-                return Ok(size);
-            }
+            return Ok(process.readers.size());
         }
+        process.watcher.wait(&process, seen, until)
     }
 }
 

@@ -38,6 +38,7 @@ pub mod rotation;
 mod settings;
 mod sqlite;
 mod views;
+mod watcher;
 mod witness;
 
 pub use address::Address;

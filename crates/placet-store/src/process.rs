@@ -17,6 +17,7 @@ use crate::engine::{Engine, Publish};
 use crate::keeper::Keeper;
 use crate::queue::Queue;
 use crate::settings::Settings;
+use crate::watcher::Watcher;
 
 /// How old a reading may be.
 pub(crate) const SEEN_FOR: Duration = Duration::from_secs(1);
@@ -34,6 +35,7 @@ pub(crate) struct Process<B: Backend> {
     /// Why this process cannot use the ledger at all.
     unusable: Option<LedgerError>,
     pub(crate) keeper: Keeper,
+    pub(crate) watcher: Watcher,
     /// The log's key, once it was opened.
     key: OnceLock<LogKey>,
     /// Held while the keeper has a connection of its own.
@@ -45,12 +47,21 @@ pub(crate) struct Process<B: Backend> {
 /// What readers see.
 pub(crate) struct Readers {
     state: RwLock<State>,
-    size: parking_lot::Mutex<u64>,
+    news: parking_lot::Mutex<News>,
     /// Of a kind that wakes nobody for nothing: a commit with no one waiting makes no system call here.
-    news: parking_lot::Condvar,
+    changed: parking_lot::Condvar,
     begun: Instant,
     /// Milliseconds after `begun` at which the log was last compared with the database; 0 is never.
     fresh_ms: AtomicU64,
+}
+
+/// What waiting calls wait for.
+#[derive(Default)]
+struct News {
+    size: u64,
+    /// How often nobody could tell them, and why the last time.
+    failures: u64,
+    failure: Option<LedgerError>,
 }
 
 impl Publish for Readers {
@@ -59,8 +70,8 @@ impl Publish for Readers {
             let mut shown = self.state.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *shown, state)
         };
-        *self.size.lock() = head.size();
-        self.news.notify_all();
+        self.news.lock().size = head.size();
+        self.changed.notify_all();
         before
     }
 
@@ -85,14 +96,30 @@ impl Readers {
     }
 
     pub(crate) fn size(&self) -> u64 {
-        *self.size.lock()
+        self.news.lock().size
     }
 
-    /// Waits until the log is longer than `seen` or for so long.
-    pub(crate) fn wait(&self, seen: u64, at_most: Duration) -> u64 {
-        let mut size = self.size.lock();
-        self.news.wait_while_for(&mut size, |size| *size <= seen, at_most);
-        *size
+    pub(crate) fn failures(&self) -> u64 {
+        self.news.lock().failures
+    }
+
+    /// Tells those who wait that the log could not be looked at.
+    pub(crate) fn fail(&self, error: LedgerError) {
+        let mut news = self.news.lock();
+        news.failures = news.failures.wrapping_add(1);
+        news.failure = Some(error);
+        self.changed.notify_all();
+    }
+
+    /// Waits until the log is longer than `seen`, or could not be looked at once more, or for so long.
+    pub(crate) fn wait(&self, seen: u64, failures: u64, at_most: Duration) -> Result<u64, LedgerError> {
+        let none = |news: &mut News| news.size <= seen && news.failures == failures;
+        let mut news = self.news.lock();
+        self.changed.wait_while_for(&mut news, none, at_most);
+        match &news.failure {
+            Some(error) if news.size <= seen && news.failures != failures => Err(error.clone()),
+            _ => Ok(news.size),
+        }
     }
 }
 
@@ -100,8 +127,8 @@ impl<B: Backend> Process<B> {
     pub(crate) fn new(backend: Arc<B>, settings: Arc<Settings>, unusable: Option<LedgerError>) -> Self {
         let readers = Readers {
             state: RwLock::default(),
-            size: parking_lot::Mutex::new(0),
-            news: parking_lot::Condvar::new(),
+            news: parking_lot::Mutex::default(),
+            changed: parking_lot::Condvar::new(),
             begun: Instant::now(),
             fresh_ms: AtomicU64::new(0),
         };
@@ -115,6 +142,7 @@ impl<B: Backend> Process<B> {
             connected: AtomicBool::new(false),
             unusable,
             keeper: Keeper::default(),
+            watcher: Watcher::default(),
             key: OnceLock::new(),
             tidying: Mutex::new(()),
             untidy: AtomicBool::new(false),

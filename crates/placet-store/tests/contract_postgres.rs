@@ -195,6 +195,7 @@ contract! { InPostgres::new();
     f27_postgres_a_view_is_found_wherever_it_stands => a_view_is_found_wherever_it_stands,
     f27_postgres_a_failed_precondition_commits_the_fallback => a_failed_precondition_commits_the_fallback,
     f27_postgres_sixty_four_callers_spend_a_budget_of_ten => sixty_four_callers_spend_a_budget_of_ten,
+    f67_f27_postgres_of_fifty_deciders_one_wins => of_fifty_deciders_one_wins,
     f27_postgres_a_log_is_read_again => a_log_is_read_again,
     f27_postgres_two_writers_share_one_log => two_writers_share_one_log,
     f27_postgres_waiting_ends_with_news => waiting_ends_with_news,

@@ -32,7 +32,8 @@ pub trait Ledger: Send + Sync {
     fn read(&self, freshness: Freshness, look: &mut dyn FnMut(&State)) -> Result<(), LedgerError>;
 
     /// Waits until the log is longer than `seen`, by this process or another, or until `until`. Returns its length.
-    /// News of this process wake at once, those of others within 100 ms.
+    /// News of this process wake at once, those of others as soon as a look at
+    /// the place shows them: every few milliseconds, by one thread for all who wait.
     ///
     /// # Errors
     /// [`LedgerError`] when the log cannot be read.

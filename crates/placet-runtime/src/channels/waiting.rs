@@ -54,6 +54,8 @@ pub struct Wait {
     refused: Refused,
     waiting: Waiting,
     asking: Option<Asking>,
+    /// How long the log was at the last look.
+    seen: Option<u64>,
 }
 
 /// What a step of a wait came to.
@@ -74,7 +76,7 @@ impl Wait {
         let host = PipelineHost(self.pipeline.clone());
         let queue = Queue::new(self.ledger.as_ref(), &host);
         self.keep_time(&queue);
-        let waited = queue.wait(&self.id, slice.min(self.waiting.until));
+        let waited = queue.wait_on(&self.id, &mut self.seen, slice.min(self.waiting.until));
         let Self { pipeline, refused, id, .. } = self;
         // Looked at after the request was: a vote that came after the end of the wait is left for another call.
         if self.waiting.stop.is_stopped() {
@@ -179,6 +181,7 @@ impl Pipeline {
                 refused,
                 waiting: waiting.clone(),
                 asking: None,
+                seen: None,
             }),
             _ => Err(Box::new(refused)),
         }

@@ -1,7 +1,8 @@
 //! Asking a web server. Only the JSON value `true` approves.
 //!
 //! One request is one HTTP request whose body names the call, with secrets taken out, and the approval that it is
-//! about. With a key, the body is signed and the answer must be (`placet_trust::approvals::webhook` says how).
+//! about. With a key, the body is signed and the answer must be (`placet_trust::approvals::webhook` says how):
+//! with the nonce of this question, so that an answer that was captured answers no other.
 //! Redirects are not followed and proxies of the environment are not used: an approval comes from where it was asked.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
@@ -119,7 +120,9 @@ impl Webhook {
 
     fn answer(&self, question: &Question, ending: &Ending) -> Result<(Answer, Vec<u8>), NoReason> {
         let failed = |problem: String| NoReason::Failed { channel: "webhook", problem };
-        let body = serde_json::to_vec(&payload(question)).map_err(|error| failed(error.to_string()))?;
+        let nonce = nonce().map_err(|error| failed(error.to_string()))?;
+        let body = serde_json::to_vec(&payload(question, &nonce));
+        let body = body.map_err(|error| failed(error.to_string()))?;
         let digest = &question.entry.digest;
         let signature =
             self.options.key.as_ref().map(|key| key.sign(Direction::Request, digest, now(), &body));
@@ -134,7 +137,7 @@ impl Webhook {
         })?;
         if let (Some(key), 200..=299) = (&self.options.key, status) {
             let header = signature.ok_or_else(|| failed("its answer is not signed".to_owned()))?;
-            key.verify(Direction::Answer, digest, now(), &header, &body)
+            key.verify(Direction::Answer { nonce: &nonce }, digest, now(), &header, &body)
                 .map_err(|error| failed(error.to_string()))?;
         }
         Ok((answer::webhook(status, &body), body))
@@ -249,7 +252,7 @@ pub fn notice_body(notice: &Owed) -> serde_json::Value {
 }
 
 /// What is sent. The first seven keys are those that receivers of older approval webhooks know.
-fn payload(question: &Question) -> serde_json::Value {
+fn payload(question: &Question, nonce: &str) -> serde_json::Value {
     let entry = &question.entry;
     let expires = Timestamp::from_microsecond(entry.expires_us.0).map(|at| at.to_string()).ok();
     let target: Option<&Arc<str>> = question.target.as_ref().or(entry.tool.as_ref());
@@ -263,9 +266,16 @@ fn payload(question: &Question) -> serde_json::Value {
         "matched_rule": question.rule,
         "approval_id": entry.id,
         "digest": entry.digest.to_string(),
+        "nonce": nonce,
         "expires": expires,
         "text": question.text,
     })
+}
+
+/// What no other question brings.
+fn nonce() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map(|()| hex::encode(bytes))
 }
 
 fn header(response: &Response<ureq::Body>, name: &str) -> Option<String> {

@@ -4,13 +4,14 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use placet_runtime::channels::{Webhook, WebhookOptions};
+use placet_runtime::channels::{Waiting, Webhook, WebhookOptions};
 use placet_trust::approvals::webhook::{Direction, SIGNATURE_HEADER, WebhookKey};
 use placet_types::{Digest, Micros};
 
-use crate::common::{Bench, asking, bench, code, event, pay};
+use crate::common::{Bench, asking, bench, code, event, pay, within};
 
 /// What a server was asked.
 pub(crate) struct Asked {
@@ -136,7 +137,7 @@ fn aegis_62_the_payload_names_the_call_and_holds_no_secret() {
     assert_eq!(payload["risk_level"], "OPERATIONAL");
     assert_eq!(payload["approval"], "approve");
     assert_eq!(payload["matched_rule"], "large");
-    for key in ["approval_id", "digest", "expires"] {
+    for key in ["approval_id", "digest", "nonce", "expires"] {
         assert!(payload[key].is_string(), "{key}: {payload}");
     }
 }
@@ -144,6 +145,11 @@ fn aegis_62_the_payload_names_the_call_and_holds_no_secret() {
 pub(crate) fn digest_of(asked: &Asked) -> Digest {
     let payload: serde_json::Value = serde_json::from_slice(&asked.body).unwrap();
     payload["digest"].as_str().unwrap().parse().unwrap()
+}
+
+fn nonce_of(asked: &Asked) -> String {
+    let payload: serde_json::Value = serde_json::from_slice(&asked.body).unwrap();
+    payload["nonce"].as_str().unwrap().to_owned()
 }
 
 pub(crate) fn now() -> Micros {
@@ -159,7 +165,9 @@ fn signed(by: &'static [u8], digest: fn(&Asked) -> Digest) -> &'static str {
         key.verify(Direction::Request, &digest_of(asked), now(), &header, &asked.body).unwrap();
         let body = r#"{"approved":true}"#;
         let theirs = WebhookKey::new(by.to_vec()).unwrap();
-        let signature = theirs.sign(Direction::Answer, &digest(asked), now(), body.as_bytes());
+        let nonce = nonce_of(asked);
+        let direction = Direction::Answer { nonce: &nonce };
+        let signature = theirs.sign(direction, &digest(asked), now(), body.as_bytes());
         http("200 OK", &format!("{SIGNATURE_HEADER}: {signature}\r\n"), body)
     });
     ask(&bench(), WebhookOptions { key: Some(ours), ..WebhookOptions::new(url) })
@@ -177,6 +185,38 @@ fn aegis_62_signatures_go_both_ways() {
         "approval_failed",
         "unsigned"
     );
+}
+
+/// Somebody between us and the server keeps what it answered, and sends it when the same call asks the same people
+/// again: within the time for which signatures are good, and for the very request that was approved.
+#[test]
+fn aegis_62_a_captured_answer_is_refused_when_the_same_request_is_asked_again() {
+    let key = WebhookKey::new(b"0123456789abcdef".to_vec()).unwrap();
+    let bench = bench();
+    let options = |url| WebhookOptions { key: Some(key.clone()), ..WebhookOptions::new(url) };
+    let waiting = |url: String, milliseconds| Waiting {
+        channel: Some(Arc::new(Webhook::new(options(url)).unwrap())),
+        ..within(milliseconds)
+    };
+    let (captured, theirs) = (Arc::new(OnceLock::new()), key.clone());
+    let keeps = captured.clone();
+    let (url, first) = server(move |asked| {
+        let (nonce, body) = (nonce_of(asked), r#"{"approved":true}"#);
+        let direction = Direction::Answer { nonce: &nonce };
+        let signature = theirs.sign(direction, &digest_of(asked), now(), body.as_bytes());
+        let answer = http("200 OK", &format!("{SIGNATURE_HEADER}: {signature}\r\n"), body);
+        keeps.set(answer).unwrap();
+        // It does not get through.
+        std::thread::sleep(Duration::from_millis(600));
+        Vec::new()
+    });
+    assert_eq!(code(bench.pipeline.begin_waiting(&pay(500), &waiting(url, 200))), "approval_timeout");
+    let first = first.recv().unwrap();
+    let (url, second) = server(move |_| captured.get().unwrap().clone());
+    assert_eq!(code(bench.pipeline.begin_waiting(&pay(500), &waiting(url, 20_000))), "approval_failed");
+    let second = second.recv().unwrap();
+    assert_eq!(digest_of(&first), digest_of(&second), "the same request");
+    assert_ne!(nonce_of(&first), nonce_of(&second));
 }
 
 #[test]

@@ -106,6 +106,9 @@ impl Backend for Postgres {
     /// The server does its own housekeeping: a process has one connection.
     const NEEDS_TIDYING: bool = false;
 
+    /// Each look is a question to the server, from every process in which somebody waits.
+    const LOOK_EVERY: Duration = Duration::from_millis(20);
+
     fn name(&self) -> Arc<str> {
         self.name.clone()
     }

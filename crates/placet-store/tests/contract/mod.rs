@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use placet_store::backend::Backend;
 use placet_store::{LogLedger, Settings};
+use placet_trust::approvals::queue::{Host, Proof, Queue, QueueError, Voter};
 use placet_trust::{Freshness, Ledger, LedgerError, Personal, Proposal, Vault};
 use placet_types::ledger::{Consumption, Revocation, RevocationTarget};
 use placet_types::memory::{MemorySpace, MemoryWrite, TrustTier, fields};
 use placet_types::record::ErasureFact;
-use placet_types::{Ack, DenyCause, Digest, LedgerOp, Micros, RecordId};
+use placet_types::{Ack, ApproverId, DenyCause, Digest, LedgerOp, Micros, RecordId};
 
 use crate::support::*;
 
@@ -103,6 +104,57 @@ pub fn sixty_four_callers_spend_a_budget_of_ten(place: &impl Place) {
         }
     });
     assert_eq!((ran.into_inner(), spent(&ledger), size(&ledger)), (10, 10, 65));
+}
+
+/// Half of them say yes and half no, over five connections.
+pub fn of_fifty_deciders_one_wins(place: &impl Place) {
+    let ledgers: Vec<_> = (0..5).map(|_| place.open()).collect();
+    ledgers[0].commit(change(vec![ask("a1", Digest([5; 32]))]), Ack::Durable).unwrap();
+    let won = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for (index, ledger) in ledgers.iter().cycle().take(50).enumerate() {
+            let won = &won;
+            scope.spawn(move || {
+                let approver = ApproverId::from(format!("person-{index}"));
+                let voter = Voter { approver: &approver, proof: Proof::Asserted, channel: "cli" };
+                let (queue, id) = (Queue::new(ledger, &SystemHost), "a1".into());
+                let cast = if index % 2 == 0 {
+                    queue.approve(&id, &voter, None)
+                } else {
+                    queue.deny(&id, &voter, None)
+                };
+                match cast {
+                    Ok(approval) => won.lock().unwrap().push((approver, approval.state)),
+                    Err(QueueError::Approval(error)) if error.is_conflict() => {}
+                    Err(error) => panic!("{error}"),
+                }
+            });
+        }
+    });
+    let won = won.into_inner().unwrap();
+    assert_eq!(won.len(), 1, "{won:?}");
+    for ledger in &ledgers {
+        let approval = Queue::new(ledger, &SystemHost).get(&"a1".into()).unwrap().unwrap();
+        assert_eq!((approval.votes.len(), approval.state), (1, won[0].1));
+        assert_eq!(approval.decided.unwrap().by, won[0].0);
+    }
+}
+
+struct SystemHost;
+
+impl Host for SystemHost {
+    fn now(&self) -> Micros {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        Micros(i64::try_from(since.as_micros()).unwrap())
+    }
+
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn new_id(&self) -> String {
+        fresh("vote")
+    }
 }
 
 pub fn a_log_is_read_again(place: &impl Place) {

@@ -1,6 +1,6 @@
 //! Processes that make governed calls, with budgets and approvals, and are killed at any moment (`kill -9`): no effect
-//! without a record, no acknowledged record lost, no budget overspent, no approval used twice, and the log verifies
-//! after every restart.
+//! without a record, no acknowledged record lost, no budget overspent, no approval used twice, nobody left untold, and
+//! the log verifies after every restart. Planted faults prove that the suite would notice.
 //!
 //! `PLACET_CRASHES` says how often (30 on each ledger when absent); `make test-all` does it 200 times.
 // SPDX-License-Identifier: MIT OR Apache-2.0
@@ -12,299 +12,105 @@
     reason = "tests: helpers outside test functions"
 )]
 
+mod deployment;
+mod faults;
 #[path = "../../../placet-store/tests/support/server.rs"]
 mod server;
 mod worker;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
-use placet_audit::verify::{Truncation, verify};
-use placet_runtime::Config;
-use placet_store::query::each;
-use placet_store::{KeyFolder, Place};
-use placet_types::record::OutcomeStatus;
-use placet_types::{Fact, LedgerOp};
-use tempfile::TempDir;
+use deployment::{BUDGET, Deployment, FAULT, FOLDER, Kept, ROLE, Random};
+use faults::Fault;
 use worker::Role;
-
-const ROLE: &str = "PLACET_CRASH_TEST_ROLE";
-const FOLDER: &str = "PLACET_CRASH_TEST_FOLDER";
 
 /// After so many kills a new log is begun: a log is read whole after each.
 const KILLS_PER_LOG: usize = 25;
 
-/// How long a worker may say nothing.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The most that a session may spend.
-const BUDGET: usize = 10;
-
-const POLICY: &str = "version: 1\nrules:\n\
-    - { name: pays, when: { action: pay }, then: allow }\n\
-    - { name: buys, when: { action: buy }, then: hitl, reason: a person }\n";
+/// How many workers are killed at most before a planted fault must have shown.
+const KILLS_PER_FAULT: usize = 12;
 
 /// What a spawned process does; without a role, nothing.
 #[test]
 fn acts_in_a_role() {
     let (Ok(role), Ok(folder)) = (std::env::var(ROLE), std::env::var(FOLDER)) else { return };
-    worker::act(Path::new(&folder), &role);
+    let fault = std::env::var(FAULT).ok().map(|word| Fault::of(&word));
+    worker::act(Path::new(&folder), &role, fault);
 }
 
-#[derive(Clone, Copy)]
-enum Kept {
-    Sqlite,
-    Postgres,
+fn random() -> Random {
+    Random(0x9e37_79b9_7f4a_7c15)
 }
 
-/// A deployment with a ledger of its own, whose workers are killed.
-struct Deployment {
-    folder: TempDir,
-    place: Place,
-    acknowledged: BTreeMap<String, Vec<String>>,
-    /// The last checkpoint, as somebody else would keep it.
-    checkpoint: Option<String>,
+fn kills() -> usize {
+    std::env::var("PLACET_CRASHES").ok().and_then(|kills| kills.parse().ok()).unwrap_or(30)
 }
 
-/// What the log says.
-#[derive(Default)]
-struct Recorded {
-    /// Allowed decisions with the session and the approval that they used.
-    allowed: BTreeMap<String, (String, Option<String>)>,
-    others: BTreeSet<String>,
-    finished: BTreeSet<String>,
-    asked: BTreeSet<String>,
-    voted: BTreeSet<String>,
-    consumed: Vec<String>,
-    /// Sessions that were refused because their budget is spent.
-    exhausted: BTreeSet<String>,
-}
-
-/// A small generator of numbers, the same in each run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
-
-impl Deployment {
-    fn new(kept: Kept, index: usize) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = match kept {
-            Kept::Sqlite => folder.path().join("placet_audit.db").display().to_string(),
-            Kept::Postgres => format!("{}?schema=crash_{}_{index}", server::server(), std::process::id()),
-        };
-        let budget = format!("{{ scope: session, api_calls: {BUDGET} }}");
-        let config = format!("policies: policy.yaml\nledger: {ledger}\nbudgets: [{budget}]\n");
-        std::fs::write(folder.path().join("placet.yaml"), config).unwrap();
-        std::fs::write(folder.path().join("policy.yaml"), POLICY).unwrap();
-        let config = Config::read(&folder.path().join("placet.yaml")).unwrap();
-        let place = worker::settings(folder.path(), &config).place(folder.path()).unwrap();
-        Self { folder, place, acknowledged: BTreeMap::new(), checkpoint: None }
-    }
-
-    fn spawn(&self, role: Role) -> (Child, Receiver<String>) {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "acts_in_a_role", "--nocapture", "--test-threads=1"])
-            .env(ROLE, role.word())
-            .env(FOLDER, self.folder.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (sender, receiver) = channel();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                // The harness prints the name of the test without a line end before it.
-                if let Some((_, ack)) = line.split_once("ack ") {
-                    let _ = sender.send(ack.to_owned());
-                }
-            }
-        });
-        (child, receiver)
-    }
-
-    fn acknowledge(&mut self, ack: &str) {
-        let (word, id) = ack.split_once(' ').unwrap();
-        self.acknowledged.entry(word.to_owned()).or_default().push(id.to_owned());
-    }
-
-    /// Starts a worker and kills it: some while they open the log, most after a number of acknowledgements.
-    fn kill_one(&mut self, random: &mut Random) {
-        let (mut child, acks) = self.spawn(Role::Works);
-        if random.below(5) == 0 {
-            std::thread::sleep(Duration::from_millis(random.below(250)));
-        } else {
-            for _ in 0..1 + random.below(60) {
-                let ack = acks.recv_timeout(PATIENCE).unwrap();
-                self.acknowledge(&ack);
-            }
-            std::thread::sleep(Duration::from_micros(random.below(4_000)));
-        }
-        child.kill().unwrap();
-        assert_eq!(child.wait().unwrap().signal(), Some(9), "it ended before it was killed");
-        // To the end of what it printed.
-        acks.iter().for_each(|ack| self.acknowledge(&ack));
-        self.verify();
-    }
-
-    /// The log is whole, and extends what it was.
-    fn verify(&mut self) {
-        let Ok(mut source) = self.place.read() else {
-            // Killed before it made the log.
-            return assert!(self.acknowledged.is_empty());
-        };
-        let Ok(origin) = source.origin() else { return assert!(self.acknowledged.is_empty()) };
-        let key = KeyFolder::new(self.folder.path().join("keys")).verifier(&origin).unwrap();
-        let report = verify(source.as_mut(), &[key], self.checkpoint.as_deref()).unwrap();
-        assert!(report.ok, "{report:?}");
-        assert!(self.checkpoint.is_none() || report.truncation == Truncation::None, "{report:?}");
-        self.checkpoint = report.last_checkpoint.or(self.checkpoint.take());
-    }
-
-    fn recorded(&self) -> Recorded {
-        let mut recorded = Recorded::default();
-        let bad = each(self.place.read().unwrap().as_mut(), |stored| {
-            recorded.take(&stored.record);
-            true
-        });
-        assert_eq!(bad.unwrap(), Vec::<u64>::new());
-        recorded
-    }
-
-    fn effects(&self) -> Vec<String> {
-        let text = std::fs::read_to_string(self.folder.path().join(worker::EFFECTS)).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
-    }
-
-    /// Holds effects, acknowledgements and records against each other. Returns how many effects there were.
-    fn check(&mut self) -> usize {
-        self.verify();
-        let (recorded, effects) = (self.recorded(), self.effects());
-        let none = Vec::new();
-        let told = |word: &str| self.acknowledged.get(word).unwrap_or(&none).iter();
-        assert!(
-            told("allowed").all(|id| recorded.allowed.contains_key(id)),
-            "an allowed call is not on record"
-        );
-        assert!(told("finished").all(|id| recorded.finished.contains(id)), "an outcome is not on record");
-        assert!(told("asked").all(|id| recorded.asked.contains(id)), "a request is not on record");
-        assert!(told("voted").all(|id| recorded.voted.contains(id)), "a vote is not on record");
-        for refusal in told("budget_exhausted").chain(told("approval_required")) {
-            assert!(recorded.others.contains(refusal), "a refusal is not on record");
-        }
-        self.check_credentials();
-        let (mut once, mut of_session, mut approvals) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
-        for effect in &effects {
-            assert!(once.insert(effect), "one decision had two effects");
-            let (session, approval) = recorded.allowed.get(effect).expect("an effect without a record");
-            *of_session.entry(session).or_insert(0) += 1;
-            match approval {
-                Some(approval) => assert!(approvals.insert(approval), "approval {approval} was used twice"),
-                None => assert!(session.starts_with('s'), "bought without an approval"),
-            }
-        }
-        assert!(recorded.finished.iter().all(|id| once.contains(id)), "an outcome without its effect");
-        assert!(of_session.values().all(|effects| *effects <= BUDGET), "{of_session:?}");
-        let consumed: BTreeSet<_> = recorded.consumed.iter().collect();
-        assert_eq!(consumed.len(), recorded.consumed.len(), "an approval was consumed twice");
-        for session in &recorded.exhausted {
-            let spent = recorded.allowed.values().filter(|(of, _)| of == session).count();
-            assert_eq!(spent, BUDGET, "{session} was refused, and its budget is not spent");
-        }
-        effects.len()
-    }
-}
-
-impl Deployment {
-    /// Every credential that was issued holds, unless it was revoked; none that was revoked does.
-    fn check_credentials(&self) {
-        let config = Config::read(&self.folder.path().join("placet.yaml")).unwrap();
-        let settings = worker::settings(self.folder.path(), &config);
-        let registrar = worker::registrar(settings.ledger(self.folder.path(), |_| None).unwrap().unwrap());
-        let told = |word: &str| self.acknowledged.get(word).into_iter().flatten();
-        let (revoking, revoked) =
-            (told("revoking").collect::<BTreeSet<_>>(), told("revoked").collect::<BTreeSet<_>>());
-        for bearer in told("issued") {
-            let holds = registrar.broker().validate(bearer).unwrap().is_some();
-            assert!(!(holds && revoked.contains(bearer)), "a revoked credential holds");
-            assert!(holds || revoking.contains(bearer), "a credential was lost");
-        }
-    }
-}
-
-impl Recorded {
-    fn take(&mut self, record: &placet_types::Record) {
-        for op in &record.ops {
-            match op {
-                LedgerOp::Ask(entry) => drop(self.asked.insert(entry.id.to_string())),
-                LedgerOp::Vote(vote) => drop(self.voted.insert(vote.approval.to_string())),
-                LedgerOp::Consume(used) => self.consumed.push(used.approval.to_string()),
-                _ => {}
-            }
-        }
-        let session = record.session.as_deref().unwrap_or_default().to_owned();
-        match &record.fact {
-            Fact::Decision(decision) if decision.permit => {
-                let approval = decision.approval.as_ref().map(ToString::to_string);
-                assert!(self.allowed.insert(record.id.to_string(), (session, approval)).is_none());
-            }
-            Fact::Decision(decision) => {
-                if &*decision.code == "budget_exhausted" {
-                    self.exhausted.insert(session);
-                }
-                self.others.insert(record.id.to_string());
-            }
-            Fact::Outcome(outcome) if outcome.status == OutcomeStatus::Succeeded => {
-                self.finished.insert(outcome.decision.to_string());
-            }
-            _ => {}
-        }
-    }
+fn holds(deployment: &Deployment) {
+    assert!(deployment.findings.is_empty(), "{:#?}", deployment.findings);
 }
 
 fn kill_often(kept: Kept) {
-    let kills = std::env::var("PLACET_CRASHES").ok().and_then(|kills| kills.parse().ok()).unwrap_or(30);
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let (kills, mut random) = (kills(), random());
     let (mut done, mut effects, mut acknowledged) = (0, 0, 0);
     while done < kills {
-        let mut deployment = Deployment::new(kept, done);
+        let mut deployment = Deployment::new(kept, &format!("often_{done}"), None);
         for _ in 0..KILLS_PER_LOG.min(kills - done) {
-            deployment.kill_one(&mut random);
+            deployment.kill_one(Role::Works, &mut random);
             done += 1;
         }
         effects += deployment.check();
-        acknowledged += deployment.acknowledged.values().map(Vec::len).sum::<usize>();
+        acknowledged += deployment.acknowledgements();
+        holds(&deployment);
     }
     println!("{done} kills, {effects} effects, {acknowledged} acknowledgements");
     assert!(effects >= kills, "the workers did next to nothing");
 }
 
 /// A tool that acts and takes its process down spends what it was allowed to.
-fn act_and_crash(kept: Kept) {
-    let mut deployment = Deployment::new(kept, 1_000);
+fn act_and_crash(kept: Kept, fault: Option<Fault>) -> Deployment {
+    let name = format!("acts{}", fault.map(|_| "_faulty").unwrap_or_default());
+    let mut deployment = Deployment::new(kept, &name, fault);
     for _ in 0..BUDGET {
-        let (mut child, acks) = deployment.spawn(Role::ActsAndCrashes);
-        assert_eq!(child.wait().unwrap().signal(), Some(9));
-        acks.iter().for_each(|ack| deployment.acknowledge(&ack));
+        deployment.run(Role::ActsAndCrashes);
     }
     for _ in 0..3 {
-        let (mut child, acks) = deployment.spawn(Role::IsRefused);
-        assert!(child.wait().unwrap().success());
-        acks.iter().for_each(|ack| deployment.acknowledge(&ack));
+        deployment.run(Role::CallsOnce);
     }
-    assert_eq!(deployment.check(), BUDGET);
-    assert_eq!(deployment.acknowledged["budget_exhausted"].len(), 3);
+    deployment.check();
+    deployment
+}
+
+fn ten_of_ten(kept: Kept) {
+    let deployment = act_and_crash(kept, None);
+    holds(&deployment);
+    assert_eq!(deployment.told("allowed").count(), BUDGET);
+    assert_eq!(deployment.told("budget_exhausted").count(), 3);
+}
+
+/// People are asked, and the process dies before they are told, while they are told, or before it could say so.
+fn ask_and_crash(kept: Kept, fault: Option<Fault>) -> (Deployment, usize) {
+    let name = format!("asks{}", fault.map(|_| "_faulty").unwrap_or_default());
+    let (mut deployment, mut random) = (Deployment::new(kept, &name, fault), random());
+    for _ in 0..3 {
+        deployment.run(Role::AsksAndCrashes);
+        deployment.run(Role::TellsAndCrashes);
+    }
+    let kills = if fault.is_some() { KILLS_PER_FAULT } else { kills().div_ceil(2) };
+    for _ in 0..kills {
+        deployment.kill_one(Role::AsksAndTells, &mut random);
+    }
+    deployment.run(Role::TellsAll);
+    deployment.check();
+    let asked = deployment.check_all_told();
+    println!("{} kills, {asked} requests, {} told", kills + 6, deployment.told("told").count());
+    (deployment, asked)
+}
+
+fn nobody_is_left_untold(kept: Kept) {
+    let (deployment, asked) = ask_and_crash(kept, None);
+    holds(&deployment);
+    assert!(asked > 20 && deployment.told("told").count() > 20, "the workers did next to nothing");
 }
 
 #[test]
@@ -319,10 +125,62 @@ fn f27_aegis_73_kill_9_of_governed_calls_on_postgresql() {
 
 #[test]
 fn f11_ten_calls_that_crash_spend_a_budget_of_ten_on_sqlite() {
-    act_and_crash(Kept::Sqlite);
+    ten_of_ten(Kept::Sqlite);
 }
 
 #[test]
 fn f11_ten_calls_that_crash_spend_a_budget_of_ten_on_postgresql() {
-    act_and_crash(Kept::Postgres);
+    ten_of_ten(Kept::Postgres);
+}
+
+#[test]
+fn f69_kill_9_between_a_request_and_its_notice_leaves_nobody_untold_on_sqlite() {
+    nobody_is_left_untold(Kept::Sqlite);
+}
+
+#[test]
+fn f69_kill_9_between_a_request_and_its_notice_leaves_nobody_untold_on_postgresql() {
+    nobody_is_left_untold(Kept::Postgres);
+}
+
+/// Kills workers over a ledger with a fault until it shows.
+fn shows(fault: Fault, finding: &str) {
+    let (name, mut random) = (fault.word().to_lowercase(), random());
+    let mut deployment = Deployment::new(Kept::Sqlite, &name, Some(fault));
+    for _ in 0..KILLS_PER_FAULT {
+        deployment.kill_one(Role::Works, &mut random);
+        deployment.check();
+        if deployment.findings.iter().any(|found| found == finding) {
+            return;
+        }
+    }
+    panic!("{KILLS_PER_FAULT} kills, and {fault:?} did not show as `{finding}`: {:?}", deployment.findings);
+}
+
+#[test]
+fn aegis_73_an_effect_before_its_record_is_found() {
+    shows(Fault::EffectFirst, "an effect without a record");
+}
+
+#[test]
+fn aegis_73_a_commit_that_was_acknowledged_and_not_written_is_found() {
+    shows(Fault::Unwritten, "an allowed call is not on record");
+}
+
+#[test]
+fn aegis_73_an_approval_that_can_be_used_twice_is_found() {
+    shows(Fault::Reusable, "an approval was used twice");
+}
+
+#[test]
+fn aegis_73_a_budget_that_is_refunded_after_a_crash_is_found() {
+    let deployment = act_and_crash(Kept::Sqlite, Some(Fault::Refunded));
+    let finding = format!("a budget of {BUDGET} was overspent");
+    assert!(deployment.findings.contains(&finding), "{:?}", deployment.findings);
+}
+
+#[test]
+fn f69_a_notice_that_is_written_down_before_it_is_told_is_found() {
+    let (deployment, _) = ask_and_crash(Kept::Sqlite, Some(Fault::ToldFirst));
+    assert!(deployment.findings.contains("a notice was lost"), "{:?}", deployment.findings);
 }

@@ -21,6 +21,8 @@ use super::{Approval, ApprovalError, Approvals, Ballot};
 use crate::ledger::{Freshness, Ledger, LedgerError, Personal, Proposal};
 use crate::state::Refusal;
 
+mod waiting;
+
 /// What the queue needs from around it.
 pub trait Host: Send + Sync {
     /// The time of day.
@@ -325,43 +327,6 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// Waits until the request is no longer pending, by whatever process, or until `until`, and returns it as it
-    /// stands then; it may still be pending.
-    ///
-    /// # Errors
-    /// [`QueueError`].
-    pub fn wait(&self, id: &ApprovalId, until: Instant) -> Result<Approval, QueueError> {
-        loop {
-            // The length is taken before the look, so that what comes between the two ends the wait.
-            let seen = self.ledger.wait(0, self.host.instant())?;
-            let approval = self.known(id)?;
-            let (now, instant) = (self.host.now(), self.host.instant());
-            if approval.state_at(now) != ApprovalState::Pending || instant >= until {
-                return Ok(approval);
-            }
-            let left_us = approval.entry.expires_us.0.saturating_sub(now.0);
-            let expiry = instant.checked_add(Duration::from_micros(left_us.unsigned_abs()));
-            self.ledger.wait(seen, expiry.map_or(until, |expiry| expiry.min(until)))?;
-        }
-    }
-
-    /// As [`Queue::wait`], but a request that nobody decided by `until` ends as expired.
-    ///
-    /// # Errors
-    /// [`QueueError`].
-    pub fn wait_for_decision(&self, id: &ApprovalId, until: Instant) -> Result<Approval, QueueError> {
-        let approval = self.wait(id, until)?;
-        if approval.state != ApprovalState::Pending {
-            return Ok(approval);
-        }
-        let code = if self.host.now() >= approval.entry.expires_us { "expired" } else { "timeout" };
-        match self.close(&approval, "system", ApprovalState::Expired, code) {
-            // Somebody decided in the last moment, and was first.
-            Ok(()) | Err(QueueError::Approval(ApprovalError::State { .. })) => self.known(id),
-            Err(error) => Err(error),
-        }
-    }
-
     fn close_all(&self, code: &str, due: impl Fn(&Approval) -> bool) -> Result<usize, QueueError> {
         let due: Vec<Approval> =
             self.read(|approvals| approvals.open().filter(|approval| due(approval)).cloned().collect())?;
@@ -443,9 +408,13 @@ impl<'a> Queue<'a> {
     }
 
     fn read<T>(&self, look: impl FnOnce(&Approvals) -> T) -> Result<T, QueueError> {
+        self.look(Freshness::Now, look)
+    }
+
+    fn look<T>(&self, freshness: Freshness, look: impl FnOnce(&Approvals) -> T) -> Result<T, QueueError> {
         let mut look = Some(look);
         let mut seen = None;
-        self.ledger.read(Freshness::Now, &mut |state| {
+        self.ledger.read(freshness, &mut |state| {
             if let Some(look) = look.take() {
                 seen = Some(look(&state.approvals));
             }

@@ -10,8 +10,10 @@
 //! {"approved":true}
 //! ```
 //!
-//! It is written `t=1764132117,v1=<64 hexadecimal digits>`. Since purpose and digest are in it, our own request cannot
-//! be sent back as an answer, and an answer serves no other request.
+//! In an answer the `nonce` that the request's body brought stands in a line of its own before the body. The signature
+//! is written `t=1764132117,v1=<64 hexadecimal digits>`. Since purpose and digest are in it, our own request cannot
+//! be sent back as an answer, and an answer serves no other request; since the nonce is, it serves that question only,
+//! and who captured it cannot send it again when the same call asks anew.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::fmt;
@@ -47,11 +49,14 @@ impl fmt::Debug for WebhookKey {
 
 /// What a signed body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub enum Direction<'a> {
     /// What we send.
     Request,
     /// What comes back.
-    Answer,
+    Answer {
+        /// What the request brought, and no other did.
+        nonce: &'a str,
+    },
     /// What we tell, and which brings nothing back.
     Notice,
 }
@@ -82,7 +87,7 @@ pub enum WebhookError {
         age_seconds: i64,
     },
     /// It is not the signature of this body for this request.
-    #[error("the signature does not fit the body and the request; check the key on both sides")]
+    #[error("the signature does not fit the body, the request and its nonce; check the key on both sides")]
     Wrong,
 }
 
@@ -100,7 +105,7 @@ impl WebhookKey {
 
     /// Signs a body: the value of [`SIGNATURE_HEADER`].
     #[must_use]
-    pub fn sign(&self, direction: Direction, approval: &Digest, at: Micros, body: &[u8]) -> String {
+    pub fn sign(&self, direction: Direction<'_>, approval: &Digest, at: Micros, body: &[u8]) -> String {
         let seconds = seconds(at);
         let signature = mac(&self.0, &message(direction, approval, seconds, body));
         format!("t={seconds},v1={signature}")
@@ -112,7 +117,7 @@ impl WebhookKey {
     /// Why it is not accepted.
     pub fn verify(
         &self,
-        direction: Direction,
+        direction: Direction<'_>,
         approval: &Digest,
         now: Micros,
         header: &str,
@@ -134,13 +139,17 @@ fn seconds(at: Micros) -> i64 {
     at.0.div_euclid(1_000_000)
 }
 
-fn message(direction: Direction, approval: &Digest, seconds: i64, body: &[u8]) -> Vec<u8> {
-    let purpose = match direction {
-        Direction::Request => "request",
-        Direction::Answer => "answer",
-        Direction::Notice => "notice",
+fn message(direction: Direction<'_>, approval: &Digest, seconds: i64, body: &[u8]) -> Vec<u8> {
+    let (purpose, nonce) = match direction {
+        Direction::Request => ("request", None),
+        Direction::Answer { nonce } => ("answer", Some(nonce)),
+        Direction::Notice => ("notice", None),
     };
     let mut message = format!("placet.webhook.v1.{purpose}\n{seconds}\n{approval}\n").into_bytes();
+    if let Some(nonce) = nonce {
+        message.extend_from_slice(nonce.as_bytes());
+        message.push(b'\n');
+    }
     message.extend_from_slice(body);
     message
 }

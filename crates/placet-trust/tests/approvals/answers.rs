@@ -91,6 +91,8 @@ fn aegis_d37_free_text_is_no_approval() {
 
 const APPROVAL: Digest = Digest([5; 32]);
 
+const ANSWER: Direction<'_> = Direction::Answer { nonce: "0011223344556677" };
+
 fn key() -> WebhookKey {
     WebhookKey::new(b"0123456789abcdef".to_vec()).unwrap()
 }
@@ -98,35 +100,37 @@ fn key() -> WebhookKey {
 #[test]
 fn aegis_62_a_webhook_signature_binds_direction_request_time_and_body() {
     let body = br#"{"approved":true}"#;
-    let header = key().sign(Direction::Answer, &APPROVAL, START, body);
+    let header = key().sign(ANSWER, &APPROVAL, START, body);
     let check = |direction, approval: &Digest, now, header: &str, body: &[u8]| {
         key().verify(direction, approval, now, header, body)
     };
-    assert_eq!(check(Direction::Answer, &APPROVAL, START, &header, body), Ok(()));
+    assert_eq!(check(ANSWER, &APPROVAL, START, &header, body), Ok(()));
     let wrong = Err(WebhookError::Wrong);
     assert_eq!(
         check(Direction::Request, &APPROVAL, START, &header, body),
         wrong,
         "our own request comes back"
     );
-    assert_eq!(check(Direction::Answer, &Digest([6; 32]), START, &header, body), wrong, "another request");
-    assert_eq!(check(Direction::Answer, &APPROVAL, START, &header, br#"{"approved":true }"#), wrong);
+    assert_eq!(check(ANSWER, &Digest([6; 32]), START, &header, body), wrong, "another request");
+    assert_eq!(check(ANSWER, &APPROVAL, START, &header, br#"{"approved":true }"#), wrong);
+    let other = Direction::Answer { nonce: "0011223344556678" };
+    assert_eq!(check(other, &APPROVAL, START, &header, body), wrong, "the answer to another question");
     let later = header.replace("t=1764000000", "t=1764000001");
     assert_ne!(later, header);
-    assert_eq!(check(Direction::Answer, &APPROVAL, START, &later, body), wrong, "another time");
+    assert_eq!(check(ANSWER, &APPROVAL, START, &later, body), wrong, "another time");
     let other = WebhookKey::new(b"fedcba9876543210".to_vec()).unwrap();
-    assert_eq!(other.verify(Direction::Answer, &APPROVAL, START, &header, body), wrong, "another key");
+    assert_eq!(other.verify(ANSWER, &APPROVAL, START, &header, body), wrong, "another key");
 }
 
 #[test]
 fn aegis_62_an_old_or_future_signature_is_refused() {
     let body = b"{}";
-    let header = key().sign(Direction::Answer, &APPROVAL, START, body);
+    let header = key().sign(ANSWER, &APPROVAL, START, body);
     for (seconds, fresh) in
         [(-301, false), (-300, true), (0, true), (300, true), (301, false), (86_400, false)]
     {
         let now = Micros(START.0 + seconds * SECOND);
-        let outcome = key().verify(Direction::Answer, &APPROVAL, now, &header, body);
+        let outcome = key().verify(ANSWER, &APPROVAL, now, &header, body);
         let wanted = if fresh { Ok(()) } else { Err(WebhookError::Stale { age_seconds: seconds }) };
         assert_eq!(outcome, wanted);
     }
@@ -147,7 +151,7 @@ fn a_malformed_signature_or_short_key_is_refused() {
         "t=5,v1=00".to_owned(),
     ];
     for header in headers {
-        let outcome = key().verify(Direction::Answer, &APPROVAL, START, &header, b"");
+        let outcome = key().verify(ANSWER, &APPROVAL, START, &header, b"");
         assert_eq!(outcome, Err(WebhookError::Malformed), "{header}");
     }
     assert_eq!(WebhookKey::new(vec![1; 15]).unwrap_err(), WebhookError::ShortKey { actual_bytes: 15 });
@@ -155,7 +159,7 @@ fn a_malformed_signature_or_short_key_is_refused() {
 
 #[test]
 fn a_webhook_signature_is_as_documented() {
-    // printf 'placet.webhook.v1.answer\n1764000000\n<05 x 32>\n{"approved":true}' | openssl dgst -sha256 -hmac 0123456789abcdef
-    let header = key().sign(Direction::Answer, &APPROVAL, START, br#"{"approved":true}"#);
-    assert_eq!(header, "t=1764000000,v1=c505fc1cdbd3fd681ad25b3107940db38d4a0cf569343747410076b69ffad8d5");
+    // printf 'placet.webhook.v1.answer\n1764000000\n<05 x 32>\n0011223344556677\n{"approved":true}' | openssl dgst -sha256 -hmac 0123456789abcdef
+    let header = key().sign(ANSWER, &APPROVAL, START, br#"{"approved":true}"#);
+    assert_eq!(header, "t=1764000000,v1=eef23ad44314ad0c4f4982f2602a8256a0d6f86a512195bf06c5dd2d5746b48d");
 }
