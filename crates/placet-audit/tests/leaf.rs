@@ -55,12 +55,17 @@ fn what_is_not_canonical_is_refused() {
 
 #[test]
 fn limits_are_refused_and_named() {
-    let mut record =
-        Record::new("r".into(), Fact::Recovery(RecoveryFact { code: "c".into(), count: 1 << 53 }));
+    let mut record = Record::new(
+        "r".into(),
+        Fact::Recovery(RecoveryFact { code: "c".into(), count: 1 << 53, rollback: None }),
+    );
     let error = leaf::encode(&record).unwrap_err();
     assert_eq!(error, LeafError::Number { number: "9007199254740992".into() });
-    record.fact =
-        Fact::Recovery(RecoveryFact { code: "x".repeat(MAX_LEAF_BYTES).into(), count: (1 << 53) - 1 });
+    record.fact = Fact::Recovery(RecoveryFact {
+        code: "x".repeat(MAX_LEAF_BYTES).into(),
+        count: (1 << 53) - 1,
+        rollback: None,
+    });
     let Err(LeafError::TooLarge { actual_bytes }) = leaf::encode(&record) else { panic!("too large") };
     assert!(actual_bytes > MAX_LEAF_BYTES);
 }

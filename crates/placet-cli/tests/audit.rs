@@ -599,3 +599,76 @@ fn a_sealed_and_pruned_ledger_verifies_with_its_archive_and_erases_there() {
         .run(&["audit", "erase", "--ledger", "archive", "--session", "s1", "--by", "x", "--basis", "y"])
         .exits(2);
 }
+
+/// A copy of a project's ledger, made while nobody uses it.
+fn copy(project: &Project, to: &str) {
+    std::fs::copy(project.path("placet_audit.db"), project.path(to)).expect("a copy");
+}
+
+fn put_back(project: &Project, from: &str) {
+    let _ = std::fs::remove_file(project.path("placet_audit.db-wal"));
+    let _ = std::fs::remove_file(project.path("placet_audit.db-shm"));
+    std::fs::copy(project.path(from), project.path("placet_audit.db")).expect("it is put back");
+}
+
+#[test]
+fn promise_8_recover_shows_what_is_lost_and_goes_on_only_when_told() {
+    let project = recorded();
+    let nothing = project.run(&["audit", "recover"]).exits(0);
+    assert!(nothing.err.contains("nothing to recover"), "{nothing:?}");
+    copy(&project, "copy.db");
+    let deployment = deploy(&project);
+    for session in ["s7", "s8"] {
+        deployment.run(call("search", "{}", session), Outcome::succeeded(None)).expect("allowed");
+    }
+    drop(deployment);
+    let key = key(&project);
+    let old = ["audit", "verify", "--key", &key, "--save-checkpoint", "elsewhere/old"];
+    project.run(&old).exits(0);
+    put_back(&project, "copy.db");
+
+    let shown = project.run(&["audit", "recover"]).exits(3);
+    for words in
+        ["ROLLED BACK", "key folder", "at least 4 records", "1 open request cancelled", "write_report"]
+    {
+        assert!(shown.out.contains(words), "no `{words}` in {shown:?}");
+    }
+    assert!(shown.err.contains("nothing was changed"), "{shown:?}");
+    let command = shown.out.lines().find(|line| line.contains("--accept-rollback")).expect("a command");
+    let of = |flag: &str| {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        words[words.iter().position(|word| *word == flag).expect(flag) + 1].to_owned()
+    };
+    let (size, root) = (of("--size"), of("--root"));
+    let accept = |size: &str, root: &str| {
+        let args = ["audit", "recover", "--accept-rollback", "--size", size, "--root", root];
+        project.run(&[&args[..], &["--by", "ann", "--reason", "the disk died"]].concat())
+    };
+    project.run(&["audit", "recover", "--accept-rollback"]).exits(2);
+    let other = accept("1", &root).exits(1);
+    assert!(other.err.contains("not what was accepted"), "{other:?}");
+    let accepted = accept(&size, &root).exits(0);
+    assert!(accepted.out.contains(&format!("record {size} says so")), "{accepted:?}");
+    project.run(&["audit", "recover"]).exits(0);
+
+    let verified = project.run(&["audit", "verify", "--key", &key]).exits(0);
+    assert!(verified.out.contains("ann accepted that the log goes on from"), "{verified:?}");
+    let refused = project.run(&["audit", "verify", "--key", &key, "--from", "elsewhere/old"]).exits(1);
+    assert!(refused.out.contains(&format!("record {size} accepted a rollback")), "{refused:?}");
+    let record = project.run(&["audit", "show", &size]).exits(0);
+    assert!(record.out.contains("the disk died") && record.out.contains("key_folder"), "{record:?}");
+    let list = project.run(&["approvals", "list"]).exits(0);
+    assert!(!list.out.contains("write_report"), "{list:?}");
+    deploy(&project).run(call("search", "{}", "s9"), Outcome::succeeded(None)).expect("allowed");
+}
+
+#[test]
+fn promise_8_recover_accepts_no_edited_ledger() {
+    let project = recorded();
+    sqlite3(
+        &project,
+        "DROP TRIGGER entry_update; UPDATE entry SET leaf = replace(leaf, 's1', 's3') WHERE seq = 0",
+    );
+    let refused = project.run(&["audit", "recover"]).exits(1);
+    assert!(refused.err.contains("was edited") && refused.err.contains("only an older copy"), "{refused:?}");
+}

@@ -11,6 +11,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use placet_types::Event;
 use shop::*;
@@ -100,15 +101,23 @@ fn f26_on_a_full_disk_nothing_runs_until_there_is_room() {
     assert_eq!(calls, effects as usize, "every effect is on record, and nothing else");
 }
 
-/// Another program that holds the database, until a line is written to it.
-fn holder(database: &Path) -> Child {
-    let script = "import sqlite3, sys
+const HOLDS_THE_DATABASE: &str = "import sqlite3, sys
 c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)
 c.execute('BEGIN IMMEDIATE')
 print('held', flush=True)
 sys.stdin.readline()
 c.execute('ROLLBACK')
 ";
+
+const HOLDS_THE_LOCK_FILE: &str = "import fcntl, sys
+f = open(sys.argv[1] + '.lock')
+fcntl.flock(f, fcntl.LOCK_EX)
+print('held', flush=True)
+sys.stdin.readline()
+";
+
+/// Another program that holds something, until a line is written to it.
+fn holder(script: &str, database: &Path) -> Child {
     let mut child = Command::new("python3")
         .args(["-c", script])
         .arg(database)
@@ -123,16 +132,20 @@ c.execute('ROLLBACK')
 }
 
 #[test]
-fn f26_while_another_program_holds_the_database_nothing_runs() {
-    let (folder, mut effects) = (tempfile::tempdir().unwrap(), 0);
-    let shop = Shop::open(folder.path(), folder.path(), Options::default());
-    shop.run(read_in(0), &mut effects).unwrap();
-    let mut other = holder(&folder.path().join("audit.db"));
-    assert_eq!(shop.run(read_in(1), &mut effects), Err("audit_unavailable"));
-    assert_eq!(effects, 1, "nothing ran");
-    writeln!(other.stdin.take().unwrap()).unwrap();
-    assert!(other.wait().unwrap().success());
-    assert_eq!(shop.run(read_in(2), &mut effects), Ok(()), "without a restart");
+fn f26_while_another_program_holds_the_database_or_its_lock_file_nothing_runs() {
+    for script in [HOLDS_THE_DATABASE, HOLDS_THE_LOCK_FILE] {
+        let (folder, mut effects) = (tempfile::tempdir().unwrap(), 0);
+        let shop = Shop::open(folder.path(), folder.path(), Options::default());
+        shop.run(read_in(0), &mut effects).unwrap();
+        let mut other = holder(script, &folder.path().join("audit.db"));
+        let begun = Instant::now();
+        assert_eq!(shop.run(read_in(1), &mut effects), Err("audit_unavailable"));
+        assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+        assert_eq!(effects, 1, "nothing ran");
+        writeln!(other.stdin.take().unwrap()).unwrap();
+        assert!(other.wait().unwrap().success());
+        assert_eq!(shop.run(read_in(2), &mut effects), Ok(()), "without a restart");
+    }
 }
 
 /// What a spawned process does without the right to write; without a folder, nothing.

@@ -1,4 +1,5 @@
 //! How fast the ledger is on this disk: `cargo run --release --example ledger_speed -p placet-store [FOLDER]`.
+//! With `--features postgres` and an address after the folder, how fast it is in that PostgreSQL.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -10,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use placet_store::backend::Backend;
 use placet_store::{KeyFolder, LogLedger, Settings, Sqlite};
 use placet_trust::{Ledger, Proposal};
 use placet_types::ledger::{
@@ -35,7 +37,18 @@ fn main() -> Result<(), Failure> {
 }
 
 fn measure(folder: &Path) -> Result<(), Failure> {
-    let ledger = open(folder)?;
+    #[cfg(feature = "postgres")]
+    if let Some(url) = std::env::args().nth(2) {
+        let schema = format!("speed_{}", std::process::id());
+        let ledger = open(folder, placet_store::Postgres::with_schema(&url, &schema)?)?;
+        show("postgres, durable, one caller", &one_caller(&ledger, Ack::Durable, TIME)?);
+        show("postgres, written, one caller", &one_caller(&ledger, Ack::Written, TIME)?);
+        let (count, all) = many_callers(&ledger, CALLERS)?;
+        show(&format!("postgres, durable, {CALLERS} callers"), &all);
+        println!("postgres, durable, {CALLERS} callers: {count:.0} a second");
+        return Ok(());
+    }
+    let ledger = open(folder, Sqlite::new(folder.join("placet_audit.db")))?;
     // Long enough for the ledger to know that it is busy.
     one_caller(&ledger, Ack::Durable, Duration::from_secs(1))?;
     show("flush, over what is there", &flushes(folder, false)?);
@@ -57,9 +70,9 @@ fn measure(folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn open(folder: &Path) -> Result<Arc<LogLedger<Sqlite>>, Failure> {
+fn open<B: Backend>(folder: &Path, place: B) -> Result<Arc<LogLedger<B>>, Failure> {
     let settings = Settings::new(KeyFolder::new(folder.join("keys")));
-    let ledger = LogLedger::new(Sqlite::new(folder.join("placet_audit.db")), settings);
+    let ledger = LogLedger::new(place, settings);
     let fact = Fact::Change(ChangeFact { by: "system".into() });
     let mut record = Record::new(RecordId(id().into()), fact);
     record.ops = vec![LedgerOp::SetBudget(BudgetLimit { key: budget(), limit: 1 << 50 })];
@@ -146,7 +159,7 @@ fn flushes(folder: &Path, append: bool) -> Result<Vec<Duration>, Failure> {
     Ok(times)
 }
 
-fn one_caller(ledger: &LogLedger<Sqlite>, ack: Ack, time: Duration) -> Result<Vec<Duration>, Failure> {
+fn one_caller<B: Backend>(ledger: &LogLedger<B>, ack: Ack, time: Duration) -> Result<Vec<Duration>, Failure> {
     let mut times = Vec::new();
     let end = Instant::now() + time;
     let mut commit = |proposal: Proposal| -> Result<(), Failure> {
@@ -165,7 +178,10 @@ fn one_caller(ledger: &LogLedger<Sqlite>, ack: Ack, time: Duration) -> Result<Ve
     Ok(times)
 }
 
-fn many_callers(ledger: &Arc<LogLedger<Sqlite>>, callers: usize) -> Result<(f64, Vec<Duration>), Failure> {
+fn many_callers<B: Backend>(
+    ledger: &Arc<LogLedger<B>>,
+    callers: usize,
+) -> Result<(f64, Vec<Duration>), Failure> {
     let begun = Instant::now();
     let threads: Vec<_> = (0..callers)
         .map(|_| {

@@ -128,7 +128,7 @@ fn refresh<B: Backend>(engine: &mut Engine<B>, publish: &dyn Publish) -> Result<
     Ok(())
 }
 
-fn write<B: Backend>(
+pub(crate) fn write<B: Backend>(
     engine: &mut Engine<B>,
     works: Vec<Work>,
     published: bool,
@@ -206,7 +206,7 @@ impl Round {
             return Ok(());
         }
         let count = u64::try_from(self.behind_us / 1_000_000).unwrap_or_default();
-        let fact = Fact::Recovery(RecoveryFact { code: "clock_went_back".into(), count });
+        let fact = Fact::Recovery(RecoveryFact { code: "clock_went_back".into(), count, rollback: None });
         let record = Record::new(RecordId(Uuid::now_v7().to_string().into()), fact);
         let parts = Parts { record, view: None, personal: Vec::new() };
         self.append(engine, parts).map(|_| ()).map_err(|stop| match stop {

@@ -7,26 +7,26 @@ use placet_audit::checkpoint::{self, Checkpoint, Earlier};
 use placet_audit::seal::{self, Head, LogKey};
 use placet_audit::{leaf, tree};
 use placet_trust::{LedgerError, State};
-use placet_types::{Digest, Micros, Record};
+use placet_types::record::{LostCheckpoint, RecoveryFact};
+use placet_types::{Digest, Fact, Micros, Record};
 
 use crate::backend::{Access, Backend, BackendError, Batch, Link, StoredHead};
-use crate::keys::KeyError;
 use crate::mirror::Mirror;
 use crate::rotation::Signers;
-use crate::settings::{KeySource, Settings};
-use crate::witness::{Claims, Grown, Witness, WitnessError};
+use crate::settings::Settings;
+use crate::witness::{Grown, Witness, WitnessError};
 
 /// How many leaf hashes are kept in a process that only reads, and so signs nothing that would let them go.
 const MOST_SINCE: usize = 1 << 16;
 
 /// The writer's view of a log. One thread at a time uses it.
 pub(crate) struct Engine<B: Backend> {
-    backend: Arc<B>,
+    pub(crate) backend: Arc<B>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) link: Option<B::Link>,
     pub(crate) log: Option<Log>,
     frozen: Option<LedgerError>,
-    mirror: Option<Mirror>,
+    pub(crate) mirror: Option<Mirror>,
     pub(crate) unspread: Option<Unspread>,
     /// Why the mirror lags, if it does.
     pub(crate) mirror_trouble: Option<LedgerError>,
@@ -44,10 +44,12 @@ pub(crate) struct Log {
     pub(crate) clock_flagged: bool,
     pub(crate) key: LogKey,
     signing: Signers,
-    grown: Grown,
+    pub(crate) grown: Grown,
     /// The size of the last checkpoint.
     pub(crate) signed: u64,
     witnesses: Vec<Witness>,
+    /// Checkpoints that the log was allowed not to extend.
+    pub(crate) given_up: Vec<LostCheckpoint>,
 }
 
 /// A step was taken before [`Engine::ensure_open`].
@@ -148,123 +150,8 @@ impl<B: Backend> Engine<B> {
         self.link()?.begin(access).map_err(|error| self.failed(action, error))
     }
 
-    /// What the state must know that no record says.
-    fn configured(&self, mut log: Log) -> Log {
-        log.working.approvals.set_reviewers(self.settings.reviewers.clone());
-        log
-    }
-
-    fn open_log(&mut self) -> Result<Log, LedgerError> {
-        if let Some(stored) = self.begin(Access::Read)? {
-            return self.replay(&stored);
-        }
-        self.end();
-        match self.begin(Access::Durable)? {
-            Some(stored) => self.replay(&stored),
-            None => self.start(),
-        }
-    }
-
-    /// Begins a log.
-    fn start(&mut self) -> Result<Log, LedgerError> {
-        let mut entries = false;
-        let read = self.link()?.leaves(0, &mut |_, _| {
-            entries = true;
-            false
-        });
-        read.map_err(|error| self.failed("read", error))?;
-        if entries {
-            return Err(self.freeze("its head is gone"));
-        }
-        let keys = self.settings.keys.clone();
-        let key = keys.log_key(true).map_err(|error| self.unavailable("open", error))?;
-        let origin = keys.new_origin();
-        let now = (self.settings.clock)();
-        let signing = keys.signers(&origin, true, now).map_err(|error| self.unavailable("open", error))?;
-        let head = Head::empty(origin);
-        let witnesses = self.witnesses(&head.origin);
-        self.claims(&witnesses, &signing)?.left(0).map_err(|finding| self.freeze(finding))?;
-        let stored = StoredHead { seal: seal::seal(&key, &head), head };
-        let batch = Batch::of(stored.clone());
-        let link = self.link()?;
-        let written = link.append(&batch).and_then(|()| link.commit());
-        written.map_err(|error| self.failed("append", error))?;
-        Ok(self.configured(Log::new(stored, key, signing, witnesses)))
-    }
-
-    /// Reads a log from its beginning and holds it against its seal and every checkpoint that is known.
-    fn replay(&mut self, stored: &StoredHead) -> Result<Log, LedgerError> {
-        let keys = self.settings.keys.clone();
-        let key = keys.log_key(false).map_err(|error| self.key_failed(error))?;
-        if !seal::holds(&key, &stored.head, &stored.seal) {
-            let advice = "its head was edited, or the key folder is that of another ledger";
-            return Err(self.freeze(format!("the seal of its head does not hold: {advice}")));
-        }
-        let origin = stored.head.origin.clone();
-        let now = (self.settings.clock)();
-        let signing = keys.signers(&origin, false, now).map_err(|error| self.key_failed(error))?;
-        let witnesses = self.witnesses(&origin);
-        let mut claims = self.claims(&witnesses, &signing)?;
-        let note = self.link()?.note().map_err(|error| self.failed("read", error))?;
-        let mut signed = 0;
-        if let Some(note) = note {
-            let checkpoint = checkpoint::verify(&note, &signing.verifiers);
-            let checkpoint =
-                checkpoint.map_err(|error| self.freeze(format!("its last checkpoint: {error}")))?;
-            signed = checkpoint.size;
-            claims.add(checkpoint, "its last checkpoint".to_owned());
-        }
-        let empty = Head::empty(origin);
-        let start = StoredHead { seal: seal::seal(&key, &empty), head: empty };
-        let mut log = self.configured(Log::new(start, key, signing, witnesses));
-        log.signed = signed;
-        claims.at(&log.committed.head.frontier).map_err(|finding| self.freeze(finding))?;
-        self.follow(&mut log, stored, &mut |record, log| {
-            log.working.replay(&record);
-            claims.at(&log.committed.head.frontier)
-        })?;
-        claims.left(log.committed.head.size()).map_err(|finding| self.freeze(finding))?;
-        log.grown = Grown::from(log.committed.head.frontier.clone());
-        Ok(log)
-    }
-
-    fn key_failed(&mut self, error: KeyError) -> LedgerError {
-        self.unavailable("open", error)
-    }
-
-    fn witnesses(&self, origin: &str) -> Vec<Witness> {
-        let mut witnesses = Vec::new();
-        if let KeySource::Folder(folder) = &self.settings.keys {
-            witnesses.push(Witness {
-                path: folder.checkpoint_path(origin),
-                called: "checkpoint in the key folder",
-            });
-        }
-        if let Some(path) = &self.settings.anchor {
-            witnesses.push(Witness { path: path.clone(), called: "anchor" });
-        }
-        witnesses
-    }
-
-    fn claims(&mut self, witnesses: &[Witness], key: &Signers) -> Result<Claims, LedgerError> {
-        let mut claims = Claims::default();
-        for witness in witnesses {
-            if let Some(checkpoint) = self.witnessed(witness, key)? {
-                claims.add(checkpoint, witness.name());
-            }
-        }
-        Ok(claims)
-    }
-
-    fn witnessed(&mut self, witness: &Witness, key: &Signers) -> Result<Option<Checkpoint>, LedgerError> {
-        witness.read(&key.verifiers).map_err(|error| match error {
-            WitnessError::Unusable(cause) => self.unavailable("open", cause),
-            WitnessError::Foreign(finding) => self.freeze(finding),
-        })
-    }
-
     /// Reads the entries between what is known and a stored head, and checks that they lead there.
-    fn follow(
+    pub(crate) fn follow(
         &mut self,
         log: &mut Log,
         stored: &StoredHead,
@@ -318,7 +205,7 @@ impl<B: Backend> Engine<B> {
         let before = (log.committed.clone(), log.grown.since.len());
         let mut records = Vec::new();
         let followed = self.follow(&mut log, &stored, &mut |record, log| {
-            log.working.replay(&record);
+            log.replay(&record);
             records.push(record);
             Ok(())
         });
@@ -352,7 +239,9 @@ impl<B: Backend> Engine<B> {
         log.signing = signing.map_err(|error| self.unavailable("append", error))?;
         for witness in log.witnesses.clone() {
             let Some(copy) = self.witnessed(&witness, &log.signing)? else { continue };
-            let agrees = copy.size < log.grown.base.size() || log.grown.root_at(copy.size) == Some(copy.root);
+            let agrees = log.has_given_up(&copy)
+                || copy.size < log.grown.base.size()
+                || log.grown.root_at(copy.size) == Some(copy.root);
             if !agrees {
                 let (size, name) = (copy.size, witness.name());
                 return Err(self.freeze(format!("it does not extend the {size} entries that {name} covers")));
@@ -429,7 +318,7 @@ impl Unspread {
 }
 
 impl Log {
-    fn new(committed: StoredHead, key: LogKey, signing: Signers, witnesses: Vec<Witness>) -> Self {
+    pub(crate) fn new(committed: StoredHead, key: LogKey, signing: Signers, witnesses: Vec<Witness>) -> Self {
         let grown = Grown::from(committed.head.frontier.clone());
         Self {
             committed,
@@ -441,7 +330,20 @@ impl Log {
             grown,
             signed: 0,
             witnesses,
+            given_up: Vec::new(),
         }
+    }
+
+    /// Takes in what a record says.
+    pub(crate) fn replay(&mut self, record: &Record) {
+        self.working.replay(record);
+        if let Fact::Recovery(RecoveryFact { rollback: Some(rollback), .. }) = &record.fact {
+            self.given_up.extend(rollback.lost.iter().cloned());
+        }
+    }
+
+    fn has_given_up(&self, copy: &Checkpoint) -> bool {
+        self.given_up.iter().any(|lost| lost.size == copy.size && lost.root == copy.root)
     }
 
     /// Takes one more entry into the head.

@@ -18,12 +18,13 @@ use crate::batch::{Entry, Work};
 use crate::issuer::IssuerFolder;
 use crate::keys::KeyError;
 use crate::process::Process;
+use crate::recovery::{Acceptance, Accepted, Rollback, RollbackError};
 use crate::settings::{KeySource, Settings};
 
 /// A ledger. Nothing is opened before it is first used, and then in each process anew.
 pub struct LogLedger<B: Backend> {
-    backend: Arc<B>,
-    settings: Arc<Settings>,
+    pub(crate) backend: Arc<B>,
+    pub(crate) settings: Arc<Settings>,
     process: ArcSwap<Process<B>>,
 }
 
@@ -295,6 +296,18 @@ pub trait Store: Vault {
     /// # Errors
     /// [`LedgerError`]: nothing was erased.
     fn erase(&self, record: Record, erasure: ErasureFact) -> Result<Wiped, LedgerError>;
+
+    /// As [`LogLedger::rollback`].
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn rollback(&self) -> Result<Option<Rollback>, LedgerError>;
+
+    /// As [`LogLedger::accept_rollback`].
+    ///
+    /// # Errors
+    /// [`RollbackError`]: nothing was committed.
+    fn accept_rollback(&self, acceptance: &Acceptance) -> Result<Accepted, RollbackError>;
 }
 
 /// An erasure that was committed.
@@ -338,6 +351,14 @@ impl<B: Backend> Store for LogLedger<B> {
 
     fn erase(&self, record: Record, erasure: ErasureFact) -> Result<Wiped, LedgerError> {
         self.wipe(record, erasure)
+    }
+
+    fn rollback(&self) -> Result<Option<Rollback>, LedgerError> {
+        Self::rollback(self)
+    }
+
+    fn accept_rollback(&self, acceptance: &Acceptance) -> Result<Accepted, RollbackError> {
+        Self::accept_rollback(self, acceptance)
     }
 }
 

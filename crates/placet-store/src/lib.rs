@@ -26,6 +26,7 @@ mod keys;
 mod ledger;
 mod memory;
 mod mirror;
+mod open;
 mod place;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -33,6 +34,7 @@ mod process;
 pub mod query;
 mod queue;
 mod read;
+pub mod recovery;
 pub mod rotation;
 pub mod secret_file;
 mod settings;

@@ -87,6 +87,28 @@ impl Mirror {
         Ok(())
     }
 
+    /// Moves a mirror away that holds what the log does not; says where to. The log is mirrored anew.
+    pub(crate) fn set_aside<L: Link>(
+        &mut self,
+        link: &mut L,
+        size: u64,
+    ) -> Result<Option<PathBuf>, MirrorFailure> {
+        let mut file = self.open()?;
+        match self.repair(&mut file, link) {
+            Err(MirrorFailure::Foreign { .. }) => {}
+            other => return other.map(|_| None),
+        }
+        self.stands = None;
+        let away = |count: u32| {
+            let mut name = self.path.as_os_str().to_owned();
+            name.push(format!(".before-rollback-{size}-{count}"));
+            PathBuf::from(name)
+        };
+        let free = (1..=u32::MAX).map(away).find(|path| !path.exists()).unwrap_or_else(|| away(0));
+        self.io(fs::rename(&self.path, &free))?;
+        Ok(Some(free))
+    }
+
     fn open(&self) -> Result<File, MirrorFailure> {
         let mut options = OpenOptions::new();
         self.io(options.read(true).append(true).create(true).mode(0o600).open(&self.path))

@@ -8,6 +8,7 @@ use placet_audit::checkpoint::{self, Checkpoint};
 use placet_audit::keys::VerifierKey;
 use placet_audit::tree::Frontier;
 use placet_types::Digest;
+use placet_types::record::LostCheckpoint;
 
 use crate::keys::replace;
 
@@ -17,6 +18,8 @@ pub(crate) struct Witness {
     pub(crate) path: PathBuf,
     /// What it is called in messages.
     pub(crate) called: &'static str,
+    /// What it is called in records.
+    pub(crate) kept: &'static str,
 }
 
 impl Witness {
@@ -64,19 +67,37 @@ pub(crate) enum WitnessError {
 /// Roots that a log must have at certain sizes, held against it while it is read from its beginning.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
-    /// Sizes with roots and who says so, the largest first.
-    open: Vec<(Checkpoint, String)>,
+    /// The largest first.
+    open: Vec<Claim>,
+}
+
+/// A checkpoint, and who says so.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(crate) checkpoint: Checkpoint,
+    /// In messages.
+    pub(crate) by: String,
+    /// In records.
+    pub(crate) kept: &'static str,
 }
 
 impl Claims {
-    pub(crate) fn add(&mut self, checkpoint: Checkpoint, by: String) {
-        self.open.push((checkpoint, by));
-        self.open.sort_by_key(|(checkpoint, _)| std::cmp::Reverse(checkpoint.size));
+    pub(crate) fn add(&mut self, checkpoint: Checkpoint, by: String, kept: &'static str) {
+        self.open.push(Claim { checkpoint, by, kept });
+        self.open.sort_by_key(|claim| std::cmp::Reverse(claim.checkpoint.size));
+    }
+
+    /// Drops what the log was allowed not to extend.
+    pub(crate) fn give_up(&mut self, lost: &[LostCheckpoint]) {
+        let given_up = |at: &Checkpoint| lost.iter().any(|lost| lost.size == at.size && lost.root == at.root);
+        self.open.retain(|claim| !given_up(&claim.checkpoint));
     }
 
     /// Holds the claims of this size against the tree.
     pub(crate) fn at(&mut self, frontier: &Frontier) -> Result<(), String> {
-        while let Some((claim, by)) = self.open.pop_if(|(claim, _)| claim.size <= frontier.size()) {
+        while let Some(Claim { checkpoint: claim, by, .. }) =
+            self.open.pop_if(|claim| claim.checkpoint.size <= frontier.size())
+        {
             if claim.size == frontier.size() && claim.root != frontier.root() {
                 return Err(format!("entries before {} are not those that {by} covers", claim.size));
             }
@@ -87,9 +108,18 @@ impl Claims {
     /// What the log must have and has not.
     pub(crate) fn left(&self, size: u64) -> Result<(), String> {
         match self.open.first() {
-            Some((claim, by)) => Err(format!("it has {size} entries, and {by} covers {}", claim.size)),
+            Some(Claim { checkpoint, by, .. }) => Err(format!(
+                "it has {size} entries, and {by} covers {}: it was cut, or an older copy put back; `placet audit recover` \
+                 shows what is lost and how to go on without it",
+                checkpoint.size
+            )),
             None => Ok(()),
         }
+    }
+
+    /// What the log must have and has not, the largest first.
+    pub(crate) fn lost(self) -> Vec<Claim> {
+        self.open
     }
 }
 

@@ -42,6 +42,8 @@ use crate::state::{Refusal, StateKey, StateRow};
 pub struct Budgets {
     accounts: HashMap<BudgetKey, Account>,
     open: HashMap<ReservationId, Open>,
+    /// When budgets were last made to count as used up.
+    burned: Option<Micros>,
 }
 
 /// An open reservation.
@@ -73,6 +75,17 @@ impl Budgets {
     #[must_use]
     pub fn standing(&self, key: &BudgetKey, at: Micros) -> Option<Standing> {
         self.accounts.get(key).map(|account| account.standing(key, at))
+    }
+
+    /// Every budget that was ever named, in no order.
+    pub fn keys_known(&self) -> impl Iterator<Item = &BudgetKey> {
+        self.accounts.keys()
+    }
+
+    /// Makes every budget count as used up: those without a window until their limit is set anew, others for this window.
+    pub(crate) fn burn(&mut self, at: Micros) {
+        self.burned = Some(at);
+        self.accounts.iter_mut().for_each(|(key, account)| account.burn(key, at));
     }
 
     /// The reservations whose permit was given and whose outcome is not known.
@@ -129,7 +142,7 @@ impl Budgets {
         for amount in &wanted.amounts {
             match self.accounts.get(&amount.key) {
                 Some(account) => account.check(amount, at, Some(id))?,
-                None => Account::new(&amount.key, at).check(amount, at, None)?,
+                None => Account::fresh(&amount.key, at, self.burned).check(amount, at, None)?,
             }
         }
         Ok(())
@@ -230,7 +243,8 @@ impl Budgets {
         for id in expired {
             self.drop_hold(&id);
         }
-        self.accounts.entry(key.clone()).or_insert_with(|| Account::new(key, at))
+        let burned = self.burned;
+        self.accounts.entry(key.clone()).or_insert_with(|| Account::fresh(key, at, burned))
     }
 
     /// Takes a hold out of all its budgets; what is in flight stays.
@@ -259,6 +273,9 @@ impl Budgets {
                 }
             }
             LedgerOp::Release(id) => self.reservation_keys(id, keys),
+            LedgerOp::AcceptRollback(terms) if terms.burn_budgets => {
+                keys.extend(self.accounts.keys().cloned().map(StateKey::Budget));
+            }
             _ => {}
         }
     }

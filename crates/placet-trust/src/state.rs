@@ -6,8 +6,8 @@ mod things;
 
 use std::sync::Arc;
 
-use placet_types::ledger::{BudgetKey, BudgetScope, BudgetUnit, RevocationTarget};
-use placet_types::record::DecisionFact;
+use placet_types::ledger::{BudgetKey, BudgetScope, BudgetUnit, Revocation, RevocationTarget};
+use placet_types::record::{DecisionFact, RecoveryFact};
 use placet_types::{ApprovalId, CredentialId, DenyCause, Fact, LedgerOp, Micros, Record, ReservationId};
 
 use crate::approvals::Approvals;
@@ -160,6 +160,7 @@ impl State {
             | LedgerOp::Mark(_)
             | LedgerOp::Told(_) => self.approvals.check(op, at),
             LedgerOp::Remember(write) => self.memory.check(write, record),
+            LedgerOp::AcceptRollback(_) => check_rollback(record),
         }
     }
 
@@ -178,6 +179,12 @@ impl State {
             | LedgerOp::Mark(_)
             | LedgerOp::Told(_) => self.approvals.apply(op, at),
             LedgerOp::Remember(write) => self.memory.apply(write, record),
+            LedgerOp::AcceptRollback(terms) => {
+                self.approvals.apply(op, at);
+                if terms.burn_budgets {
+                    self.budgets.burn(at);
+                }
+            }
         }
     }
 
@@ -203,5 +210,19 @@ impl State {
             StateKey::Budget(_) | StateKey::Reservation(_) => self.budgets.row(key),
             StateKey::Approval(_) => self.approvals.row(key),
         }
+    }
+}
+
+/// Whether a record that accepts a rollback does that and ends every credential, and nothing else.
+fn check_rollback(record: &Record) -> Result<(), Refusal> {
+    let accepts = matches!(&record.fact, Fact::Recovery(RecoveryFact { rollback: Some(_), .. }));
+    let ends_all =
+        |op: &LedgerOp| matches!(op, LedgerOp::Revoke(Revocation { target: RevocationTarget::All, .. }));
+    match &record.ops[..] {
+        [revoke, LedgerOp::AcceptRollback(_)] if accepts && ends_all(revoke) => Ok(()),
+        _ => Err(Refusal::new(
+            DenyCause::InvalidRequest,
+            "a rollback is accepted by a record of its own that says so and ends every credential",
+        )),
     }
 }

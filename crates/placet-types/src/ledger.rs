@@ -59,6 +59,18 @@ pub enum LedgerOp {
     Told(ApprovalTold),
     /// Remembers something. Refused where the key holds what is trusted more.
     Remember(MemoryWrite),
+    /// Ends what the lost part of a log may have changed: every open request for approval. Refused but in a recovery that
+    /// accepts a rollback.
+    AcceptRollback(RollbackTerms),
+}
+
+/// How the state goes on from an older copy of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollbackTerms {
+    /// Whether budgets count as used up, since nobody knows what the lost part spent: those without a window for good,
+    /// others until their window is over.
+    pub burn_budgets: bool,
 }
 
 /// A credential as the registry keeps it: no bearer secret.
@@ -120,6 +132,8 @@ pub enum RevocationTarget {
     Agent(Arc<str>),
     /// All credentials of a tenant that exist now.
     Tenant(Arc<str>),
+    /// All credentials that exist now, of everybody.
+    All,
 }
 
 /// A request for approval.

@@ -225,10 +225,42 @@ pub struct KeyFact {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecoveryFact {
-    /// A stable code: `clock_went_back`, `mirror_repaired`, `reservations_dropped` and others.
+    /// A stable code: `clock_went_back`, [`ROLLBACK_ACCEPTED`].
     pub code: Arc<str>,
-    /// How many things were concerned.
+    /// How many things were concerned: seconds, or lost entries.
     pub count: u64,
+    /// With [`ROLLBACK_ACCEPTED`]: from where to where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Box<RollbackFact>>,
+}
+
+/// The code of a recovery by which an older copy of the log was accepted in place of a longer one.
+pub const ROLLBACK_ACCEPTED: &str = "rollback_accepted";
+
+/// An older copy of the log that goes on in place of a longer one. The reason stands in the record's view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollbackFact {
+    /// How many entries the copy has.
+    pub size: u64,
+    /// The root over them.
+    pub root: Digest,
+    /// The signed checkpoints that the log does not extend from here on, the largest first.
+    pub lost: Vec<LostCheckpoint>,
+    /// Who accepted it.
+    pub by: Arc<str>,
+}
+
+/// A checkpoint of more entries than are left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LostCheckpoint {
+    /// Where it was kept: `anchor` or `key_folder`.
+    pub kept: Arc<str>,
+    /// How many entries it covers.
+    pub size: u64,
+    /// The root over them.
+    pub root: Digest,
 }
 
 /// How safe a record must be before what depends on it goes on.

@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use placet_types::record::ErasureFact;
+use placet_types::record::{ErasureFact, RecoveryFact, RollbackFact};
 use placet_types::{Fact, Record};
 
-use super::{Code, EntrySource, Erasure, Interval, KeyChange, MAX_LISTED, Run, StoredEntry, StoredField};
+use super::{
+    Code, EntrySource, Erasure, Interval, KeyChange, MAX_LISTED, Rollback, Run, StoredEntry, StoredField,
+};
 use crate::{leaf, tree, view};
 
 /// What is gone, until an erasure says that it should be.
@@ -71,6 +73,12 @@ impl Run<'_> {
             return false;
         }
         self.report.entries += 1;
+        let decoded = leaf::decode(&entry.leaf);
+        if let Ok(Record { fact: Fact::Recovery(RecoveryFact { rollback: Some(rollback), .. }), .. }) =
+            &decoded
+        {
+            self.rollback(at, rollback);
+        }
         let hash = tree::leaf_hash(&entry.leaf);
         self.computed.push(hash);
         self.stored.push(entry.hash.unwrap_or(hash));
@@ -80,7 +88,7 @@ impl Run<'_> {
         if let Some(fault) = &entry.fault {
             self.find(Code::Readable, at, fault.clone());
         }
-        match leaf::decode(&entry.leaf) {
+        match decoded {
             Ok(record) => self.record(seq, &record, entry),
             Err(error) => self.find(Code::Leaf, at, error.to_string()),
         }
@@ -119,6 +127,19 @@ impl Run<'_> {
         }
         for (code, message) in self.references.see(seq, record) {
             self.find(code, at, message);
+        }
+    }
+
+    /// A record that accepts a rollback is the first after what it says was left.
+    fn rollback(&mut self, at: Interval, rollback: &RollbackFact) {
+        let seq = at.from;
+        let roots = [self.computed.frontier.root(), self.stored.frontier.root()];
+        let more = rollback.lost.iter().all(|lost| lost.size > seq);
+        if rollback.size != seq || !roots.contains(&rollback.root) || !more {
+            self.find(Code::Rollback, at, "the rollback that it accepts is not one to the entries before it");
+        }
+        if self.report.rollbacks.len() < MAX_LISTED {
+            self.report.rollbacks.push(Rollback { seq, fact: rollback.clone() });
         }
     }
 

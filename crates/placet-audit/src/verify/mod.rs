@@ -22,7 +22,9 @@ use crate::tree::Frontier;
 
 use entry::Erased;
 use references::References;
-pub use report::{Code, Erasure, Finding, Interval, KeyChange, MAX_LISTED, Report, Truncation, Unknown};
+pub use report::{
+    Code, Erasure, Finding, Interval, KeyChange, MAX_LISTED, Report, Rollback, Truncation, Unknown,
+};
 pub use source::{EntrySource, SourceError, StoredCheckpoint, StoredEntry, StoredField, StoredHead};
 
 /// Why a log could not be verified at all.
@@ -109,6 +111,7 @@ impl<'a> Run<'a> {
             sealed: 0,
             erasures: Vec::new(),
             key_changes: Vec::new(),
+            rollbacks: Vec::new(),
             unsigned_erasures: Vec::new(),
             last_checkpoint: None,
         };
@@ -259,8 +262,22 @@ impl<'a> Run<'a> {
             self.find(
                 Code::Forked,
                 at,
-                format!("the first {size} entries are not those of the checkpoint from elsewhere"),
+                format!(
+                    "the first {size} entries are not those of the checkpoint from elsewhere{}",
+                    self.given_up(&from)
+                ),
             );
+        }
+    }
+
+    /// Says which record gave up what a checkpoint covers, if one does.
+    fn given_up(&self, from: &Checkpoint) -> String {
+        let covers = |rollback: &&Rollback| rollback.fact.size < from.size && rollback.seq < from.size;
+        match self.report.rollbacks.iter().find(covers) {
+            Some(Rollback { seq, fact }) => {
+                format!("; record {seq} accepted a rollback to {} entries, by {}", fact.size, fact.by)
+            }
+            None => String::new(),
         }
     }
 
@@ -270,10 +287,11 @@ impl<'a> Run<'a> {
             self.head(source)?;
             if let Some(from) = self.from.take() {
                 let at = Interval { from: entries, to: from.size };
+                let given_up = self.given_up(&from);
                 self.find(
                     Code::Truncated,
                     at,
-                    format!("the checkpoint from elsewhere is of {} entries", from.size),
+                    format!("the checkpoint from elsewhere is of {} entries{given_up}", from.size),
                 );
                 self.report.truncation = Truncation::Found;
             }

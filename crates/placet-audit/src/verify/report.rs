@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use placet_types::record::RollbackFact;
 use placet_types::{Digest, RecordId};
 use serde::Serialize;
 
@@ -83,13 +84,20 @@ pub enum Code {
     Approval,
     /// A reservation is used against its own course.
     Budget,
+    /// A credential is used against its own course.
+    Credential,
+    /// A record accepts a rollback that was none.
+    Rollback,
 }
 
 impl Code {
     /// Whether it may follow from a change of another record: it names the first bad record only if nothing else does.
     #[must_use]
     pub fn may_follow(self) -> bool {
-        let references = matches!(self, Self::Time | Self::Outcome | Self::Approval | Self::Budget);
+        let references = matches!(
+            self,
+            Self::Time | Self::Outcome | Self::Approval | Self::Budget | Self::Credential | Self::Rollback
+        );
         // The erasure that explained it may be what was changed.
         references || self.is_missing()
     }
@@ -165,6 +173,17 @@ pub struct KeyChange {
     pub by: Arc<str>,
 }
 
+/// One older copy of the log that was accepted in place of a longer one: from there on the log does not extend the
+/// checkpoints that cover more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rollback {
+    /// The position of the record that accepted it.
+    pub seq: u64,
+    /// What it says.
+    #[serde(flatten)]
+    pub fact: RollbackFact,
+}
+
 /// The answer of `verify`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -200,6 +219,8 @@ pub struct Report {
     pub sealed: u64,
     /// The erasures that the log holds, at most [`MAX_LISTED`].
     pub erasures: Vec<Erasure>,
+    /// The rollbacks that the log says were accepted, at most [`MAX_LISTED`].
+    pub rollbacks: Vec<Rollback>,
     /// The changes of keys that the log holds, at most [`MAX_LISTED`].
     pub key_changes: Vec<KeyChange>,
     /// The erasures that say so and are not signed yet, by position, at most [`MAX_LISTED`].

@@ -108,6 +108,27 @@ impl Log {
         }
     }
 
+    /// One more record, and everything signed, as someone with the keys could.
+    pub fn append(&mut self, (fact, ops): (Fact, Vec<LedgerOp>), id: &str) {
+        let mut record = Record::new(id.into(), fact);
+        record.time_us = Micros(1_800_000_000_000_000);
+        record.ops = ops;
+        let leaf = leaf::encode(&record).unwrap();
+        let seq = self.entries.len() as u64;
+        self.entries.push(StoredEntry { seq, leaf, personal: Some(Vec::new()), ..StoredEntry::default() });
+        self.sign_all();
+    }
+
+    /// Hashes, head and a checkpoint over everything, as someone with the keys could make them.
+    pub fn sign_all(&mut self) {
+        self.refit();
+        let size = self.entries.len() as u64;
+        let mut sizes: Vec<u64> =
+            self.checkpoints.iter().map(|mark| mark.size).filter(|old| *old < size).collect();
+        sizes.push(size);
+        self.checkpoints = sign(&self.entries, &sizes, &key());
+    }
+
     /// All checkpoints signed anew, as someone with the key could.
     pub fn sign_again(&mut self, key: &SigningKey) {
         let sizes: Vec<u64> = self.checkpoints.iter().map(|checkpoint| checkpoint.size).collect();
@@ -307,11 +328,11 @@ impl Maker {
     }
 }
 
-fn change(by: &str, ops: Vec<LedgerOp>) -> (Fact, Vec<LedgerOp>) {
+pub fn change(by: &str, ops: Vec<LedgerOp>) -> (Fact, Vec<LedgerOp>) {
     (Fact::Change(ChangeFact { by: by.into() }), ops)
 }
 
-fn decision(verdict: &str, approval: Option<&str>) -> Fact {
+pub fn decision(verdict: &str, approval: Option<&str>) -> Fact {
     Fact::Decision(DecisionFact {
         event_type: "tool_call".into(),
         action: "fs.write".into(),
@@ -333,7 +354,7 @@ fn decision(verdict: &str, approval: Option<&str>) -> Fact {
     })
 }
 
-fn outcome(decision: &str) -> Fact {
+pub fn outcome(decision: &str) -> Fact {
     Fact::Outcome(OutcomeFact {
         decision: decision.into(),
         status: OutcomeStatus::Succeeded,
@@ -343,7 +364,7 @@ fn outcome(decision: &str) -> Fact {
     })
 }
 
-fn asked(id: &str, digest: Digest, decision: &str) -> ApprovalEntry {
+pub fn asked(id: &str, digest: Digest, decision: &str) -> ApprovalEntry {
     ApprovalEntry {
         id: id.into(),
         digest,
@@ -369,7 +390,7 @@ fn asked(id: &str, digest: Digest, decision: &str) -> ApprovalEntry {
     }
 }
 
-fn voted(approval: &str, digest: Digest) -> Vote {
+pub fn voted(approval: &str, digest: Digest) -> Vote {
     Vote {
         approval: approval.into(),
         digest,

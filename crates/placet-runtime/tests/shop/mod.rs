@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use placet_runtime::pipeline::{Begun, Outcome, Pipeline, PipelineOptions};
 use placet_runtime::{Config, FixedClock, Gate, GateOptions, Registrar};
+use placet_store::backend::Backend;
 use placet_store::{KeyFolder, LogLedger, Settings, Sqlite};
 use placet_trust::credentials::broker::BrokerLimits;
 use placet_trust::{Freshness, Ledger, Proposal};
@@ -21,8 +22,8 @@ const POLICY: &str = "version: 1\nrules:\n\
     - { name: small, when: { action: pay, args.amount: { gte: 0, lte: 100 } }, then: allow }\n\
     - { name: large, when: { action: pay, args.amount: { gt: 100, lte: 1000 } }, then: hitl, reason: a person }\n";
 
-pub struct Shop {
-    pub ledger: Arc<LogLedger<Sqlite>>,
+pub struct Shop<B: Backend = Sqlite> {
+    pub ledger: Arc<LogLedger<B>>,
     pub pipeline: Arc<Pipeline>,
     pub registrar: Arc<Registrar>,
 }
@@ -37,8 +38,15 @@ pub struct Options {
 impl Shop {
     /// The deployment of which the ledger lies in one folder and the keys in another.
     pub fn open(folder: &Path, keys: &Path, options: Options) -> Self {
+        Self::over(Sqlite::new(folder.join("audit.db")), keys, options)
+    }
+}
+
+impl<B: Backend> Shop<B> {
+    /// The deployment with this ledger.
+    pub fn over(place: B, keys: &Path, options: Options) -> Self {
         let settings = Settings::new(KeyFolder::new(keys.join("keys")));
-        let ledger = Arc::new(LogLedger::new(Sqlite::new(folder.join("audit.db")), settings));
+        let ledger = Arc::new(LogLedger::new(place, settings));
         let text = "budgets: [{ scope: session, api_calls: 5 }]\n";
         std::fs::write(keys.join("placet.yaml"), text).unwrap();
         let config = Config::read(&keys.join("placet.yaml")).unwrap();

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 mod source;
+mod write;
 
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -140,7 +141,7 @@ pub struct PostgresLink {
     locked: bool,
     /// The seal of the head as it was last seen.
     seen: Option<Vec<u8>>,
-    /// What the server has prepared: text that it has to prepare anew costs a question more each time.
+    /// What the server has parsed for this connection.
     prepared: HashMap<&'static str, Statement>,
 }
 
@@ -151,9 +152,10 @@ impl PostgresLink {
         self.client.batch_execute(sql).map_err(|error| failed(&error))
     }
 
-    fn prepare(&mut self, sql: &'static str) -> Result<Statement, BackendError> {
-        if let Some(statement) = self.prepared.get(sql) {
-            return Ok(statement.clone());
+    /// A statement that is parsed once for each connection: one exchange with the server instead of two.
+    fn prepared(&mut self, sql: &'static str) -> Result<Statement, BackendError> {
+        if let Some(known) = self.prepared.get(sql) {
+            return Ok(known.clone());
         }
         let statement = self.client.prepare(sql).map_err(|error| failed(&error))?;
         self.prepared.insert(sql, statement.clone());
@@ -161,29 +163,28 @@ impl PostgresLink {
     }
 
     fn run(&mut self, sql: &'static str, params: Params<'_>) -> Result<(), BackendError> {
-        let statement = self.prepare(sql)?;
+        let statement = self.prepared(sql)?;
         self.client.execute(&statement, params).map(|_| ()).map_err(|error| failed(&error))
     }
 
-    fn one(&mut self, sql: &'static str, params: Params<'_>) -> Result<Option<Row>, BackendError> {
-        let statement = self.prepare(sql)?;
-        self.client.query_opt(&statement, params).map_err(|error| failed(&error))
-    }
-
-    fn all(&mut self, sql: &'static str, params: Params<'_>) -> Result<Vec<Row>, BackendError> {
-        let statement = self.prepare(sql)?;
+    fn rows(&mut self, sql: &'static str, params: Params<'_>) -> Result<Vec<Row>, BackendError> {
+        let statement = self.prepared(sql)?;
         self.client.query(&statement, params).map_err(|error| failed(&error))
     }
 
     fn text(&mut self, sql: &'static str, params: Params<'_>) -> Result<Option<String>, BackendError> {
-        let row = self.one(sql, params)?;
+        let row = self.rows(sql, params)?.into_iter().next();
         row.map(|row| row.try_get(0)).transpose().map_err(|error| failed(&error))
     }
 
     fn lock(&mut self) -> Result<(), BackendError> {
-        self.batch(&format!("SELECT pg_advisory_lock({LOCK_SPACE}, {})", self.key))?;
+        self.batch(&self.locking())?;
         self.locked = true;
         Ok(())
+    }
+
+    fn locking(&self) -> String {
+        format!("SELECT pg_advisory_lock({LOCK_SPACE}, {})", self.key)
     }
 
     fn migrate(&mut self, schema: &str) -> Result<(), BackendError> {
@@ -213,69 +214,9 @@ impl PostgresLink {
 
     fn head(&mut self) -> Result<Option<StoredHead>, BackendError> {
         let sql = "SELECT origin, size, frontier, chain, time_us, seal FROM head WHERE one = 1";
-        let row = self.one(sql, &[])?;
-        let head = row.as_ref().map(read_head).transpose()?;
+        let head = self.rows(sql, &[])?.first().map(read_head).transpose()?;
         self.seen = head.as_ref().map(|head| head.seal.0.to_vec());
         Ok(head)
-    }
-
-    fn insert(&mut self, batch: &Batch) -> Result<(), BackendError> {
-        let mut entries: (Vec<i64>, Vec<&str>, Vec<&[u8]>) = Default::default();
-        let mut views: (Vec<i64>, Vec<&str>) = Default::default();
-        for entry in &batch.entries {
-            let seq = signed(entry.seq)?;
-            entries.0.push(seq);
-            entries.1.push(&entry.leaf);
-            entries.2.push(&entry.hash.0);
-            if let Some(view) = &entry.view {
-                views.0.push(seq);
-                views.1.push(view);
-            }
-            for (field, value) in &entry.personal {
-                let sql = "INSERT INTO personal VALUES ($1, $2, $3, $4)";
-                self.run(sql, &[&seq, &&**field, &&value.salt[..], &value.text])?;
-            }
-        }
-        if !entries.0.is_empty() {
-            let sql = "INSERT INTO entry SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[])";
-            self.run(sql, &[&entries.0, &entries.1, &entries.2])?;
-        }
-        if !views.0.is_empty() {
-            let sql = "INSERT INTO view SELECT * FROM unnest($1::bigint[], $2::text[])";
-            self.run(sql, &[&views.0, &views.1])?;
-        }
-        Ok(())
-    }
-
-    fn rows(&mut self, batch: &Batch) -> Result<(), BackendError> {
-        let last = signed(batch.head.head.size().saturating_sub(1))?;
-        let mut kept: (Vec<&str>, Vec<&str>, Vec<&str>) = Default::default();
-        let mut gone: (Vec<&str>, Vec<&str>) = Default::default();
-        for row in &batch.rows {
-            match &row.body {
-                Some(body) => {
-                    kept.0.push(row.kind);
-                    kept.1.push(&row.id);
-                    kept.2.push(body);
-                }
-                None => {
-                    gone.0.push(row.kind);
-                    gone.1.push(&row.id);
-                }
-            }
-        }
-        if !gone.0.is_empty() {
-            let sql = "DELETE FROM state USING unnest($1::text[], $2::text[]) AS gone (kind, id)
-                       WHERE state.kind = gone.kind AND state.id = gone.id";
-            self.run(sql, &[&gone.0, &gone.1])?;
-        }
-        if !kept.0.is_empty() {
-            let sql = "INSERT INTO state
-                       SELECT kind, id, body, $4 FROM unnest($1::text[], $2::text[], $3::text[]) AS kept (kind, id, body)
-                       ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body, seq = excluded.seq";
-            self.run(sql, &[&kept.0, &kept.1, &kept.2, &last])?;
-        }
-        Ok(())
     }
 
     fn erase(&mut self, erase: &Erase) -> Result<(), BackendError> {
@@ -292,15 +233,14 @@ impl PostgresLink {
 impl Link for PostgresLink {
     fn begin(&mut self, access: Access) -> Result<Option<StoredHead>, BackendError> {
         let begin = match access {
-            Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-            Access::Written => "BEGIN; SET LOCAL synchronous_commit = off",
-            Access::Durable => "BEGIN; SET LOCAL synchronous_commit = on",
+            Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned(),
+            Access::Written => format!("{}; BEGIN; SET LOCAL synchronous_commit = off", self.locking()),
+            Access::Durable => format!("{}; BEGIN; SET LOCAL synchronous_commit = on", self.locking()),
         };
-        if access != Access::Read {
-            self.lock()?;
-        }
+        // If the lock is not given in time, nothing was begun; undoing both all the same costs nothing.
+        self.locked = access != Access::Read;
         self.open = true;
-        let head = self.batch(begin).and_then(|()| self.head());
+        let head = self.batch(&begin).and_then(|()| self.head());
         if head.is_err() {
             self.release();
         }
@@ -311,7 +251,7 @@ impl Link for PostgresLink {
         let sql = "SELECT seq, leaf FROM entry WHERE seq >= $1 ORDER BY seq LIMIT $2";
         let mut from = if from == 0 { i64::MIN } else { signed(from)? };
         loop {
-            let rows = self.all(sql, &[&from, &CHUNK])?;
+            let rows = self.rows(sql, &[&from, &CHUNK])?;
             for row in &rows {
                 let seq: i64 = row.try_get(0).map_err(|error| failed(&error))?;
                 let leaf: &str = row.try_get(1).map_err(|error| failed(&error))?;
@@ -338,7 +278,7 @@ impl Link for PostgresLink {
 
     fn personal(&mut self, seq: u64) -> Result<Vec<(Arc<str>, SaltedValue)>, BackendError> {
         let sql = "SELECT field, salt, value FROM personal WHERE seq = $1 ORDER BY field";
-        let rows = self.all(sql, &[&signed(seq)?])?;
+        let rows = self.rows(sql, &[&signed(seq)?])?;
         let read = |row: &Row| {
             let (field, salt): (String, Vec<u8>) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
             Some((Arc::from(field), SaltedValue { salt: salt.try_into().ok()?, text: row.try_get(2).ok()? }))
@@ -352,20 +292,13 @@ impl Link for PostgresLink {
     }
 
     fn append(&mut self, batch: &Batch) -> Result<(), BackendError> {
-        self.insert(batch)?;
-        self.rows(batch)?;
+        self.write(batch)?;
         batch.erase.iter().try_for_each(|erase| self.erase(erase))?;
         if let Some((size, note)) = &batch.note {
             let sql = "INSERT INTO checkpoint VALUES ($1, $2) ON CONFLICT (size) DO UPDATE SET note = excluded.note";
             self.run(sql, &[&signed(*size)?, note])?;
         }
-        let StoredHead { head, seal } = &batch.head;
-        let sql = "INSERT INTO head VALUES (1, $1, $2, $3, $4, $5, $6) ON CONFLICT (one) DO UPDATE SET
-                   origin = $1, size = $2, frontier = $3, chain = $4, time_us = $5, seal = $6";
-        let (frontier, size) = (head.frontier.to_bytes(), signed(head.size())?);
-        let (chain, seal_bytes) = (&head.chain.0[..], &seal.0[..]);
-        self.run(sql, &[&&*head.origin, &size, &frontier, &chain, &head.time_us.0, &seal_bytes])?;
-        self.seen = Some(seal.0.to_vec());
+        self.seen = Some(batch.head.seal.0.to_vec());
         Ok(())
     }
 
@@ -375,17 +308,19 @@ impl Link for PostgresLink {
     }
 
     fn release(&mut self) {
-        // Both fail when the connection is lost, and then the server has done them.
-        if std::mem::take(&mut self.open) {
-            let _ = self.batch("ROLLBACK");
-        }
-        if std::mem::take(&mut self.locked) {
-            let _ = self.batch(&format!("SELECT pg_advisory_unlock({LOCK_SPACE}, {})", self.key));
-        }
+        // It fails when the connection is lost, and then the server has done both.
+        let (open, locked) = (std::mem::take(&mut self.open), std::mem::take(&mut self.locked));
+        let unlock = format!("SELECT pg_advisory_unlock({LOCK_SPACE}, {})", self.key);
+        let _ = match (open, locked) {
+            (true, true) => self.batch(&format!("ROLLBACK; {unlock}")),
+            (true, false) => self.batch("ROLLBACK"),
+            (false, true) => self.batch(&unlock),
+            (false, false) => Ok(()),
+        };
     }
 
     fn changed(&mut self) -> Result<bool, BackendError> {
-        let row = self.one("SELECT seal FROM head WHERE one = 1", &[])?;
+        let row = self.rows("SELECT seal FROM head WHERE one = 1", &[])?.into_iter().next();
         let seal: Option<Vec<u8>> =
             row.map(|row| row.try_get(0)).transpose().map_err(|error| failed(&error))?;
         Ok(seal != self.seen)

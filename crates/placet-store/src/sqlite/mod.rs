@@ -1,12 +1,13 @@
 //! A log in an SQLite file, shared by several processes.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+mod lock;
 mod side;
 mod source;
 mod spill;
 mod turns;
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::backend::{Access, Backend, BackendError, Batch, Erase, Link, NewEntry, StoredHead};
 
+use lock::{Helpers, LockFile};
 use side::SideFile;
 use spill::{Mark, Spill};
 use turns::{KnownRows, Spilling, Standing, Turn};
@@ -44,13 +46,14 @@ const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 #[derive(Debug, Clone)]
 pub struct Sqlite {
     path: PathBuf,
+    helpers: Arc<Helpers>,
 }
 
 impl Sqlite {
     /// The log in this file, which is made on first use.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), helpers: Arc::default() }
     }
 
     /// The file.
@@ -71,21 +74,19 @@ impl Backend for Sqlite {
 
     fn open(&self) -> Result<SqliteLink, BackendError> {
         make_file(&self.path)?;
-        let lock_path = beside(&self.path, ".lock");
-        let lock = private().open(&lock_path).map_err(|error| unusable(&lock_path, &error))?;
-        lock.lock().map_err(|error| unusable(&lock_path, &error))?;
+        let mut lock = LockFile::open(beside(&self.path, ".lock"), self.helpers.clone())?;
+        lock.take()?;
         let opened = connect(&self.path).and_then(|connection| {
             migrate(&connection, &self.path)?;
             Ok(connection)
         });
-        let _ = lock.unlock();
+        lock.give_back();
         let mut connection = opened?;
         let side =
             SideFile::watch(&mut connection, beside(&self.path, "-wal")).map_err(|error| failed(&error))?;
         Ok(SqliteLink {
             connection,
             lock,
-            locked: false,
             full: None,
             version: None,
             side,
@@ -186,8 +187,7 @@ fn migrate(connection: &Connection, path: &Path) -> Result<(), BackendError> {
 #[derive(Debug)]
 pub struct SqliteLink {
     connection: Connection,
-    lock: File,
-    locked: bool,
+    lock: LockFile,
     /// How the connection flushes at present.
     full: Option<bool>,
     version: Option<i64>,
@@ -234,10 +234,7 @@ impl SqliteLink {
 
     /// Waits for its turn among all processes; [`Link::release`] gives it back.
     fn take_lock(&mut self) -> Result<(), BackendError> {
-        let taken = self.lock.lock();
-        taken.map_err(|error| BackendError::Failed(format!("its lock file fails: {error}")))?;
-        self.locked = true;
-        Ok(())
+        self.lock.take()
     }
 
     fn head(&self) -> Result<Option<StoredHead>, BackendError> {
@@ -406,9 +403,7 @@ impl Link for SqliteLink {
         if !self.connection.is_autocommit() {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
-        if std::mem::take(&mut self.locked) {
-            let _ = self.lock.unlock();
-        }
+        self.lock.give_back();
     }
 
     fn changed(&mut self) -> Result<bool, BackendError> {

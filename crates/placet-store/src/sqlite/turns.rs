@@ -211,7 +211,7 @@ impl SqliteLink {
 
     /// Takes what was spilled into the database.
     fn drain(&mut self) -> Result<(), BackendError> {
-        let was_locked = self.locked;
+        let was_locked = self.lock.is_taken();
         if !was_locked {
             self.take_lock()?;
         }

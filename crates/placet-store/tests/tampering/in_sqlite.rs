@@ -145,9 +145,7 @@ fn promise_8_f28_aegis_72_no_edit_of_a_sqlite_ledger_goes_undetected() {
                 drop(edit);
                 let from = case.outside.as_ref().map(|(_, note)| note.as_str());
                 let other = python.verify(&path, from, case.clean.key.verifier());
-                judge(case, &template.verified(&path, from), &other, |code| {
-                    matches!(code, Code::Approval | Code::Budget)
-                });
+                judge(case, &template.verified(&path, from), &other, |_| false);
                 remove(&path);
             }
         },

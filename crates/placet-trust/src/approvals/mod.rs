@@ -45,6 +45,9 @@ pub use subject::{ApprovalSubject, Terms};
 /// Most requests of one session that wait at a time, so that an agent cannot drown its reviewers.
 pub const MAX_PENDING_PER_SESSION: usize = 100;
 
+/// Why a request ended that was open when an older copy of the log was accepted: it may have been used in the lost part.
+pub const ROLLED_BACK: &str = "rolled_back";
+
 /// Approvals of a log.
 #[derive(Debug, Clone, Default)]
 pub struct Approvals {
@@ -124,7 +127,7 @@ pub struct Decided {
 pub struct Closed {
     /// When.
     pub at_us: Micros,
-    /// Why: `expired`, `timeout`, `superseded`, `withdrawn`.
+    /// Why: `expired`, `timeout`, `superseded`, `withdrawn`, [`ROLLED_BACK`].
     pub code: Arc<str>,
 }
 
@@ -323,6 +326,14 @@ impl Approvals {
                 approval.marks.insert(mark.event, at);
             }),
             LedgerOp::Told(told) => self.change(&told.approval, |approval| approval.tell(told, at)),
+            LedgerOp::AcceptRollback(_) => {
+                for id in self.open.values().cloned().collect::<Vec<_>>() {
+                    self.change(&id, |approval| {
+                        approval.state = ApprovalState::Cancelled;
+                        approval.closed = Some(Closed { at_us: at, code: ROLLED_BACK.into() });
+                    });
+                }
+            }
             _ => {}
         }
     }
@@ -375,6 +386,7 @@ impl Approvals {
             LedgerOp::Claim(claim) => touch(&claim.approval),
             LedgerOp::Mark(mark) => touch(&mark.approval),
             LedgerOp::Told(told) => touch(&told.approval),
+            LedgerOp::AcceptRollback(_) => self.open.values().for_each(touch),
             _ => {}
         }
     }

@@ -23,6 +23,8 @@ pub struct Standing {
     pub in_flight: u64,
     /// What is reserved without a permit.
     pub held: u64,
+    /// Whether it counts as used up, since an older copy of the log was accepted.
+    pub burned: bool,
 }
 
 /// The counters of one budget.
@@ -35,6 +37,8 @@ pub(super) struct Account {
     in_flight: u64,
     bucket: Bucket,
     holds: BTreeMap<ReservationId, Hold>,
+    /// When it was made to count as used up.
+    burned: Option<Micros>,
 }
 
 /// A reservation without a permit.
@@ -73,6 +77,8 @@ fn drops(amount: u64, seconds: u32) -> u128 {
 #[derive(Serialize)]
 struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
+    burned_us: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     drops: Option<String>,
     in_flight: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,13 +98,20 @@ impl Account {
             in_flight: 0,
             bucket: Bucket { drops: 0, seen: at },
             holds: BTreeMap::new(),
+            burned: None,
         }
+    }
+
+    /// A budget that nobody named yet. One with a window may have been, in what was lost.
+    pub(super) fn fresh(key: &BudgetKey, at: Micros, burned: Option<Micros>) -> Self {
+        Self { burned: burned.filter(|_| key.window.is_some()), ..Self::new(key, at) }
     }
 
     /// The body of its row in canonical JSON. Holds stand in the rows of their reservations.
     pub(super) fn body(&self, key: &BudgetKey) -> Option<String> {
         let rolling = matches!(key.window, Some(Window::Rolling(_)));
         let row = Row {
+            burned_us: self.burned.map(|burned| burned.0),
             drops: rolling.then(|| self.bucket.drops.to_string()),
             in_flight: self.in_flight,
             limit: self.limit,
@@ -124,7 +137,45 @@ impl Account {
             spent: if now { self.spent } else { 0 },
             in_flight: if now { self.in_flight } else { 0 },
             held: self.held(at, None),
+            burned: self.is_burned(key, at),
         }
+    }
+
+    pub(super) fn burn(&mut self, key: &BudgetKey, at: Micros) {
+        self.roll(key, at);
+        self.burned = Some(at);
+    }
+
+    fn is_burned(&self, key: &BudgetKey, at: Micros) -> bool {
+        let Some(burned) = self.burned else { return false };
+        match key.window {
+            Some(Window::Fixed(_)) => period(key, at) <= period(key, burned),
+            Some(Window::Rolling(seconds)) => at < burned.plus_seconds(seconds),
+            None => true,
+        }
+    }
+
+    /// Refuses what a lost part of the log may have spent already.
+    fn check_burned(&self, key: &BudgetKey, at: Micros) -> Result<(), Refusal> {
+        if !self.is_burned(key, at) {
+            return Ok(());
+        }
+        let until = match key.window {
+            Some(Window::Fixed(seconds)) => {
+                let next = period(key, at).saturating_add(1).saturating_mul(length(seconds));
+                format!("wait until {}", moment(next))
+            }
+            Some(Window::Rolling(seconds)) => {
+                let end = self.burned.unwrap_or(at).plus_seconds(seconds);
+                format!("wait until {}", moment(end.0))
+            }
+            None => "use another, or have its limit set anew".to_owned(),
+        };
+        let reason = format!(
+            "the budget for {key} counts as used up: an older copy of the ledger was accepted, and what was spent in the \
+             lost part is not known; {until}"
+        );
+        Err(Refusal::new(DenyCause::BudgetExhausted, reason))
     }
 
     fn held(&self, at: Micros, except: Option<&ReservationId>) -> u64 {
@@ -148,6 +199,7 @@ impl Account {
         except: Option<&ReservationId>,
     ) -> Result<(), Refusal> {
         let key = &wanted.key;
+        self.check_burned(key, at)?;
         let standing = self.standing(key, at);
         let held = self.held(at, except);
         let limit = self.binding(wanted.limit);
@@ -231,6 +283,7 @@ impl Account {
 
     pub(super) fn set_limit(&mut self, key: &BudgetKey, limit: u64, at: Micros) {
         self.roll(key, at);
+        self.burned = None;
         if matches!(key.window, Some(Window::Rolling(_))) {
             self.bucket = match self.limit {
                 Some(before) => self.bucket.leaked(before, at),

@@ -137,6 +137,7 @@ impl Credentials {
             RevocationTarget::Session(session) => self.sessions.get(session).cloned().unwrap_or_default(),
             RevocationTarget::Agent(agent) => matching(&|entry| entry.agent.as_ref() == Some(agent)),
             RevocationTarget::Tenant(tenant) => matching(&|entry| entry.tenant.as_ref() == Some(tenant)),
+            RevocationTarget::All => matching(&|_| true),
         };
         let mut covered = BTreeSet::new();
         while let Some(id) = open.pop() {
@@ -285,7 +286,11 @@ impl Credentials {
             return;
         }
         self.generation = self.generation.saturating_add(1);
-        let latest = self.ageing.last().map_or(at, |(expires, ..)| *expires);
+        let latest = match revocation.target {
+            // Also of credentials that nothing in the log is known to hang from.
+            RevocationTarget::All => at.plus_seconds(MAX_LIFETIME_SECONDS),
+            _ => self.ageing.last().map_or(at, |(expires, ..)| *expires),
+        };
         let revoked = Revoked {
             at_us: at,
             by: revocation.by.clone(),
@@ -377,6 +382,7 @@ fn targets(entry: &CredentialEntry) -> impl Iterator<Item = RevocationTarget> {
         Some(RevocationTarget::Session(entry.session.clone())),
         entry.agent.clone().map(RevocationTarget::Agent),
         entry.tenant.clone().map(RevocationTarget::Tenant),
+        Some(RevocationTarget::All),
     ]
     .into_iter()
     .flatten()
@@ -388,6 +394,7 @@ fn row_id(target: &RevocationTarget) -> String {
         RevocationTarget::Session(name) => format!("session:{name}"),
         RevocationTarget::Agent(name) => format!("agent:{name}"),
         RevocationTarget::Tenant(name) => format!("tenant:{name}"),
+        RevocationTarget::All => "all".to_owned(),
     }
 }
 

@@ -124,6 +124,7 @@ fn named(target: &RevocationTarget) -> String {
         RevocationTarget::Session(name) => format!("the session `{name}`"),
         RevocationTarget::Agent(name) => format!("the agent `{name}`"),
         RevocationTarget::Tenant(name) => format!("the tenant `{name}`"),
+        RevocationTarget::All => "everything issued until then".to_owned(),
     }
 }
 

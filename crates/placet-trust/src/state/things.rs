@@ -89,5 +89,7 @@ fn changed(op: &LedgerOp) -> Vec<Thing<'_>> {
         LedgerOp::Mark(mark) => vec![Thing::Approval(&mark.approval)],
         LedgerOp::Told(told) => vec![Thing::Approval(&told.approval)],
         LedgerOp::Remember(write) => vec![Thing::Memory(&write.key)],
+        // It stands in a record with nothing but a revocation.
+        LedgerOp::AcceptRollback(_) => Vec::new(),
     }
 }

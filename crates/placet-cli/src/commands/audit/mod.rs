@@ -6,6 +6,7 @@ mod erase;
 mod export;
 mod list;
 mod prove;
+mod recover;
 mod show;
 mod stats;
 mod tail;
@@ -70,6 +71,8 @@ enum AuditCommand {
     Seal(archive::SealArgs),
     /// Take old views out of the ledger that its archive holds, and record it
     Prune(archive::PruneArgs),
+    /// Show what is lost when an older copy of the ledger was put back, and go on without it
+    Recover(recover::RecoverArgs),
     /// Check the log against its key, and against a checkpoint kept elsewhere
     Verify(verify::VerifyArgs),
     /// Prove that one record is in the signed log
@@ -97,6 +100,7 @@ pub(crate) fn run(args: &AuditArgs, console: &mut Console<'_>) -> Result<Exit, F
         Some(AuditCommand::Erase(erase)) => erase::run(erase, common, console),
         Some(AuditCommand::Seal(seal)) => archive::seal(seal, common, console),
         Some(AuditCommand::Prune(prune)) => archive::prune(prune, common, console),
+        Some(AuditCommand::Recover(recover)) => recover::run(recover, common, console),
         Some(AuditCommand::Verify(verify)) => verify::run(verify, common, console),
         Some(AuditCommand::Prove(prove)) => prove::run(prove, common, console),
         Some(AuditCommand::Check(check)) => prove::check(check, common, console),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use placet::record::ids::{ApprovalId, RecordId};
 use placet::record::ledger::{ApprovalEntry, LedgerOp, Vote};
-use placet::record::{DecisionFact, Fact, OutcomeFact};
+use placet::record::{DecisionFact, Fact, OutcomeFact, RecoveryFact};
 use placet_store::query::{Level, Stored, each};
 use serde_json::{Map, Value, json};
 
@@ -155,7 +155,7 @@ impl Shown {
                 page.field("overlap", &format!("until {}", moment::short(change.overlap_until_us)));
                 page.field("by", &change.by);
             }
-            Fact::Recovery(recovery) => page.field(&recovery.code, &recovery.count.to_string()),
+            Fact::Recovery(recovery) => page.recovery(recovery, view.as_ref()),
         }
         if self.record.view_edited {
             page.line(RED, "the readable view was edited and is not shown; run `placet audit verify`");
@@ -307,6 +307,17 @@ impl Page {
         self.maybe("result", result.as_deref());
         if outcome.injections > 0 {
             self.field("injected", &format!("{} spans were taken for prompt injection", outcome.injections));
+        }
+    }
+
+    fn recovery(&mut self, recovery: &RecoveryFact, view: Option<&Map<String, Value>>) {
+        self.field(&recovery.code, &recovery.count.to_string());
+        let Some(rollback) = &recovery.rollback else { return };
+        self.field("by", &rollback.by);
+        self.maybe("reason", view.and_then(|view| view.get("reason")?.as_str()));
+        self.field("went on", &format!("from {} records, root {}", rollback.size, rollback.root));
+        for lost in &rollback.lost {
+            self.field("given up", &format!("{} records, root {} ({})", lost.size, lost.root, lost.kept));
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use placet::audit::keys::VerifierKey;
-use placet::audit::verify::{Erasure, KeyChange, Report, Truncation, verify};
+use placet::audit::verify::{Erasure, KeyChange, Report, Rollback, Truncation, verify};
 
 use super::CommonArgs;
 use crate::console::Console;
@@ -129,6 +129,15 @@ fn text(report: &Report, paint: Paint) -> String {
     if report.sealed > 0 {
         let views = counted(report.sealed, "archived view");
         field("sealed", &format!("{views}, not checked: their keys are not here"));
+    }
+    for Rollback { seq, fact } in report.rollbacks.iter().take(SHOWN) {
+        let most = fact.lost.first().map_or(fact.size, |lost| lost.size);
+        let went_on =
+            format!("record {seq}: {} accepted that the log goes on from {} records", fact.by, fact.size);
+        field(
+            "rollback",
+            &format!("{went_on}; checkpoints of up to {most} records made before are not extended"),
+        );
     }
     for KeyChange { seq, added, by } in report.key_changes.iter().take(SHOWN) {
         field("key", &format!("since record {seq}, brought in by {by}: {added}"));
