@@ -10,6 +10,7 @@
 pub mod metrics;
 #[cfg(feature = "otel")]
 pub mod otel;
+mod queue;
 mod settings;
 pub mod spans;
 mod step;
