@@ -113,6 +113,33 @@ impl Redactor {
         serde_json::to_value(self.at(value, MAX_DEPTH)).unwrap_or_else(|_| "[cannot be shown]".into())
     }
 
+    /// A value as it may be stored that stood at a dotted path, each of whose keys may hide it.
+    #[must_use]
+    pub fn value_at(&self, path: &str, value: &Value) -> Json {
+        let mut keys = path.split('.');
+        match keys.find(|key| self.0.keys.kind(key).is_some()) {
+            Some(key) if !value.is_null() => format!("[REDACTED:{}]", key_label(key)).into(),
+            _ => self.value(value),
+        }
+    }
+
+    /// Whether every mark in a text that was shown stands where something about a person was, and there is one. What is
+    /// not known for sure may be a secret.
+    #[must_use]
+    pub fn is_personal_only(&self, shown: &str) -> bool {
+        let mut labels =
+            shown.split("[REDACTED:").skip(1).map(|rest| rest.split(']').next().unwrap_or_default());
+        let is_personal = |label: &str| {
+            let mark = format!("[REDACTED:{label}]");
+            let patterns =
+                self.0.patterns.iter().filter(|pattern| pattern.mark == mark).map(|pattern| pattern.kind);
+            let mut kinds = patterns.chain(self.0.keys.kind(label)).peekable();
+            kinds.peek().is_some() && kinds.all(|kind| kind == RedactionKind::Personal)
+        };
+        let first = labels.next();
+        first.is_some_and(is_personal) && labels.all(is_personal)
+    }
+
     /// An object as it may be shown.
     #[must_use]
     pub fn object(&self, object: &Object) -> Object {

@@ -11,6 +11,7 @@
 mod escalation;
 mod facts;
 mod identity;
+mod kept;
 mod permit;
 mod recording;
 pub mod spending;
@@ -30,6 +31,7 @@ use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, Record, Ris
 
 use crate::config::{Config, ConfigError};
 use crate::digest::digest;
+use crate::features;
 use crate::files;
 use crate::gate::Gate;
 use crate::refusal;
@@ -42,6 +44,7 @@ pub use recording::Outcome;
 
 use facts::{count_of, text_of};
 use identity::Holder;
+use kept::View;
 use permit::Granted;
 use recording::{Extras, decision_record, decision_view, outcome_fact, outcome_view};
 
@@ -290,8 +293,8 @@ impl Pipeline {
         record.ops.extend(self.presentation(ledger, case.holder.as_ref()));
         record.ops.extend(approval);
         record.ops.extend(reservation.clone().map(LedgerOp::Reserve));
-        let view = decision_view(case.request.event(), &case.decision, &self.redactor);
-        let fallback = self.fallback(&case, extras);
+        let view = self.view(ledger, &case);
+        let fallback = self.fallback(&case, extras, &view);
         let proposal = Proposal { record, view: Some(view), personal: Vec::new(), fallback: Some(fallback) };
         match ledger.commit(proposal, case.ack) {
             Err(error) => self.unavailable(case, &error),
@@ -306,15 +309,18 @@ impl Pipeline {
     }
 
     /// What is recorded when a precondition fails: the same event, denied.
-    fn fallback(&self, case: &Case, extras: Extras) -> placet_trust::Fallback {
+    fn fallback(&self, case: &Case, extras: Extras, view: &View) -> placet_trust::Fallback {
         // Long histories stand in no record.
         let event = case.request.event().clone_without(Field::ToolHistory);
         let decision = case.decision.clone();
         let redactor = self.redactor.clone();
+        let features = view.get_key_value(features::MEMBER).map(|(name, of)| (name.clone(), of.clone()));
         Box::new(move |refusal| {
             let denied = denied_at_commit(&decision, refusal);
             let record = decision_record(&event, &denied, Extras { permit: false, ..extras });
-            (record, Some(decision_view(&event, &denied, &redactor)))
+            let mut view = decision_view(&event, &denied, &redactor);
+            view.extend(features);
+            (record, Some(view))
         })
     }
 
@@ -349,9 +355,9 @@ impl Pipeline {
         };
         let mut record = decision_record(case.request.event(), &case.decision, extras.clone());
         record.ops = ops;
-        let mut view = decision_view(case.request.event(), &case.decision, &self.redactor);
+        let mut view = self.view(ledger, &case);
         view.extend(question.map(|question| ("approval".to_owned(), question)));
-        let fallback = (!record.ops.is_empty()).then(|| self.fallback(&case, extras));
+        let fallback = (!record.ops.is_empty()).then(|| self.fallback(&case, extras, &view));
         let proposal = Proposal { record, view: Some(view), personal: Vec::new(), fallback };
         match ledger.commit(proposal, case.ack) {
             Err(error) => self.unavailable(case, &error),
