@@ -11,8 +11,10 @@ import json
 import sqlite3
 from base64 import b64decode
 from functools import partial
+from glob import escape, glob
 from hashlib import sha256, sha512
 from itertools import chain
+from os.path import exists, splitext
 
 WRONG = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
@@ -27,8 +29,7 @@ def ed25519(public, text, signature):  # RFC 8032, section 5.1.7, without cofact
         x = x if (x * x - x2) % P == 0 else x * pow(2, (P - 1) // 4, P) % P
         if y >= P or (x * x - x2) % P or (x == 0 and sign):
             raise ValueError("no point")
-        x = P - x if x & 1 != sign else x
-        return x, y, 1, x * y % P
+        return (x := P - x if x & 1 != sign else x), y, 1, x * y % P
     def add(p, q):  # section 5.1.4
         a, b = (p[1] - p[0]) * (q[1] - q[0]) % P, (p[1] + p[0]) * (q[1] + q[0]) % P
         c, d = 2 * p[3] * q[3] * D % P, 2 * p[2] * q[2] % P
@@ -71,7 +72,6 @@ def load(text):  # RFC 8785 without floats, which no log holds: every other form
     def members(pairs):
         keys = [key.encode("utf-16-be") for key, _ in pairs]
         return dict(pairs) if keys == sorted(set(keys)) else {}["members out of order, or twice"]
-
     value = json.loads(text, object_pairs_hook=members, parse_float={}.__getitem__)
     if json.dumps(value, ensure_ascii=False, separators=(",", ":")) != text:
         raise ValueError("JSON in another than its canonical form")
@@ -106,7 +106,7 @@ def read_sqlite(path):  # checkpoints (size, note), entries (seq, leaf, hash, vi
     head = db.execute("SELECT size, chain FROM head").fetchone() or (-1, b"gone")
     return db.execute("SELECT size, note FROM checkpoint ORDER BY size"), entries, head
 
-def read_mirror(path):
+def read_mirror(path):  # with the files that were full before it: NAME.FIRST.jsonl, by the position of the first entry
     def entry(line):
         leaf, view, fields = line["leaf"].encode(), line.get("view"), line.get("personal")
         kept = {key: line[key] for key in ("seq", "leaf", "hash", "view", "sealed", "personal") if key in line}
@@ -118,16 +118,17 @@ def read_mirror(path):
         view = False if view is None and "sealed" in line else view and view.encode()  # False: kept under a key
         return int(line["seq"]), leaf, bytes.fromhex(line["hash"]), view, fields, edited
     def items(checkpoints):
-        with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
-            for text in file:
-                try:
-                    line = load(text[:-1] if text[-1] == "\n" else "")
-                    mark = line.keys() == {"event", "size", "note", "timestamp"} and line["event"] == "checkpoint"
-                    item = (line["size"], line["note"]) if mark else entry(line)
-                except WRONG:
-                    mark, item = False, (-1,)
-                if mark == checkpoints:
-                    yield item
+        for text in chain.from_iterable(open(n, encoding="utf-8", errors="replace", newline="\n") for n in names):
+            try:
+                line = load(text[:-1] if text[-1] == "\n" else "")
+                mark = line.keys() == {"event", "size", "note", "timestamp"} and line["event"] == "checkpoint"
+                item = (line["size"], line["note"]) if mark else entry(line)
+            except WRONG:
+                mark, item = False, (-1,)
+            if mark == checkpoints:
+                yield item
+    names = sorted(glob(f"{escape(splitext(path)[0])}.{'[0-9]' * 12}{splitext(path)[1]}"))
+    names += [path] if exists(path) or not names else []
     return items(True), items(False), None
 
 class Run:
@@ -230,10 +231,9 @@ class Run:
 
 def verify(path, keys, outside=None):
     keys = [parse_key(key) for text in keys for key in text.split()]
-    with open(path, "rb") as file:
-        read = read_sqlite if file.read(16) == b"SQLite format 3\0" else read_mirror
+    magic = open(path, "rb").read(16) if exists(path) else b""
     run = Run(keys, outside and open_checkpoint(outside, keys))
-    run.walk(*read(path))
+    run.walk(*(read_sqlite if magic == b"SQLite format 3\0" else read_mirror)(path))
     return run.report()
 
 if __name__ == "__main__":

@@ -324,6 +324,7 @@ class Engine:
         clock: Callable[[], datetime] | None,
         ledger: str | PathLike[str] | None,
         audit_log: str | PathLike[str] | None,
+        audit_log_rotation: Mapping[str, int | None] | None,
         keys: str | PathLike[str] | None,
         broker: Broker | None,
         external: bool,
