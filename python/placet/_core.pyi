@@ -373,6 +373,7 @@ class Tool:
         transport: str | None,
         paths: Sequence[str] | None,
         classification: str | None,
+        description: str | None,
     ) -> Self: ...
     def begin(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -265,6 +265,11 @@ fn rooted(path: &Path) -> PyResult<PathBuf> {
 }
 
 impl Engine {
+    /// Says what a tool is for.
+    pub(crate) fn describe(&self, tool: &str, description: &str) {
+        self.pipeline.describe(tool, description);
+    }
+
     pub(crate) fn gate(&self) -> &Gate {
         self.pipeline.gate()
     }

@@ -30,7 +30,7 @@ pub(crate) struct Tool {
 #[pymethods]
 impl Tool {
     #[new]
-    #[pyo3(signature = (*, name, action, parameters, bound, context, engine, tags, target, transport, paths, classification))]
+    #[pyo3(signature = (*, name, action, parameters, bound, context, engine, tags, target, transport, paths, classification, description))]
     #[allow(clippy::too_many_arguments, reason = "one argument per keyword of `governed`")]
     fn new(
         name: String,
@@ -44,6 +44,7 @@ impl Tool {
         transport: Option<&str>,
         paths: &Bound<'_, PyAny>,
         classification: Option<&str>,
+        description: Option<&str>,
     ) -> PyResult<Self> {
         let mut template = Context::inside(context)?.get().event();
         template.set(Field::EventType, "tool_call");
@@ -59,6 +60,9 @@ impl Tool {
                 return Err(PyValueError::new_err(message));
             }
             template.set(Field::Transport, transport);
+        }
+        if let Some(description) = description {
+            engine.get().describe(&name, description);
         }
         let paths = strings("paths", paths)?;
         let paths = paths.as_array().unwrap_or_default().iter().filter_map(Value::as_str);

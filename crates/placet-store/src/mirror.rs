@@ -253,8 +253,11 @@ fn erasures(record: &Record) -> Vec<Erase> {
     }
 }
 
-/// The last entry of a file with its leaf, if it has one, and how long its whole lines are.
-fn last_entry(file: &mut File) -> io::Result<(Option<(u64, Vec<u8>)>, u64)> {
+/// The position and the leaf of an entry.
+type Last = (u64, Vec<u8>);
+
+/// The last entry of a file, if it has one, and how long its whole lines are.
+fn last_entry(file: &mut File) -> io::Result<(Option<Last>, u64)> {
     let length = file.metadata()?.len();
     let mut span = TAIL_BYTES;
     loop {

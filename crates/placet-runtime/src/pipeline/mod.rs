@@ -31,7 +31,6 @@ use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, Record, Ris
 
 use crate::config::{Config, ConfigError};
 use crate::digest::digest;
-use crate::features;
 use crate::files;
 use crate::gate::Gate;
 use crate::refusal;
@@ -44,7 +43,7 @@ pub use recording::Outcome;
 
 use facts::{count_of, text_of};
 use identity::Holder;
-use kept::View;
+use kept::{Descriptions, View, besides};
 use permit::Granted;
 use recording::{Extras, decision_record, decision_view, outcome_fact, outcome_view};
 
@@ -96,6 +95,7 @@ pub struct Pipeline {
     gate: Gate,
     options: PipelineOptions,
     redactor: Redactor,
+    descriptions: Descriptions,
     /// Outcomes that could not be recorded. While there are any, nothing new begins.
     owed: Mutex<Vec<Owed>>,
 }
@@ -176,7 +176,7 @@ impl Pipeline {
     #[must_use]
     pub fn new(gate: Gate, options: PipelineOptions) -> Self {
         let redactor = options.redactor.clone().unwrap_or_else(Redactor::builtin);
-        Self { gate, options, redactor, owed: Mutex::new(Vec::new()) }
+        Self { gate, options, redactor, descriptions: Descriptions::default(), owed: Mutex::default() }
     }
 
     /// The policies.
@@ -314,12 +314,12 @@ impl Pipeline {
         let event = case.request.event().clone_without(Field::ToolHistory);
         let decision = case.decision.clone();
         let redactor = self.redactor.clone();
-        let features = view.get_key_value(features::MEMBER).map(|(name, of)| (name.clone(), of.clone()));
+        let besides = besides(view);
         Box::new(move |refusal| {
             let denied = denied_at_commit(&decision, refusal);
             let record = decision_record(&event, &denied, Extras { permit: false, ..extras });
             let mut view = decision_view(&event, &denied, &redactor);
-            view.extend(features);
+            view.extend(besides);
             (record, Some(view))
         })
     }
