@@ -65,6 +65,8 @@ pub struct PolicySet {
     asks_norm: bool,
     /// What rules ask, made when a value is hidden for the first time.
     atoms: OnceLock<Atoms>,
+    /// Whether some policy may look at the session's tool history; long ones cost too much to write out for nobody.
+    asks_history: bool,
 }
 
 impl PolicySet {
@@ -100,8 +102,9 @@ impl PolicySet {
         }
         let asks_norm =
             files.iter().any(|(_, file)| file.path.ends_with(".rego") && file.text.contains("norm"));
+        let asks_history = tiers.iter().any(TierSet::asks_history);
         let (version, atoms) = (version(sources, options), OnceLock::new());
-        let set = Self { tiers, version, no_reason: Arc::default(), asks_norm, atoms };
+        let set = Self { tiers, version, no_reason: Arc::default(), asks_norm, atoms, asks_history };
         Ok((set, found))
     }
 
@@ -109,6 +112,12 @@ impl PolicySet {
     #[must_use]
     pub fn version(&self) -> &Arc<str> {
         &self.version
+    }
+
+    /// Whether some policy may look at `session.tool_history`. Rego does not say what it looks at.
+    #[must_use]
+    pub fn asks_history(&self) -> bool {
+        self.asks_history
     }
 
     /// Every rule of the YAML files and its tier, in the order in which they are tried; defaults are no rules.
@@ -192,6 +201,14 @@ impl TierSet {
     fn all_rules(&self) -> impl Iterator<Item = &Rule> {
         let programs = std::iter::once(&self.rules).chain(self.matches.iter().map(|(program, _)| program));
         programs.flat_map(Program::rules)
+    }
+
+    fn asks_history(&self) -> bool {
+        let asks = |rule: &Rule| {
+            let shown = rule.looks_at.iter().map(|(path, _)| path);
+            rule.when.paths().into_iter().chain(shown).any(|path| path.field == Field::ToolHistory)
+        };
+        self.rego.is_some() || self.all_rules().any(asks)
     }
 
     fn speak<'s>(&'s self, evaluation: &Evaluation<'_>, no_reason: &'s Arc<str>, voice: &mut TierVoice<'s>) {

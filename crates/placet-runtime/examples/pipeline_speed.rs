@@ -1,6 +1,6 @@
-//! How long a call with its two records takes: `cargo run --release -p placet-runtime --example pipeline_speed [FOLDER]`.
+//! How long a call with its two records takes: `cargo run --release -p placet-runtime --example pipeline_speed [FOLDER [CALLS]]`.
 //!
-//! With a folder the ledger is an SQLite file in it, and records are `written`; without one it is in memory.
+//! With a folder the ledger is an SQLite file in it, and records are `written`; without one, or with `-`, it is in memory.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![allow(clippy::unwrap_used, missing_docs, reason = "an example that measures")]
 
@@ -22,7 +22,8 @@ const EVENT: &str = r#"{"event_type":"tool_call","action":"refund","tool_name":"
     "context":{"session_id":"s-1","user_role":"support_agent","session_scopes":["crm_read","refunds","mail_send"],"delegation_depth":0}}"#;
 
 fn main() {
-    let ledger: Arc<dyn Ledger> = match std::env::args().nth(1) {
+    let calls: usize = std::env::args().nth(2).map_or(20_000, |calls| calls.parse().unwrap());
+    let ledger: Arc<dyn Ledger> = match std::env::args().nth(1).filter(|folder| folder != "-") {
         None => Arc::new(LogLedger::new(Memory::default(), Settings::with_passing_keys().unwrap())),
         Some(folder) => {
             let folder = std::path::Path::new(&folder).join(format!("pipeline-{}", std::process::id()));
@@ -36,7 +37,7 @@ fn main() {
     let options = PipelineOptions { ledger: Some(ledger), ack: Ack::Written, ..PipelineOptions::default() };
     let pipeline = Arc::new(Pipeline::new(gate, options));
     let event = Event::from_json(EVENT.as_bytes()).unwrap();
-    let mut nanos: Vec<u128> = (0..20_000).map(|_| one(&pipeline, event.clone())).collect();
+    let mut nanos: Vec<u128> = (0..calls).map(|_| one(&pipeline, event.clone())).collect();
     nanos.sort_unstable();
     let at = |part: usize| nanos.get(nanos.len() * part / 100).copied().unwrap_or(0);
     println!("one call: p50 {} ns, p99 {} ns", at(50), at(99));

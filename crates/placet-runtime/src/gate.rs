@@ -171,7 +171,17 @@ impl Gate {
     }
 
     /// As [`Gate::decide`], and returns the closed question that was decided beside the answer.
-    pub fn judge(&self, mut event: Event) -> (Decision, Request) {
+    pub fn judge(&self, event: Event) -> (Decision, Request) {
+        self.judge_with(event, &|_| ())
+    }
+
+    /// As [`Gate::judge`], of a session whose tool history is written into the event only if the policies that decide
+    /// may look at it.
+    pub(crate) fn judge_with(
+        &self,
+        mut event: Event,
+        add_history: &dyn Fn(&mut Event),
+    ) -> (Decision, Request) {
         let given = event.get(Field::Now);
         let readable = given.as_str().is_some_and(|now| now.parse::<jiff::Timestamp>().is_ok());
         let bad_now = !given.is_null() && !readable;
@@ -179,6 +189,9 @@ impl Gate {
         self.registry.complete(&mut event);
         self.reload_if_due();
         let loaded = self.current.load();
+        if loaded.set.asks_history() {
+            add_history(&mut event);
+        }
         let request = Request::new(event);
         let decision =
             self.unasked(bad_now, &loaded).unwrap_or_else(|| loaded.set.decide(&request, new_id()));

@@ -113,10 +113,11 @@ impl Redactor {
         serde_json::to_value(self.at(value, MAX_DEPTH)).unwrap_or_else(|_| "[cannot be shown]".into())
     }
 
-    /// A value as it may be stored that stood at a dotted path, each of whose keys may hide it.
+    /// A value as it may be stored that stood at a dotted path: a field, whose name says nothing, and keys that may hide
+    /// it.
     #[must_use]
     pub fn value_at(&self, path: &str, value: &Value) -> Json {
-        let mut keys = path.split('.');
+        let mut keys = path.split('.').skip(1);
         match keys.find(|key| self.0.keys.kind(key).is_some()) {
             Some(key) if !value.is_null() => format!("[REDACTED:{}]", key_label(key)).into(),
             _ => self.value(value),

@@ -1,24 +1,35 @@
 //! What the ledger knows of a session: history and spending. Callers may state more than it knows, never less.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use placet_trust::sessions::{SessionFacts, SessionKey};
+use placet_trust::sessions::{SessionFacts, SessionKey, ToolHistory};
 use placet_trust::{Freshness, Refusal};
 use placet_types::{DenyCause, Event, Field, Value};
 
 use super::Pipeline;
 use super::identity::Holder;
 
+/// Writes the history of its session into an event.
+pub(super) fn add_history(event: &mut Event, history: Option<&ToolHistory>) {
+    if let Some(history) = history {
+        event
+            .set(Field::ToolHistory, Value::Array(history.iter().map(|name| Value::from(&**name)).collect()));
+    }
+}
+
 impl Pipeline {
-    /// Writes the facts of the session into its event.
-    pub(super) fn add_facts(&self, event: &mut Event, holder: Option<&Holder>) -> Result<(), Refusal> {
-        let Some(ledger) = &self.options.ledger else { return Ok(()) };
-        let Some(key) = session_key(event, holder) else { return Ok(()) };
+    /// Writes the facts of the session into its event, but for its tool history, which can be long. None where no
+    /// ledger knows the session; what the caller stated stays then.
+    pub(super) fn add_facts(
+        &self,
+        event: &mut Event,
+        holder: Option<&Holder>,
+    ) -> Result<Option<SessionFacts>, Refusal> {
+        let Some(ledger) = &self.options.ledger else { return Ok(None) };
+        let Some(key) = session_key(event, holder) else { return Ok(None) };
         let mut facts = SessionFacts::default();
         ledger
             .read(Freshness::Seen, &mut |state| facts = state.facts(&key))
             .map_err(|error| Refusal::new(DenyCause::AuditUnavailable, error.to_string()))?;
-        let history = facts.tool_history.iter().map(|name| Value::from(&**name)).collect();
-        event.set(Field::ToolHistory, Value::Array(history));
         for (fields, known) in [
             ([Field::BudgetUsedTokens, Field::TokensSpent], facts.tokens_spent),
             ([Field::BudgetUsedApiCalls, Field::ApiCalls], facts.api_calls),
@@ -33,12 +44,13 @@ impl Pipeline {
                 }
             }
         }
-        on_plan(event, &facts)
+        event.set(Field::ToolHistory, Value::Array(Vec::new()));
+        Ok(Some(facts))
     }
 }
 
 /// A session whose plan was approved calls the tools that the plan names, and no others.
-fn on_plan(event: &Event, facts: &SessionFacts) -> Result<(), Refusal> {
+pub(super) fn on_plan(event: &Event, facts: &SessionFacts) -> Result<(), Refusal> {
     let Some(plan) = facts.plan.as_ref().filter(|_| text_of(event, Field::EventType) == Some("tool_call"))
     else {
         return Ok(());

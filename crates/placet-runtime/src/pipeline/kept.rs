@@ -5,8 +5,8 @@
 use placet_trust::Ledger;
 use placet_types::Field;
 
-use super::recording::{decision_view, shown};
-use super::{Case, Pipeline};
+use super::recording::{Extras, decision_record, decision_view, shown};
+use super::{Case, Pipeline, denied_at_commit};
 use crate::features::{self, Features};
 
 /// The member of a view that says what its tool is for.
@@ -20,7 +20,7 @@ const MAX_DESCRIPTIONS: usize = 10_000;
 
 pub(super) type Descriptions = parking_lot::RwLock<std::collections::HashMap<Box<str>, std::sync::Arc<str>>>;
 
-pub(super) type View = serde_json::Map<String, serde_json::Value>;
+type View = serde_json::Map<String, serde_json::Value>;
 
 impl Pipeline {
     /// Says what a tool is for: the first paragraph is shown in the records of its calls. The last one that is said counts.
@@ -53,10 +53,26 @@ impl Pipeline {
         }
         view
     }
+
+    /// What is recorded when a precondition fails: the same event, denied.
+    pub(super) fn fallback(&self, case: &Case, extras: Extras, view: &View) -> placet_trust::Fallback {
+        // Long histories stand in no record.
+        let event = case.request.event().clone_without(Field::ToolHistory);
+        let decision = case.decision.clone();
+        let redactor = self.redactor.clone();
+        let besides = besides(view);
+        Box::new(move |refusal| {
+            let denied = denied_at_commit(&decision, refusal);
+            let record = decision_record(&event, &denied, Extras { permit: false, ..extras });
+            let mut view = decision_view(&event, &denied, &redactor);
+            view.extend(besides);
+            (record, Some(view))
+        })
+    }
 }
 
 /// What a view holds that does not follow from event and decision.
-pub(super) fn besides(view: &View) -> Vec<(String, serde_json::Value)> {
+fn besides(view: &View) -> Vec<(String, serde_json::Value)> {
     let of = |name: &str| Some((name.to_owned(), view.get(name)?.clone()));
     [features::MEMBER, DESCRIPTION].into_iter().filter_map(of).collect()
 }

@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 use placet_content::Redactor;
 use placet_policy::Request;
 use placet_trust::budgets::BudgetRule;
+use placet_trust::sessions::ToolHistory;
 use placet_trust::{Ledger, LedgerError, Proposal, Refusal};
 use placet_types::ids::{ApprovalId, Digest, RecordId};
 use placet_types::ledger::LedgerOp;
@@ -41,11 +42,11 @@ pub use escalation::ApprovalTerms;
 pub use permit::{Effect, PERMIT_SECONDS, Permit};
 pub use recording::Outcome;
 
-use facts::{count_of, text_of};
+use facts::{add_history, count_of, on_plan, text_of};
 use identity::Holder;
-use kept::{Descriptions, View, besides};
+use kept::Descriptions;
 use permit::Granted;
-use recording::{Extras, decision_record, decision_view, outcome_fact, outcome_view};
+use recording::{Extras, decision_record, outcome_fact, outcome_view};
 
 /// What the pipeline of one deployment is made of, besides its policies.
 #[derive(Clone, Default)]
@@ -140,6 +141,8 @@ pub struct Prepared {
     event: Event,
     holder: Option<Holder>,
     refusal: Option<Refusal>,
+    /// What its session called before, where that is not written into the event yet.
+    history: Option<ToolHistory>,
     /// When all of this was done, and when the credential was verified; only where somebody looks on.
     settled: Option<Lap>,
     verified: Option<Lap>,
@@ -150,6 +153,11 @@ impl Prepared {
     #[must_use]
     pub fn event(&self) -> &Event {
         &self.event
+    }
+
+    fn with_history(mut self) -> Self {
+        add_history(&mut self.event, self.history.take().as_ref());
+        self
     }
 
     /// Whether it is refused whatever policies say, and why.
@@ -199,7 +207,7 @@ impl Pipeline {
             Some(refusal) if refusal.cause != DenyCause::OffPlan => {
                 (self.denied(refusal), Request::new(event))
             }
-            _ => self.gate.judge(event),
+            _ => self.gate.judge_with(event, &|event| add_history(event, prepared.history.as_ref())),
         }
     }
 
@@ -211,10 +219,11 @@ impl Pipeline {
     /// identity and attributes.
     #[must_use]
     pub fn prepare(&self, event: Event) -> Prepared {
-        self.settle_identity(event, false)
+        self.settle_identity(event, false).with_history()
     }
 
     fn settle_identity(&self, mut event: Event, timed: bool) -> Prepared {
+        let begun = timed.then(Instant::now);
         event.complete();
         self.gate.tell_time(&mut event);
         let began = (timed && self.options.credentials.is_some()).then(Instant::now);
@@ -223,10 +232,18 @@ impl Pipeline {
             Err(refusal) => (None, Some(refusal)),
         };
         let verified = began.map(Lap::since);
+        let (facts, refusal) = match refusal {
+            Some(refusal) => (None, Some(refusal)),
+            None => match self.add_facts(&mut event, holder.as_ref()) {
+                Ok(facts) => (facts, None),
+                Err(refusal) => (None, Some(refusal)),
+            },
+        };
         let refusal = refusal
-            .or_else(|| self.add_facts(&mut event, holder.as_ref()).err())
+            .or_else(|| on_plan(&event, facts.as_ref()?).err())
             .or_else(|| self.check_authority(&event, holder.as_ref()).err());
-        Prepared { event, holder, refusal, settled: None, verified }
+        let history = facts.map(|facts| facts.tool_history);
+        Prepared { event, holder, refusal, history, settled: begun.map(Lap::since), verified }
     }
 
     /// The second half of [`Pipeline::begin`]: commits the decision with what it takes, and gives a permit if it is
@@ -306,22 +323,6 @@ impl Pipeline {
                 }
             },
         }
-    }
-
-    /// What is recorded when a precondition fails: the same event, denied.
-    fn fallback(&self, case: &Case, extras: Extras, view: &View) -> placet_trust::Fallback {
-        // Long histories stand in no record.
-        let event = case.request.event().clone_without(Field::ToolHistory);
-        let decision = case.decision.clone();
-        let redactor = self.redactor.clone();
-        let besides = besides(view);
-        Box::new(move |refusal| {
-            let denied = denied_at_commit(&decision, refusal);
-            let record = decision_record(&event, &denied, Extras { permit: false, ..extras });
-            let mut view = decision_view(&event, &denied, &redactor);
-            view.extend(besides);
-            (record, Some(view))
-        })
     }
 
     fn refused_at_commit(&self, case: Case, refusal: &Refusal) -> Begun {

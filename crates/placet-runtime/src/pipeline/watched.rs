@@ -32,7 +32,7 @@ impl Pipeline {
 
     /// As [`Pipeline::begin`], with those who look on given.
     pub fn begin_watched(self: &Arc<Self>, event: Event, watch: &Watch) -> Begun {
-        let mut prepared = self.prepare_watched(event, watch);
+        let mut prepared = self.settle_identity(event, watch.is_on());
         let (decision, request) = self.judge(&mut prepared);
         self.conclude_watched(prepared, decision, request, watch)
     }
@@ -45,19 +45,14 @@ impl Pipeline {
 
     /// As [`Pipeline::ask`], with those who look on given.
     pub fn ask_watched(self: &Arc<Self>, event: Event, watch: &Watch) -> Refused {
-        let mut prepared = self.prepare_watched(event, watch);
+        let mut prepared = self.settle_identity(event, watch.is_on());
         let (decision, request) = self.judge(&mut prepared);
         self.note_watched(prepared, decision, request, watch)
     }
 
     /// As [`Pipeline::prepare`], timed for those who look on.
     pub fn prepare_watched(&self, event: Event, watch: &Watch) -> Prepared {
-        if !watch.is_on() {
-            return self.prepare(event);
-        }
-        let began = Instant::now();
-        let prepared = self.settle_identity(event, true);
-        Prepared { settled: Some(Lap::since(began)), ..prepared }
+        self.settle_identity(event, watch.is_on()).with_history()
     }
 
     /// As [`Pipeline::conclude`], shown to those who look on; what became of the permit will be too.

@@ -3,6 +3,8 @@
 
 mod side;
 mod source;
+mod spill;
+mod turns;
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -21,6 +23,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use crate::backend::{Access, Backend, BackendError, Batch, Erase, Link, NewEntry, StoredHead};
 
 use side::SideFile;
+use spill::{Mark, Spill};
+use turns::{KnownRows, Spilling, Standing, Turn};
 
 pub use source::SqliteSource;
 
@@ -78,7 +82,21 @@ impl Backend for Sqlite {
         let mut connection = opened?;
         let side =
             SideFile::watch(&mut connection, beside(&self.path, "-wal")).map_err(|error| failed(&error))?;
-        Ok(SqliteLink { connection, lock, locked: false, full: None, version: None, side })
+        Ok(SqliteLink {
+            connection,
+            lock,
+            locked: false,
+            full: None,
+            version: None,
+            side,
+            spill: None,
+            spill_path: spill_path(&self.path),
+            seen: Mark::default(),
+            standing: None,
+            known_rows: KnownRows::default(),
+            known_version: 0,
+            turn: Turn::Nobody,
+        })
     }
 }
 
@@ -86,6 +104,11 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+/// Where the batches of a ledger wait that are not in its database yet.
+fn spill_path(path: &Path) -> PathBuf {
+    beside(path, "-spill")
 }
 
 fn private() -> OpenOptions {
@@ -169,6 +192,18 @@ pub struct SqliteLink {
     full: Option<bool>,
     version: Option<i64>,
     side: SideFile,
+    /// Once there is one.
+    spill: Option<Spill>,
+    spill_path: PathBuf,
+    /// The mark when this connection last looked.
+    seen: Mark,
+    /// What this connection left behind, where it need not look again unless somebody wrote since.
+    standing: Option<Standing>,
+    /// Cached rows as they stand, while nobody else writes.
+    known_rows: KnownRows,
+    /// The version of the database at which they stood so.
+    known_version: i64,
+    turn: Turn,
 }
 
 impl SqliteLink {
@@ -235,6 +270,43 @@ impl SqliteLink {
         Ok(())
     }
 
+    /// Writes a batch into the open transaction.
+    fn write(&self, batch: &Batch) -> Result<(), BackendError> {
+        batch.entries.iter().try_for_each(|entry| self.insert(entry))?;
+        let last = signed(batch.head.head.size().saturating_sub(1))?;
+        for row in &batch.rows {
+            self.write_row(row.kind, &row.id, row.body.as_deref(), last)?;
+        }
+        batch.erase.iter().try_for_each(|erase| self.erase(erase))?;
+        if let Some((size, note)) = &batch.note {
+            self.run("INSERT OR REPLACE INTO checkpoint VALUES (?1, ?2)", params![signed(*size)?, note])?;
+        }
+        self.write_head(&batch.head)
+    }
+
+    fn write_row(&self, kind: &str, id: &str, body: Option<&str>, last: i64) -> Result<(), BackendError> {
+        let Some(body) = body else {
+            return self.run("DELETE FROM state WHERE kind = ?1 AND id = ?2", [kind, id]).map(|_| ());
+        };
+        let sql = "INSERT INTO state VALUES (?1, ?2, ?3, ?4)
+                   ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body, seq = excluded.seq";
+        self.run(sql, params![kind, id, body, last]).map(|_| ())
+    }
+
+    fn stored_row(&self, kind: &str, id: &str) -> Result<Option<String>, BackendError> {
+        self.one("SELECT body FROM state WHERE kind = ?1 AND id = ?2", [kind, id], |row| row.get(0))
+    }
+
+    fn write_head(&self, StoredHead { head, seal }: &StoredHead) -> Result<(), BackendError> {
+        let (frontier, size) = (head.frontier.to_bytes(), signed(head.size())?);
+        let values = params![head.origin, size, frontier, head.chain.0, head.time_us.0, seal.0];
+        let sql = "UPDATE head SET origin = ?1, size = ?2, frontier = ?3, chain = ?4, time_us = ?5, seal = ?6 WHERE one = 1";
+        if self.run(sql, values)? == 0 {
+            self.run("INSERT INTO head VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)", values)?;
+        }
+        Ok(())
+    }
+
     fn data_version(&self) -> Result<i64, BackendError> {
         let version = self.one("PRAGMA data_version", [], |row| row.get(0))?;
         version.ok_or_else(|| BackendError::Failed("it tells no data version".to_owned()))
@@ -243,21 +315,19 @@ impl SqliteLink {
 
 impl Link for SqliteLink {
     fn begin(&mut self, access: Access) -> Result<Option<StoredHead>, BackendError> {
-        if access == Access::Read {
-            self.run("BEGIN", [])?;
-        } else {
-            self.flush_fully(access == Access::Durable)?;
-            self.take_lock()?;
-            self.run("BEGIN IMMEDIATE", []).inspect_err(|_| self.release())?;
-        }
-        let head = self.head();
-        if head.is_err() {
-            self.release();
-        }
-        head
+        let begun = match access {
+            Access::Read => self.begin_reading(),
+            Access::Written | Access::Durable => {
+                self.flush_fully(access == Access::Durable)?;
+                self.take_lock()?;
+                self.begin_writing(access)
+            }
+        };
+        begun.inspect_err(|_| self.release())
     }
 
     fn leaves(&mut self, from: u64, each: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<(), BackendError> {
+        self.use_database()?;
         let sql = "SELECT seq, leaf FROM entry WHERE seq >= ?1 OR seq < 0 ORDER BY seq";
         let mut statement = self.connection.prepare_cached(sql).map_err(|error| failed(&error))?;
         let mut rows = statement.query([signed(from)?]).map_err(|error| failed(&error))?;
@@ -274,14 +344,20 @@ impl Link for SqliteLink {
     }
 
     fn row(&mut self, kind: &str, id: &str) -> Result<Option<String>, BackendError> {
-        self.one("SELECT body FROM state WHERE kind = ?1 AND id = ?2", [kind, id], |row| row.get(0))
+        if matches!(self.turn, Turn::Spill(_)) {
+            return self.known_row(kind, id);
+        }
+        self.use_database()?;
+        self.stored_row(kind, id)
     }
 
     fn view(&mut self, seq: u64) -> Result<Option<String>, BackendError> {
+        self.use_database()?;
         self.one("SELECT body FROM \"view\" WHERE seq = ?1", [signed(seq)?], |row| row.get(0))
     }
 
     fn personal(&mut self, seq: u64) -> Result<Vec<(Arc<str>, SaltedValue)>, BackendError> {
+        self.use_database()?;
         let sql = "SELECT field, salt, value FROM personal WHERE seq = ?1 ORDER BY field";
         let mut statement = self.connection.prepare_cached(sql).map_err(|error| failed(&error))?;
         // A row of other types is none of ours; whoever reads finds the field missing.
@@ -300,36 +376,33 @@ impl Link for SqliteLink {
     }
 
     fn append(&mut self, batch: &Batch) -> Result<(), BackendError> {
-        batch.entries.iter().try_for_each(|entry| self.insert(entry))?;
-        let last = signed(batch.head.head.size().saturating_sub(1))?;
-        for row in &batch.rows {
-            let Some(body) = &row.body else {
-                self.run("DELETE FROM state WHERE kind = ?1 AND id = ?2", [row.kind, &row.id])?;
-                continue;
-            };
-            let sql = "INSERT INTO state VALUES (?1, ?2, ?3, ?4)
-                       ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body, seq = excluded.seq";
-            self.run(sql, params![row.kind, row.id, body, last])?;
+        if !batch.erase.is_empty() || batch.note.is_some() {
+            self.use_database()?;
         }
-        batch.erase.iter().try_for_each(|erase| self.erase(erase))?;
-        if let Some((size, note)) = &batch.note {
-            self.run("INSERT OR REPLACE INTO checkpoint VALUES (?1, ?2)", params![signed(*size)?, note])?;
+        match &mut self.turn {
+            Turn::Spill(spilling) => {
+                let frame = spill::frame(batch, |row| self.known_rows.before(row))?;
+                let (head, rows) = (batch.head.clone(), batch.rows.clone());
+                *spilling = Some(Spilling { frame, head, rows });
+                return Ok(());
+            }
+            Turn::Database(open) => open.head = Some(batch.head.clone()),
+            Turn::Nobody => {}
         }
-        let StoredHead { head, seal } = &batch.head;
-        let (frontier, size) = (head.frontier.to_bytes(), signed(head.size())?);
-        let values = params![head.origin, size, frontier, head.chain.0, head.time_us.0, seal.0];
-        let sql = "UPDATE head SET origin = ?1, size = ?2, frontier = ?3, chain = ?4, time_us = ?5, seal = ?6 WHERE one = 1";
-        if self.run(sql, values)? == 0 {
-            self.run("INSERT INTO head VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)", values)?;
-        }
-        Ok(())
+        batch.rows.iter().for_each(|row| self.known_rows.forget(row));
+        self.write(batch)
     }
 
     fn commit(&mut self) -> Result<(), BackendError> {
-        self.run("COMMIT", []).map(|_| ())
+        match std::mem::replace(&mut self.turn, Turn::Nobody) {
+            Turn::Spill(Some(spilling)) => self.commit_frame(spilling),
+            Turn::Database(open) => self.commit_database(open),
+            Turn::Spill(None) | Turn::Nobody => Ok(()),
+        }
     }
 
     fn release(&mut self) {
+        self.turn = Turn::Nobody;
         if !self.connection.is_autocommit() {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
@@ -340,7 +413,8 @@ impl Link for SqliteLink {
 
     fn changed(&mut self) -> Result<bool, BackendError> {
         let version = self.data_version()?;
-        Ok(self.version.replace(version) != Some(version))
+        let spilled = self.mark()? != self.seen;
+        Ok(self.version.replace(version) != Some(version) || spilled)
     }
 
     fn is_untidy(&mut self) -> bool {
@@ -350,6 +424,7 @@ impl Link for SqliteLink {
     fn tidy(&mut self, thorough: bool) -> Result<(), BackendError> {
         self.flush_fully(true)?;
         if thorough {
+            self.clear_spill()?;
             let busy =
                 self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
             return match busy.map_err(|error| failed(&error))? {

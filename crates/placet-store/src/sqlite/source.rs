@@ -11,7 +11,9 @@ use placet_types::Digest;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
-use super::{APPLICATION_ID, SCHEMA_VERSION, beside};
+use super::spill::{Pending, Spill};
+use super::{APPLICATION_ID, SCHEMA_VERSION, beside, read_head, spill_path};
+use crate::backend::BackendError;
 
 /// How many entries are read at once.
 const CHUNK: usize = 256;
@@ -24,6 +26,8 @@ pub struct SqliteSource {
     after: i64,
     checkpoint_after: i64,
     ended: bool,
+    /// What is not in the database yet.
+    pending: Option<Pending>,
 }
 
 impl SqliteSource {
@@ -41,9 +45,9 @@ impl SqliteSource {
             let cause = format!("`{}` is no ledger that this release reads ({found})", path.display());
             return Err(SourceError::Unavailable { cause });
         }
-        connection.execute_batch("BEGIN").map_err(|error| unavailable(&error))?;
+        let pending = begin(&connection, path)?;
         let (chunk, after) = (VecDeque::new(), i64::MIN);
-        Ok(Self { connection, chunk, after, checkpoint_after: i64::MIN, ended: false })
+        Ok(Self { connection, chunk, after, checkpoint_after: i64::MIN, ended: false, pending })
     }
 
     /// The name of the log, as its head states it. Nothing vouches for it but a checkpoint.
@@ -90,6 +94,26 @@ impl SqliteSource {
         Ok(())
     }
 
+    /// What is not in the database yet, as far as it was not read.
+    fn spilled(&self) -> impl Iterator<Item = StoredEntry> {
+        let entries = self.pending.iter().flat_map(|pending| &pending.entries);
+        entries.filter(|entry| i64::try_from(entry.seq).is_ok_and(|seq| seq > self.after)).map(|entry| {
+            let personal = entry.personal.iter().map(|(field, value)| StoredField {
+                field: field.to_string(),
+                salt: value.salt.to_vec(),
+                value: value.text.clone(),
+            });
+            StoredEntry {
+                seq: entry.seq,
+                leaf: entry.leaf.clone().into_bytes(),
+                hash: Some(entry.hash),
+                view: entry.view.clone(),
+                personal: Some(personal.collect()),
+                ..StoredEntry::default()
+            }
+        })
+    }
+
     fn personal(&self, seq: i64) -> Result<Option<Vec<StoredField>>, SourceError> {
         let sql = "SELECT field, salt, value FROM personal WHERE seq = ?1 ORDER BY field";
         let mut statement = self.connection.prepare_cached(sql).map_err(|error| unavailable(&error))?;
@@ -104,6 +128,10 @@ impl EntrySource for SqliteSource {
     fn next_entry(&mut self) -> Result<Option<StoredEntry>, SourceError> {
         if self.chunk.is_empty() && !self.ended {
             self.fill()?;
+        }
+        if self.chunk.is_empty() {
+            self.chunk = self.spilled().map(Ok).collect();
+            self.after = i64::MAX;
         }
         self.chunk.pop_front().transpose()
     }
@@ -125,6 +153,10 @@ impl EntrySource for SqliteSource {
     }
 
     fn head(&mut self) -> Result<Option<StoredHead>, SourceError> {
+        if let Some(pending) = &self.pending {
+            let head = &pending.head.head;
+            return Ok(Some(StoredHead { size: head.size(), chain: head.chain }));
+        }
         let sql = "SELECT size, chain FROM head WHERE one = 1";
         let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?));
         let malformed = |cause: String| SourceError::Malformed { place: "the head".to_owned(), cause };
@@ -138,6 +170,30 @@ impl EntrySource for SqliteSource {
         }
     }
 }
+
+/// Begins a reading of the database, with what it lacks at that moment.
+fn begin(connection: &Connection, path: &Path) -> Result<Option<Pending>, SourceError> {
+    let failed = |error: BackendError| SourceError::Unavailable { cause: error.to_string() };
+    let spill = Spill::open_to_read(&spill_path(path)).map_err(failed)?;
+    for _ in 0..MOST_LOOKS {
+        let mark = spill.as_ref().map(Spill::mark).transpose().map_err(failed)?.unwrap_or_default();
+        connection.execute_batch("BEGIN").map_err(|error| unavailable(&error))?;
+        // A head that cannot be read is a finding of whoever asks for it.
+        let sql = "SELECT origin, size, frontier, chain, time_us, seal FROM head WHERE one = 1";
+        let head = connection.query_row(sql, [], |row| Ok(read_head(row))).ok().and_then(Result::ok);
+        let (Some(spill), Some(head)) = (&spill, head) else { return Ok(None) };
+        let pending = spill.pending(mark, &head.head).map_err(failed)?;
+        if spill.mark().map_err(failed)? == mark {
+            return Ok(pending);
+        }
+        connection.execute_batch("ROLLBACK").map_err(|error| unavailable(&error))?;
+    }
+    let cause = format!("`{}` was written to without a pause; read it again", path.display());
+    Err(SourceError::Unavailable { cause })
+}
+
+/// How often a ledger is looked at before one moment of it is found in which nobody writes.
+const MOST_LOOKS: usize = 1_000;
 
 /// A file whose side files cannot be made, for instance on a medium that cannot be written, is read as it stands.
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
