@@ -64,16 +64,31 @@ fn write_object(map: &Map<String, Value>, out: &mut String) {
 
 /// RFC 8785 sorts by UTF-16 code units, which differs from UTF-8 order past the basic plane.
 pub(crate) fn utf16_order(left: &str, right: &str) -> Ordering {
-    if left.is_ascii() && right.is_ascii() {
-        return left.cmp(right);
+    match left.bytes().zip(right.bytes()).find(|(left, right)| left != right) {
+        None => left.len().cmp(&right.len()),
+        Some((left, right)) if left.is_ascii() && right.is_ascii() => left.cmp(&right),
+        Some(_) => left.encode_utf16().cmp(right.encode_utf16()),
     }
-    left.encode_utf16().cmp(right.encode_utf16())
 }
 
 pub(crate) fn write_string(text: &str, out: &mut String) {
     out.push('"');
+    // Looked at without branches, since nearly no text has anything to escape.
+    let escapes = text.bytes().fold(false, |found, byte| found | needs_escape(byte));
+    match escapes {
+        true => write_escaped(text, out),
+        false => out.push_str(text),
+    }
+    out.push('"');
+}
+
+fn needs_escape(byte: u8) -> bool {
+    byte < b' ' || byte == b'"' || byte == b'\\'
+}
+
+fn write_escaped(text: &str, out: &mut String) {
     let mut plain = text;
-    while let Some(at) = plain.find(|c: char| c < ' ' || c == '"' || c == '\\') {
+    while let Some(at) = plain.bytes().position(needs_escape) {
         let (before, rest) = plain.split_at_checked(at).unwrap_or((plain, ""));
         out.push_str(before);
         let mut chars = rest.chars();
@@ -83,7 +98,6 @@ pub(crate) fn write_string(text: &str, out: &mut String) {
         plain = chars.as_str();
     }
     out.push_str(plain);
-    out.push('"');
 }
 
 fn write_escape(c: char, out: &mut String) {
@@ -107,7 +121,7 @@ fn write_number(number: &Number, out: &mut String) {
 }
 
 /// As ECMAScript's `Number::toString`; JSON has neither NaN nor infinity.
-fn write_float(float: f64, out: &mut String) {
+pub(crate) fn write_float(float: f64, out: &mut String) {
     if float == 0.0 {
         out.push('0');
         return;

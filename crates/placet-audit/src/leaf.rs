@@ -3,7 +3,7 @@
 //! One record has one leaf and one leaf one record: what is not in canonical form is refused, not repaired.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-mod writer;
+pub(crate) mod writer;
 
 use placet_types::Record;
 use placet_types::record::RECORD_FORMAT;

@@ -25,7 +25,11 @@ const TENANT_DOMAIN: &[u8] = b"placet tenant key v1\n";
 /// assert_eq!(format!("{key:?}"), "LogKey(***)");
 /// ```
 #[derive(Clone)]
-pub struct LogKey([u8; 32]);
+pub struct LogKey {
+    bytes: [u8; 32],
+    /// HMAC with this key taken in, which would else be done for every head.
+    mac: Hmac<Sha256>,
+}
 
 impl fmt::Debug for LogKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,13 +48,16 @@ impl LogKey {
     /// # Errors
     /// [`RandomError`].
     pub fn generate() -> Result<Self, RandomError> {
-        crate::random().map(Self)
+        crate::random().map(Self::from_bytes)
     }
 
     /// A key from its bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        // HMAC pads a short key with zeros to the block; doing so here leaves no length to fail on.
+        let mut block = [0; 64];
+        block.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        Self { bytes, mac: Hmac::<Sha256>::new(&block.into()) }
     }
 
     /// Reads what [`Self::reveal`] wrote.
@@ -59,19 +66,19 @@ impl LogKey {
     /// [`ParseLogKeyError`].
     pub fn parse(text: &str) -> Result<Self, ParseLogKeyError> {
         let bytes = BASE64.decode(text.trim_end().as_bytes()).map_err(|_| ParseLogKeyError)?;
-        bytes.try_into().map(Self).map_err(|_| ParseLogKeyError)
+        bytes.try_into().map(Self::from_bytes).map_err(|_| ParseLogKeyError)
     }
 
     /// The secret as text, for its file and nothing else.
     #[must_use]
     pub fn reveal(&self) -> String {
-        BASE64.encode(&self.0)
+        BASE64.encode(&self.bytes)
     }
 
     /// The key under which a tenant's digests of arguments are kept; `None` is the deployment without tenants.
     #[must_use]
     pub fn tenant_key(&self, tenant: Option<&str>) -> [u8; 32] {
-        let mut mac = keyed(&self.0);
+        let mut mac = self.mac.clone();
         mac.update(TENANT_DOMAIN);
         match tenant {
             None => mac.update(&[0]),
@@ -136,7 +143,7 @@ pub fn holds(key: &LogKey, head: &Head, seal: &Digest) -> bool {
 }
 
 fn over(key: &LogKey, head: &Head) -> Hmac<Sha256> {
-    let mut mac = keyed(&key.0);
+    let mut mac = key.mac.clone();
     mac.update(SEAL_DOMAIN);
     // Parts of varying length carry their length, so that none can be moved into its neighbour.
     let frontier = head.frontier.to_bytes();
@@ -147,11 +154,4 @@ fn over(key: &LogKey, head: &Head) -> Hmac<Sha256> {
     mac.update(&head.chain.0);
     mac.update(&head.time_us.0.to_be_bytes());
     mac
-}
-
-/// HMAC pads a short key with zeros to the block; doing so here leaves no length to fail on.
-fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
-    let mut block = [0; 64];
-    block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
-    Hmac::<Sha256>::new(&block.into())
 }

@@ -6,9 +6,11 @@
 
 use data_encoding::HEXLOWER;
 use placet_types::Digest;
+use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use crate::leaf::writer;
 use crate::{RandomError, canonical};
 
 /// The member of a view that holds its salt, as 32 hexadecimal digits. What a caller put there is replaced.
@@ -26,6 +28,39 @@ pub fn text(mut view: Map<String, Value>) -> Result<String, RandomError> {
     view.insert(SALT_MEMBER.to_owned(), Value::String(salt));
     Ok(canonical::object(&view))
 }
+
+/// As [`text`], of a view that was written by [`unsalted`].
+///
+/// # Errors
+/// [`RandomError`]: there is no salt, so nothing may be stored.
+pub fn salted(unsalted: &str) -> Result<String, RandomError> {
+    let salt = HEXLOWER.encode(&crate::random::<16>()?);
+    let members = unsalted.get(1..).unwrap_or("}");
+    let comma = if members.starts_with('}') { "" } else { "," };
+    Ok(format!("{{\"{SALT_MEMBER}\":\"{salt}\"{comma}{members}"))
+}
+
+/// A view in canonical JSON, without its salt: a value that is written as an object whose keys begin with lower-case
+/// letters, before which the salt's stands.
+///
+/// # Errors
+/// [`ViewError`] for another value.
+pub fn unsalted(view: &impl Serialize) -> Result<String, ViewError> {
+    let text = writer::any_text(view, String::with_capacity(USUAL_BYTES));
+    let text = text.map_err(|stop| ViewError(stop.to_string()))?;
+    match text.as_bytes() {
+        [b'{', b'"', b'a'..=b'z', ..] | [b'{', b'}'] => Ok(text),
+        _ => Err(ViewError("it is no object with lower-case keys".to_owned())),
+    }
+}
+
+/// The room that a usual view needs, in bytes.
+const USUAL_BYTES: usize = 2_048;
+
+/// A value that is no view.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the view cannot be written: {0}; this is a fault in the program")]
+pub struct ViewError(String);
 
 /// What a record keeps of a view: SHA-256 of its stored text.
 #[must_use]

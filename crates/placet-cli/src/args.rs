@@ -9,6 +9,9 @@ use crate::commands::{
     schema, simulate, test, validate, version,
 };
 
+#[cfg(feature = "server")]
+use crate::commands::serve;
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -64,6 +67,8 @@ pub(crate) enum Command {
     Diff(diff::DiffArgs),
     Audit(Box<audit::AuditArgs>),
     Approvals(approvals::ApprovalsArgs),
+    #[cfg(feature = "server")]
+    Serve(serve::ServeArgs),
     Keys(keys::KeysArgs),
     Replay(replay::ReplayArgs),
     Eval(eval::EvalArgs),

@@ -31,6 +31,12 @@ use paint::RED;
 /// Runs the command with its arguments, the program's name first, on the given streams.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, streams: Streams<'_>) -> Exit {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    #[cfg(not(feature = "server"))]
+    if arguments.get(1).is_some_and(|command| command == "serve") {
+        let text = "`placet serve` is not part of the Python package; build the Rust program: `cargo install --path \
+                    crates/placet-cli`";
+        return report(&Failure::Usage(text.to_owned()), &mut Console::new(streams, None));
+    }
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &mut Console::new(streams, None)),

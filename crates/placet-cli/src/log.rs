@@ -120,6 +120,11 @@ pub(crate) fn store(args: &LedgerArgs, config: &Config) -> Result<Arc<dyn Store>
     if log.is_mirror() {
         return Err(Failure::Usage("a mirror cannot be written to; name the ledger".to_owned()));
     }
+    made_or_found(config)
+}
+
+/// The deployment's ledger, which is made on first use where there is none.
+pub(crate) fn made_or_found(config: &Config) -> Result<Arc<dyn Store>, Failure> {
     let reviewers = Arc::new(config.approvals.reviewers()?);
     let settings = PlaceSettings { reviewers, ..place_settings(config) };
     let variable = |name: &str| env::var_os(name).map(PathBuf::from);

@@ -33,7 +33,7 @@ mod testing;
 
 pub use finding::{Cleaned, Finding, REDACTED, Report, combined_score, labels};
 pub use pack::{BUILTIN_YAML, Pack, PackError, PackProblem, Pattern, Severity};
-pub use redaction::{MAX_TEXT_BYTES, REDACTION_YAML, RedactionError, RedactionKind, Redactor};
+pub use redaction::{MAX_TEXT_BYTES, REDACTION_YAML, RedactionError, RedactionKind, Redactor, Shown};
 pub use sanitizer::{CleanedBytes, Mode, Sanitizer};
 pub use stream::{DEFAULT_WINDOW_BYTES, MIN_WINDOW_BYTES, Stream};
 pub use structured::{CleanedValue, DistinctKeys, PathFinding};

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use crate::channels::outbox::Notifier;
 use crate::channels::{WebhookNotifier, WebhookOptions};
 use crate::files::{self, FileError};
+pub use crate::server::{ReviewerToken, Server, TokenSource};
 pub use crate::telemetry::{Telemetry, Traces};
 
 /// The settings of a deployment. Unknown keys are refused.
@@ -61,6 +62,8 @@ pub struct Config {
     pub approvals: Approvals,
     /// Spans and metrics; none by default.
     pub telemetry: Telemetry,
+    /// The HTTP service.
+    pub server: Server,
 }
 
 /// When the file of `audit_log` is full.
@@ -342,6 +345,7 @@ impl Config {
         for path in config.approvals.notify.iter_mut().filter_map(|notify| notify.key_file.as_mut()) {
             *path = folder.join(&*path);
         }
+        config.server.start_at(folder);
         Ok(config)
     }
 }

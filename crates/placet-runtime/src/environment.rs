@@ -43,6 +43,7 @@ enum Kind {
     Rotation,
     Budgets,
     Approvals,
+    Server,
     Patterns,
     Traces,
     Address(fn(&mut Config, String)),
@@ -92,6 +93,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("telemetry.metrics", Kind::Flag(|config, flag| config.telemetry.metrics = flag)),
     setting("telemetry.tool_names", Kind::Names(|config, names| config.telemetry.tool_names = names)),
+    setting("server", Kind::Server),
 ];
 
 const fn setting(key: &'static str, kind: Kind) -> Setting {
@@ -141,6 +143,9 @@ impl Setting {
                     .to_owned()
             }
             Kind::Approvals => "an object as under `approvals:`, for instance `{\"quorum\": 2}`".to_owned(),
+            Kind::Server => {
+                "an object as under `server:`, for instance `{\"listen\": \"127.0.0.1:8470\"}`".to_owned()
+            }
             Kind::Traces => "`off`, `provider` or `otlp`".to_owned(),
             Kind::Address(_) => "an address that begins with `http://` or `https://`".to_owned(),
         }
@@ -177,6 +182,7 @@ impl Setting {
             Kind::Budgets => config.budgets = document(word)?,
             Kind::Rotation => config.audit_log_rotation = document(word)?,
             Kind::Approvals => config.approvals = document(word)?,
+            Kind::Server => config.server = document(word)?,
             Kind::Traces => config.telemetry.traces = document(word)?,
             Kind::Address(set) => set(config, address(word)?),
         }

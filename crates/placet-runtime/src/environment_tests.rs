@@ -27,6 +27,7 @@ redaction: file.yaml
 budgets: [{ scope: session, tokens: 7 }]
 approvals: { quorum: 7 }
 telemetry: { traces: provider, otlp_endpoint: 'http://file', metrics: true, tool_names: [a] }
+server: { max_connections: 7 }
 ";
 
 fn overridden(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -81,6 +82,7 @@ const VALUES: &[(&str, [&str; 2], &[&str])] = &[
     ),
     ("telemetry.metrics", ["false", " false"], &["", "1", "on"]),
     ("telemetry.tool_names", ["", "b, c"], &["b,,c"]),
+    ("server", ["{}", "{\"listen\": \"127.0.0.1:1\"}"], &["", "[]", "{\"listen\": \"localhost\"}"]),
 ];
 
 #[test]
@@ -113,6 +115,7 @@ fn every_setting_is_replaced_by_its_variable_and_only_it() {
                 "redaction" => restored.redaction = file.redaction.clone(),
                 "budgets" => restored.budgets = file.budgets.clone(),
                 "approvals" => restored.approvals = file.approvals.clone(),
+                "server" => restored.server = file.server.clone(),
                 key if key.starts_with("telemetry.") => restored.telemetry = file.telemetry.clone(),
                 _ => restored.limits = file.limits.clone(),
             }

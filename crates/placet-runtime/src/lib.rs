@@ -18,6 +18,7 @@ pub mod pipeline;
 pub mod refusal;
 pub mod registrar;
 mod registry;
+mod server;
 pub mod telemetry;
 pub mod tiers;
 

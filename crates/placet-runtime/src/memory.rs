@@ -166,7 +166,8 @@ impl MemoryStore {
         let personal = texts.map(|(field, text)| Personal { field: field.into(), value: text.into() });
         let view = serde_json::Map::from_iter([("event".to_owned(), "memory_written".into())]);
         let id = record.id.clone();
-        let proposal = Proposal { record, view: Some(view), personal: personal.into(), fallback: None };
+        let proposal =
+            Proposal { record, view: Some(view.into()), personal: personal.into(), fallback: None };
         let receipt = self.vault.commit(proposal, Ack::Durable)?;
         if let Some(refusal) = receipt.refused {
             return Err(refusal.into());

@@ -111,7 +111,7 @@ fn call(reservation: &ReservationId) -> Proposal {
         "target": "payments", "reason": "refunds up to 500 are allowed",
         "context": {"session_id": "018f6d3e", "user_role": "support", "session_scopes": ["refund", "read"]},
     });
-    Proposal { record, view: view.as_object().cloned(), personal: Vec::new(), fallback: None }
+    Proposal { record, view: view.as_object().cloned().map(Into::into), personal: Vec::new(), fallback: None }
 }
 
 /// What became of the call, with what it cost.
@@ -123,7 +123,7 @@ fn outcome(decision: RecordId, reservation: ReservationId) -> Proposal {
     record.agent = Some("support-agent".into());
     record.ops = vec![LedgerOp::Settle(Settlement { id: reservation, actual: Vec::new() })];
     let view = json!({"result": {"refunded": true, "reference": "R-2048"}});
-    Proposal { record, view: view.as_object().cloned(), personal: Vec::new(), fallback: None }
+    Proposal { record, view: view.as_object().cloned().map(Into::into), personal: Vec::new(), fallback: None }
 }
 
 fn flushes(folder: &Path, append: bool) -> Result<Vec<Duration>, Failure> {

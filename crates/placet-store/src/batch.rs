@@ -9,7 +9,7 @@ use placet_audit::leaf::{self, LeafError};
 use placet_audit::seal::Head;
 use placet_audit::view::{self, SaltedValue};
 use placet_audit::{RandomError, tree};
-use placet_trust::{Fallback, LedgerError, Proposal, Receipt, Refusal, State, StateKey};
+use placet_trust::{Fallback, LedgerError, Proposal, Receipt, Refusal, State, StateKey, View};
 use placet_types::record::RecoveryFact;
 use placet_types::{Ack, Digest, Fact, Micros, Record, RecordId};
 use uuid::Uuid;
@@ -72,11 +72,12 @@ impl Entry {
 }
 
 impl Parts {
-    fn new(
-        mut record: Record,
-        view: Option<serde_json::Map<String, serde_json::Value>>,
-    ) -> Result<Self, RandomError> {
-        let view = view.map(view::text).transpose()?;
+    fn new(mut record: Record, view: Option<View>) -> Result<Self, RandomError> {
+        let view = match view {
+            Some(View::Members(members)) => Some(view::text(members)?),
+            Some(View::Text(text)) => Some(view::salted(&text)?),
+            None => None,
+        };
         record.view = view.as_deref().map(view::digest);
         record.commitments.clear();
         Ok(Self { record, view, personal: Vec::new() })

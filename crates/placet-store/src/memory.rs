@@ -126,8 +126,9 @@ impl Link for MemoryLink {
 
     fn leaves(&mut self, from: u64, each: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<(), BackendError> {
         let tables = self.place.lock();
-        for (seq, entry) in (0..).zip(&tables.entries) {
-            if seq >= from && !each(seq, entry.leaf.as_bytes()) {
+        let skipped = usize::try_from(from).unwrap_or(usize::MAX);
+        for (seq, entry) in (0..).zip(&tables.entries).skip(skipped) {
+            if !each(seq, entry.leaf.as_bytes()) {
                 break;
             }
         }

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use placet_audit::seal::{Head, LogKey};
@@ -45,8 +45,9 @@ pub(crate) struct Process<B: Backend> {
 /// What readers see.
 pub(crate) struct Readers {
     state: RwLock<State>,
-    size: Mutex<u64>,
-    news: Condvar,
+    size: parking_lot::Mutex<u64>,
+    /// Of a kind that wakes nobody for nothing: a commit with no one waiting makes no system call here.
+    news: parking_lot::Condvar,
     begun: Instant,
     /// Milliseconds after `begun` at which the log was last compared with the database; 0 is never.
     fresh_ms: AtomicU64,
@@ -58,7 +59,7 @@ impl Publish for Readers {
             let mut shown = self.state.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *shown, state)
         };
-        *locked(&self.size) = head.size();
+        *self.size.lock() = head.size();
         self.news.notify_all();
         before
     }
@@ -84,13 +85,14 @@ impl Readers {
     }
 
     pub(crate) fn size(&self) -> u64 {
-        *locked(&self.size)
+        *self.size.lock()
     }
 
     /// Waits until the log is longer than `seen` or for so long.
     pub(crate) fn wait(&self, seen: u64, at_most: Duration) -> u64 {
-        let waited = self.news.wait_timeout_while(locked(&self.size), at_most, |size| *size <= seen);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
+        let mut size = self.size.lock();
+        self.news.wait_while_for(&mut size, |size| *size <= seen, at_most);
+        *size
     }
 }
 
@@ -98,8 +100,8 @@ impl<B: Backend> Process<B> {
     pub(crate) fn new(backend: Arc<B>, settings: Arc<Settings>, unusable: Option<LedgerError>) -> Self {
         let readers = Readers {
             state: RwLock::default(),
-            size: Mutex::new(0),
-            news: Condvar::new(),
+            size: parking_lot::Mutex::new(0),
+            news: parking_lot::Condvar::new(),
             begun: Instant::now(),
             fresh_ms: AtomicU64::new(0),
         };

@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// How many works one batch takes.
 const BATCH_LIMIT: usize = 512;
@@ -51,7 +53,7 @@ impl<W, D> Queue<W, D> {
     /// not unwind.
     pub(crate) fn submit(&self, work: W, write: &dyn Fn(Vec<W>) -> Vec<D>) -> Result<D, Full> {
         let slot = Arc::new(Slot::new());
-        let mut state = locked(&self.state);
+        let mut state = self.state.lock();
         if state.waiting.len() >= self.limit {
             return Err(Full(state.waiting.len()));
         }
@@ -71,7 +73,7 @@ impl<W, D> Queue<W, D> {
 
     /// Waits until nobody writes, and keeps it so until [`Self::resume`].
     pub(crate) fn pause(&self) {
-        let mut state = locked(&self.state);
+        let mut state = self.state.lock();
         if !std::mem::replace(&mut state.led, true) {
             return;
         }
@@ -83,13 +85,13 @@ impl<W, D> Queue<W, D> {
 
     /// Lets others write again.
     pub(crate) fn resume(&self) {
-        self.hand_over(locked(&self.state));
+        self.hand_over(self.state.lock());
     }
 
     fn lead(&self, own: &Slot<D>, write: &dyn Fn(Vec<W>) -> Vec<D>) {
         let mut extra = 0;
         loop {
-            let mut state = locked(&self.state);
+            let mut state = self.state.lock();
             let asked_to_lead = state.waiting.front().is_none_or(|job| job.work.is_none());
             if asked_to_lead || extra > EXTRA_BATCHES {
                 return self.hand_over(state);
@@ -144,27 +146,23 @@ impl<D> Slot<D> {
     }
 
     fn turn(&self, turn: Turn<D>) {
-        *locked(&self.state) = turn;
+        *self.state.lock() = turn;
         self.changed.notify_one();
     }
 
     fn is_done(&self) -> bool {
-        matches!(*locked(&self.state), Turn::Done(_))
+        matches!(*self.state.lock(), Turn::Done(_))
     }
 
     fn wait(&self) -> Turn<D> {
-        let mut state = locked(&self.state);
+        let mut state = self.state.lock();
         loop {
             match std::mem::replace(&mut *state, Turn::Waiting) {
-                Turn::Waiting => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Turn::Waiting => self.changed.wait(&mut state),
                 turn => return turn,
             }
         }
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -208,7 +206,7 @@ mod tests {
         queue.pause();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| queue.submit(1, &|works| works).unwrap());
-            while locked(&queue.state).waiting.is_empty() {
+            while queue.state.lock().waiting.is_empty() {
                 std::thread::yield_now();
             }
             assert_eq!(queue.submit(2, &|works| works).unwrap_err().0, 1);

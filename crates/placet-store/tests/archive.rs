@@ -83,7 +83,7 @@ impl Log {
         for round in 0..calls {
             let person = if round.is_multiple_of(2) { ANN } else { BOB };
             let view = json!({"args": {"to": person}, "reason": "fine"}).as_object().cloned();
-            ledger.commit(Proposal { view, ..call() }, Ack::Durable).unwrap();
+            ledger.commit(Proposal { view: view.map(Into::into), ..call() }, Ack::Durable).unwrap();
         }
         ledger.sign().unwrap();
     }

@@ -42,6 +42,7 @@ impl Place for InMemory {
 
 contract! { InMemory::new();
     f26_memory_commits_are_numbered_and_seen => commits_are_numbered_and_seen,
+    f26_memory_a_view_is_found_wherever_it_stands => a_view_is_found_wherever_it_stands,
     f26_memory_a_failed_precondition_commits_the_fallback => a_failed_precondition_commits_the_fallback,
     f26_memory_sixty_four_callers_spend_a_budget_of_ten => sixty_four_callers_spend_a_budget_of_ten,
     f26_memory_a_log_is_read_again => a_log_is_read_again,

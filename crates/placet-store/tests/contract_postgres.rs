@@ -192,6 +192,7 @@ fn f27_a_server_that_is_not_there_refuses() {
 
 contract! { InPostgres::new();
     f27_postgres_commits_are_numbered_and_seen => commits_are_numbered_and_seen,
+    f27_postgres_a_view_is_found_wherever_it_stands => a_view_is_found_wherever_it_stands,
     f27_postgres_a_failed_precondition_commits_the_fallback => a_failed_precondition_commits_the_fallback,
     f27_postgres_sixty_four_callers_spend_a_budget_of_ten => sixty_four_callers_spend_a_budget_of_ten,
     f27_postgres_a_log_is_read_again => a_log_is_read_again,

@@ -47,6 +47,7 @@ impl Place for InSqlite {
 
 contract! { InSqlite::new();
     f26_sqlite_commits_are_numbered_and_seen => commits_are_numbered_and_seen,
+    f26_sqlite_a_view_is_found_wherever_it_stands => a_view_is_found_wherever_it_stands,
     f26_sqlite_a_failed_precondition_commits_the_fallback => a_failed_precondition_commits_the_fallback,
     f26_sqlite_sixty_four_callers_spend_a_budget_of_ten => sixty_four_callers_spend_a_budget_of_ten,
     f26_sqlite_a_log_is_read_again => a_log_is_read_again,

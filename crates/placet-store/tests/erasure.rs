@@ -41,7 +41,8 @@ fn mirrored(folder: &Path) -> LogLedger<Sqlite> {
 fn about(person: &str, size: usize) -> Proposal {
     let mut proposal = call();
     let long = format!("{person} ").repeat(size);
-    proposal.view = json!({"args": {"to": person, "body": long}, "user": person}).as_object().cloned();
+    proposal.view =
+        json!({"args": {"to": person, "body": long}, "user": person}).as_object().cloned().map(Into::into);
     proposal.personal = vec![Personal { field: "args.to".into(), value: json!(person) }];
     proposal
 }
@@ -190,7 +191,12 @@ fn erasure_takes_outcomes_with_their_decisions_and_needs_a_ground() {
     };
     let record = Record::new(RecordId(fresh("outcome").into()), Fact::Outcome(fact));
     let view = json!({"result": "sent to her"}).as_object().cloned();
-    ledger.commit(Proposal { record, view, personal: Vec::new(), fallback: None }, Ack::Durable).unwrap();
+    ledger
+        .commit(
+            Proposal { record, view: view.map(Into::into), personal: Vec::new(), fallback: None },
+            Ack::Durable,
+        )
+        .unwrap();
     let source = || SqliteSource::open(&database(folder)).unwrap();
     let find = |selection: Selection, source: &mut SqliteSource| {
         selection.find(source, &ViewKeys::default()).unwrap()

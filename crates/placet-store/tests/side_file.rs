@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use placet_trust::Ledger;
 use placet_types::Ack;
-use support::{call, sqlite};
+use support::{call, size, sqlite};
 
 const LARGE: u64 = 16 << 20;
 
@@ -61,8 +61,4 @@ fn copied_back(folder: &Path) -> bool {
     let counts = shell.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| Ok((row.get(1)?, row.get(2)?)));
     let (held, copied): (i64, i64) = counts.unwrap();
     held < 2_048 || held == copied
-}
-
-fn size<L: Ledger>(ledger: &L) -> u64 {
-    ledger.wait(0, Instant::now()).unwrap()
 }

@@ -330,7 +330,7 @@ fn the_audit_log_view_has_the_columns_of_older_logs() {
     ledger.commit(decided, Ack::Durable).unwrap();
     let mut ended = change(Vec::new());
     ended.record.fact = placet_types::Fact::Outcome(outcome);
-    ended.view = serde_json::json!({"result": {"id": "r-1"}}).as_object().cloned();
+    ended.view = serde_json::json!({"result": {"id": "r-1"}}).as_object().cloned().map(Into::into);
     ledger.commit(ended, Ack::Durable).unwrap();
     let mut denied = call();
     denied.record = decision("deny", "denied_by_rule");

@@ -38,8 +38,8 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`] when the log cannot be read.
     fn wait(&self, seen: u64, until: Instant) -> Result<u64, LedgerError>;
 
-    /// The readable view of the first record that is wanted, as it was recorded; `None` when there is none, it was
-    /// erased, or this ledger shows no views. Reads the log from its beginning: for what is asked once, not in each call.
+    /// The readable view of the one record that is wanted, as it was recorded; `None` when there is none, it was
+    /// erased, or this ledger shows no views. Looks through the log from its end: for what is asked once, not in each call.
     ///
     /// # Errors
     /// [`LedgerError`] when the log cannot be read.
@@ -133,17 +133,44 @@ impl std::fmt::Debug for TenantKey {
 pub struct Proposal {
     /// The record; its time, view digest and commitments are set by the ledger.
     pub record: Record,
-    /// The readable view: a JSON object, redacted before it comes here.
-    pub view: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The readable view, redacted before it comes here.
+    pub view: Option<View>,
     /// Personal fields, kept apart from the view so that they can be erased alone.
     pub personal: Vec<Personal>,
     /// What is committed when a precondition fails.
     pub fallback: Option<Fallback>,
 }
 
+/// The readable view of a record: a JSON object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum View {
+    /// Its members, which the ledger writes down with a salt.
+    Members(serde_json::Map<String, serde_json::Value>),
+    /// Its canonical text without a salt, which the ledger puts in; see `placet_audit::view::unsalted`.
+    Text(String),
+}
+
+impl View {
+    /// Its members.
+    ///
+    /// # Errors
+    /// The text is no JSON object.
+    pub fn members(&self) -> serde_json::Result<serde_json::Map<String, serde_json::Value>> {
+        match self {
+            Self::Members(members) => Ok(members.clone()),
+            Self::Text(text) => serde_json::from_str(text),
+        }
+    }
+}
+
+impl From<serde_json::Map<String, serde_json::Value>> for View {
+    fn from(members: serde_json::Map<String, serde_json::Value>) -> Self {
+        Self::Members(members)
+    }
+}
+
 /// Makes the record and view that are committed when a precondition fails; they must hold no operation that can fail.
-pub type Fallback =
-    Box<dyn FnOnce(&Refusal) -> (Record, Option<serde_json::Map<String, serde_json::Value>>) + Send>;
+pub type Fallback = Box<dyn FnOnce(&Refusal) -> (Record, Option<View>) + Send>;
 
 /// One personal field of a record.
 #[derive(Debug, Clone, PartialEq)]

@@ -15,6 +15,6 @@ pub mod sessions;
 mod state;
 
 pub use ledger::{
-    Fallback, Freshness, Ledger, LedgerError, Personal, Proposal, Recalled, Receipt, TenantKey, Vault,
+    Fallback, Freshness, Ledger, LedgerError, Personal, Proposal, Recalled, Receipt, TenantKey, Vault, View,
 };
 pub use state::{Refusal, State, StateKey, StateRow};

@@ -8,14 +8,17 @@ use serde::Serialize;
 use serde::ser::{self, Serializer};
 
 use super::MAX_INTEGER;
-use crate::canonical::{utf16_order, write_string};
+use crate::canonical::{utf16_order, write_float, write_string};
 
 /// The room that a usual record needs, in bytes.
 const USUAL_BYTES: usize = 1_024;
 
+/// How many members of objects are open in a usual record.
+const USUAL_MEMBERS: usize = 32;
+
 /// Why a value has no canonical form.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// A number that a leaf may not hold.
     Number(String),
     /// Something that is no JSON, or that refused to be written.
@@ -39,13 +42,31 @@ impl ser::Error for Stop {
 
 /// The canonical text of a value that holds no number but integers up to [`MAX_INTEGER`].
 pub(super) fn text(value: &impl Serialize) -> Result<String, Stop> {
-    let mut writer = Writer { out: String::with_capacity(USUAL_BYTES), members: Vec::new() };
+    write(value, Numbers::Integers, String::with_capacity(USUAL_BYTES))
+}
+
+/// The canonical text of a value with any numbers, after what stands before it.
+pub(crate) fn any_text(value: &impl Serialize, before: String) -> Result<String, Stop> {
+    write(value, Numbers::All, before)
+}
+
+fn write(value: &impl Serialize, numbers: Numbers, out: String) -> Result<String, Stop> {
+    let mut writer = Writer { out, numbers, members: Vec::with_capacity(USUAL_MEMBERS) };
     value.serialize(&mut writer)?;
     Ok(writer.out)
 }
 
+/// Which numbers may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Numbers {
+    /// Integers up to [`MAX_INTEGER`].
+    Integers,
+    All,
+}
+
 struct Writer {
     out: String,
+    numbers: Numbers,
     /// The members of all objects that are open, each object's after those of the one around it.
     members: Vec<Member>,
 }
@@ -59,10 +80,18 @@ struct Member {
 impl Writer {
     fn integer(&mut self, negative: bool, size: u64) -> Result<(), Stop> {
         let sign = if negative { "-" } else { "" };
-        if size > MAX_INTEGER {
+        if size > MAX_INTEGER && self.numbers == Numbers::Integers {
             return Err(Stop::Number(format!("{sign}{size}")));
         }
         write!(self.out, "{sign}{size}").map_err(|error| Stop::Shape(error.to_string()))
+    }
+
+    fn float(&mut self, float: f64) -> Result<(), Stop> {
+        if self.numbers == Numbers::Integers || !float.is_finite() {
+            return Err(Stop::Number(float.to_string()));
+        }
+        write_float(float, &mut self.out);
+        Ok(())
     }
 
     fn begin_member(&mut self, key: Cow<'static, str>) {
@@ -180,11 +209,11 @@ impl<'w> Serializer for &'w mut Writer {
     }
 
     fn serialize_f32(self, value: f32) -> Result<(), Stop> {
-        Err(Stop::Number(value.to_string()))
+        self.float(f64::from(value))
     }
 
     fn serialize_f64(self, value: f64) -> Result<(), Stop> {
-        Err(Stop::Number(value.to_string()))
+        self.float(value)
     }
 
     fn serialize_char(self, value: char) -> Result<(), Stop> {
@@ -431,9 +460,20 @@ mod tests {
         assert!(matches!(text(&i64::MIN), Err(Stop::Number(_))));
         assert!(matches!(text(&[1.0]), Err(Stop::Number(_))));
         assert!(matches!(text(&HashMap::from([(1, 2)])), Err(Stop::Shape(_))));
+        assert!(matches!(any_text(&[f64::NAN], String::new()), Err(Stop::Number(_))));
     }
 
     proptest! {
+        #[test]
+        fn all_numbers_are_written_as_by_the_slow_way(
+            floats in proptest::collection::vec(proptest::num::f64::NORMAL | proptest::num::f64::ZERO, 0..8),
+            integers: Vec<i64>,
+            text in "\\PC{0,8}[\u{0}-\u{1f}\"\\\\]{0,2}\\PC{0,2}",
+        ) {
+            let value = (floats, integers, text);
+            prop_assert_eq!(any_text(&value, String::new()).unwrap(), oracle(&value));
+        }
+
         #[test]
         fn maps_are_sorted_as_by_the_slow_way(
             map in proptest::collection::hash_map("\\PC{0,4}", proptest::collection::hash_map("\\PC{0,4}", 0..9, 0..4), 0..6)

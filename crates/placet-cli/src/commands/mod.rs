@@ -15,6 +15,8 @@ pub(crate) mod lint;
 pub(crate) mod replay;
 pub(crate) mod sanitize;
 pub(crate) mod schema;
+#[cfg(feature = "server")]
+pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod test;
 pub(crate) mod validate;
@@ -38,6 +40,8 @@ pub(crate) fn dispatch(command: Command, console: &mut Console<'_>) -> Result<Ex
         Command::Diff(args) => diff::run(&args, console),
         Command::Audit(args) => audit::run(&args, console),
         Command::Approvals(args) => approvals::run(&args, console),
+        #[cfg(feature = "server")]
+        Command::Serve(args) => serve::run(&args, console),
         Command::Keys(args) => keys::run(&args, console),
         Command::Replay(args) => replay::run(&args, console),
         Command::Eval(args) => eval::run(&args, console),

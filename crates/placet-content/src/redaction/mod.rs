@@ -14,10 +14,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 mod checks;
+mod clean;
 mod keys;
 mod pack;
 #[cfg(test)]
 mod redaction_tests;
+mod shown;
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -28,9 +30,13 @@ use serde_json::Value as Json;
 
 use pack::Pack;
 pub use pack::{REDACTION_YAML, RedactionError};
+pub use shown::Shown;
 
 /// How deep a value is shown; deeper parts are left out.
 const MAX_DEPTH: usize = 64;
+
+/// What stands for what is deeper.
+const TOO_DEEP: &str = "[too deep to be shown]";
 
 /// The most bytes of one text that are stored; the rest is left out and its length said.
 pub const MAX_TEXT_BYTES: usize = 65_536;
@@ -72,7 +78,7 @@ impl Redactor {
     pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let (shown, left_out) = shorten(text);
         // Most texts hold nothing of the kind, and that is soon known.
-        if left_out == 0 && !self.0.regex.is_match(shown) {
+        if left_out == 0 && clean::is_clean(self.0.id, shown, || !self.0.regex.is_match(shown)) {
             return Cow::Borrowed(text);
         }
         let mut out = String::new();
@@ -113,15 +119,11 @@ impl Redactor {
         serde_json::to_value(self.at(value, MAX_DEPTH)).unwrap_or_else(|_| "[cannot be shown]".into())
     }
 
-    /// A value as it may be stored that stood at a dotted path: a field, whose name says nothing, and keys that may hide
-    /// it.
+    /// What stands for a value at a dotted path if one of its keys hides it; the first word is a field, whose name says
+    /// nothing.
     #[must_use]
-    pub fn value_at(&self, path: &str, value: &Value) -> Json {
-        let mut keys = path.split('.').skip(1);
-        match keys.find(|key| self.0.keys.kind(key).is_some()) {
-            Some(key) if !value.is_null() => format!("[REDACTED:{}]", key_label(key)).into(),
-            _ => self.value(value),
-        }
+    pub fn hidden_at(&self, path: &str) -> Option<String> {
+        path.split('.').skip(1).find(|key| self.0.keys.kind(key).is_some()).map(hidden)
     }
 
     /// Whether every mark in a text that was shown stands where something about a person was, and there is one. What is
@@ -141,6 +143,12 @@ impl Redactor {
         first.is_some_and(is_personal) && labels.all(is_personal)
     }
 
+    /// As [`Redactor::value`], written as it is serialised instead of copied first.
+    #[must_use]
+    pub fn shown<'v>(&'v self, value: &'v Value) -> Shown<'v> {
+        Shown { redactor: self, value, depth: MAX_DEPTH }
+    }
+
     /// An object as it may be shown.
     #[must_use]
     pub fn object(&self, object: &Object) -> Object {
@@ -152,8 +160,8 @@ impl Redactor {
             Value::Null | Value::Bool(_) | Value::Float(_) => value.clone(),
             Value::Int(number) => self.number(*number),
             Value::String(text) => self.text(text).as_ref().into(),
-            Value::Unknown(leaf) => unknown(leaf),
-            Value::Array(_) | Value::Object(_) if depth == 0 => "[too deep to be shown]".into(),
+            Value::Unknown(leaf) => unknown(leaf).as_str().into(),
+            Value::Array(_) | Value::Object(_) if depth == 0 => TOO_DEEP.into(),
             Value::Array(items) => Value::Array(items.iter().map(|item| self.at(item, depth - 1)).collect()),
             Value::Object(object) => Value::Object(self.entries(object, depth - 1)),
         }
@@ -163,7 +171,7 @@ impl Redactor {
         let mut shown = Object::new();
         for (key, value) in object.iter() {
             let value = match self.0.keys.kind(key) {
-                Some(_) if !value.is_null() => format!("[REDACTED:{}]", key_label(key)).as_str().into(),
+                Some(_) if !value.is_null() => hidden(key).as_str().into(),
                 _ => self.at(value, depth),
             };
             shown.insert(self.text(key).as_ref(), value);
@@ -180,14 +188,14 @@ impl Redactor {
     }
 }
 
-/// A key is no secret; but one that was made of a secret is.
-fn key_label(key: &str) -> String {
-    keys::words(key).join("_")
+/// What stands for the value of a key that names a secret. A key is no secret; but one that was made of a secret is.
+fn hidden(key: &str) -> String {
+    format!("[REDACTED:{}]", keys::words(key).join("_"))
 }
 
-fn unknown(leaf: &UnknownLeaf) -> Value {
+fn unknown(leaf: &UnknownLeaf) -> String {
     let size = leaf.content.as_ref().map(|content| format!(", {} bytes", content.len())).unwrap_or_default();
-    format!("<{}{size}>", leaf.type_name).as_str().into()
+    format!("<{}{size}>", leaf.type_name)
 }
 
 fn shorten(text: &str) -> (&str, usize) {

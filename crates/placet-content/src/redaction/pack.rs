@@ -4,6 +4,8 @@
 use std::collections::HashSet;
 
 use regex_automata::meta::Regex;
+
+use super::clean::PackId;
 use serde::Deserialize;
 
 use super::checks::Check;
@@ -66,6 +68,7 @@ pub(super) struct Pattern {
 /// All patterns in one automaton.
 #[derive(Debug)]
 pub(super) struct Pack {
+    pub(super) id: PackId,
     pub(super) regex: Regex,
     pub(super) patterns: Vec<Pattern>,
     pub(super) keys: Keys,
@@ -151,11 +154,12 @@ fn build(documents: &[PatternDocument], keys: Keys) -> Result<Pack, RedactionErr
         kind: document.kind,
         check: document.check,
     });
-    Ok(Pack { regex, patterns: patterns.collect(), keys })
+    Ok(Pack { id: PackId::fresh(), regex, patterns: patterns.collect(), keys })
 }
 
 fn failing_examples(pack: &Pack, documents: &[PatternDocument]) -> Vec<String> {
     let redactor = Redactor(std::sync::Arc::new(Pack {
+        id: PackId::fresh(),
         regex: pack.regex.clone(),
         patterns: pack.patterns.clone(),
         keys: pack.keys.clone(),

@@ -84,7 +84,53 @@ fn values_that_json_lacks_are_named_by_type() {
     assert_eq!(Redactor::builtin().value(&Value::unknown("bytes", vec![1, 2])), "<bytes, 2 bytes>");
 }
 
+fn values() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        "\\PC{0,12}",
+        Just("ghp_abcdefghijklmnopqrstuvwxyz0123456789".to_owned()),
+        Just("password".to_owned()),
+        Just("eve@example.org".to_owned()),
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        (-9_007_199_254_740_991_i64..9_007_199_254_740_991).prop_map(Value::Int),
+        Just(Value::Int(4_111_111_111_111_111)),
+        (-1e9..1e9).prop_map(Value::Float),
+        text.clone().prop_map(|text| Value::from(text.as_str())),
+        Just(Value::unknown("bytes", vec![1])),
+        Just(Value::by_reference("File")),
+    ];
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        let entries = proptest::collection::vec((text.clone(), inner.clone()), 0..4);
+        let object = entries.prop_map(|entries| {
+            let mut object = Object::new();
+            entries.into_iter().for_each(|(key, value)| object.insert(key.as_str(), value));
+            Value::Object(object)
+        });
+        prop_oneof![proptest::collection::vec(inner, 0..4).prop_map(Value::Array), object]
+    })
+}
+
+#[test]
+fn what_is_too_deep_is_left_out_in_both_ways() {
+    let mut value = Value::Int(1);
+    for _ in 0..MAX_DEPTH + 2 {
+        value = Value::Array(vec![value]);
+    }
+    let redactor = Redactor::builtin();
+    assert_eq!(serde_json::to_value(redactor.shown(&value)).unwrap(), redactor.value(&value));
+    assert!(redactor.value(&value).to_string().contains(TOO_DEEP));
+}
+
 proptest! {
+    /// Written or copied, the same is shown.
+    #[test]
+    fn what_is_written_is_what_is_copied(value in values()) {
+        let redactor = Redactor::builtin();
+        prop_assert_eq!(serde_json::to_value(redactor.shown(&value)).unwrap(), redactor.value(&value));
+    }
+
     /// Text without a finding stays as it was, and a secret is never in what is stored, wherever it stands.
     #[test]
     fn a_planted_secret_is_never_stored(before in "\\PC{0,40}", after in "\\PC{0,40}") {

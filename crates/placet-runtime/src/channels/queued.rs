@@ -111,7 +111,7 @@ fn ask(
     record.tenant.clone_from(&entry.tenant);
     record.session.clone_from(&entry.session);
     record.ops.push(LedgerOp::Ask(Box::new(entry.clone())));
-    let proposal = Proposal { record, view: Some(view), personal: Vec::new(), fallback: None };
+    let proposal = Proposal { record, view: Some(view.into()), personal: Vec::new(), fallback: None };
     let Some(refusal) = ledger.commit(proposal, Ack::Durable)?.refused else { return Ok(()) };
     // The state knows the reason in its own type.
     let mut why: Result<(), ApprovalError> = Ok(());

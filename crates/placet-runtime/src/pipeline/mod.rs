@@ -15,6 +15,7 @@ mod kept;
 mod permit;
 mod recording;
 pub mod spending;
+mod viewing;
 mod watched;
 
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use placet_content::Redactor;
 use placet_policy::Request;
 use placet_trust::budgets::BudgetRule;
 use placet_trust::sessions::ToolHistory;
-use placet_trust::{Ledger, LedgerError, Proposal, Refusal};
+use placet_trust::{Ledger, LedgerError, Proposal, Refusal, View};
 use placet_types::ids::{ApprovalId, Digest, RecordId};
 use placet_types::ledger::LedgerOp;
 use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, Record, RiskTier, Verdict};
@@ -46,7 +47,8 @@ use facts::{add_history, count_of, on_plan, text_of};
 use identity::Holder;
 use kept::Descriptions;
 use permit::Granted;
-use recording::{Extras, decision_record, outcome_fact, outcome_view};
+use recording::{Extras, decision_record, outcome_fact};
+use viewing::outcome_view;
 
 /// What the pipeline of one deployment is made of, besides its policies.
 #[derive(Clone, Default)]
@@ -104,7 +106,7 @@ pub struct Pipeline {
 /// An outcome that could not be recorded.
 struct Owed {
     record: Record,
-    view: serde_json::Map<String, serde_json::Value>,
+    view: View,
     ack: Ack,
 }
 
@@ -310,8 +312,8 @@ impl Pipeline {
         record.ops.extend(self.presentation(ledger, case.holder.as_ref()));
         record.ops.extend(approval);
         record.ops.extend(reservation.clone().map(LedgerOp::Reserve));
-        let view = self.view(ledger, &case);
-        let fallback = self.fallback(&case, extras, &view);
+        let (view, besides) = self.view(ledger, &case, None);
+        let fallback = self.fallback(&case, extras, besides);
         let proposal = Proposal { record, view: Some(view), personal: Vec::new(), fallback: Some(fallback) };
         match ledger.commit(proposal, case.ack) {
             Err(error) => self.unavailable(case, &error),
@@ -356,9 +358,8 @@ impl Pipeline {
         };
         let mut record = decision_record(case.request.event(), &case.decision, extras.clone());
         record.ops = ops;
-        let mut view = self.view(ledger, &case);
-        view.extend(question.map(|question| ("approval".to_owned(), question)));
-        let fallback = (!record.ops.is_empty()).then(|| self.fallback(&case, extras, &view));
+        let (view, besides) = self.view(ledger, &case, question.as_ref());
+        let fallback = (!record.ops.is_empty()).then(|| self.fallback(&case, extras, besides));
         let proposal = Proposal { record, view: Some(view), personal: Vec::new(), fallback };
         match ledger.commit(proposal, case.ack) {
             Err(error) => self.unavailable(case, &error),

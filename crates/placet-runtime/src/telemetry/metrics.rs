@@ -6,11 +6,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use jiff::Timestamp;
-use placet_trust::Ledger;
+use parking_lot::Mutex;
+use placet_trust::approvals::sla::{SlaFigures, figures, percentile, waits};
+use placet_trust::{Freshness, Ledger};
 use placet_types::record::OutcomeStatus;
 use placet_types::{Decision, DenyCause, Event, Field, Micros, Verdict};
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -20,7 +22,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::queue::Queues;
 use super::{Decided, Ended, Observer, Opening, Step, Waited, Watcher};
 
 /// The type under which the text is served.
@@ -33,9 +34,11 @@ const FAST: [f64; 14] =
 /// Bounds of what other people's code and machines take.
 const SLOW: [f64; 12] = [1e-3, 5e-3, 2.5e-2, 0.1, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0, 3600.0];
 
-/// Bounds of what people take: from seconds to a week.
-const PATIENT: [f64; 12] =
-    [1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0, 259_200.0, 604_800.0];
+/// Over how long the time to decision is told, in microseconds: a day.
+const DECIDED_WITHIN_US: i64 = 86_400_000_000;
+
+/// The hundredths of decisions whose time is told, with their label.
+const QUANTILES: [(usize, &str); 2] = [(50, "0.5"), (95, "0.95")];
 
 /// The kinds of events that have a name; all others are `other`.
 const EVENT_TYPES: [&str; 6] =
@@ -79,12 +82,23 @@ struct ResultLabels {
     result: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QuantileLabels {
+    quantile: &'static str,
+}
+
 /// The metrics of a process, shared by its gates.
 pub struct Metrics {
     registry: Registry,
     instruments: Arc<Instruments>,
-    /// Ledgers whose requests for approval are told.
-    queues: Queues,
+    /// Ledgers whose open approvals are told.
+    ledgers: Mutex<Vec<Watched>>,
+}
+
+/// A ledger, and whether it is in use.
+struct Watched {
+    ledger: Weak<dyn Ledger>,
+    used: Arc<AtomicBool>,
 }
 
 type Timings<L> = Family<L, Histogram, fn() -> Histogram>;
@@ -100,9 +114,9 @@ struct Instruments {
     approval_wait_seconds: Timings<ResultLabels>,
     approvals_open: Gauge,
     approvals_overdue: Gauge,
-    approvals_breached: Counter,
-    approval_decision_seconds: Histogram,
     approval_oldest_seconds: Gauge<f64, AtomicU64>,
+    approval_breaches: Counter,
+    approval_decision_seconds: Family<QuantileLabels, Gauge<f64, AtomicU64>>,
     effects: Family<StatusLabels, Counter>,
     effect_seconds: Histogram,
     sanitizer_hits: Counter,
@@ -113,7 +127,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("placet");
         let instruments = Arc::new(Instruments::new(&mut registry));
-        Self { registry, instruments, queues: Queues::default() }
+        Self { registry, instruments, ledgers: Mutex::default() }
     }
 }
 
@@ -121,19 +135,40 @@ impl Metrics {
     /// The observer of one gate; `tools` are those that have a name in metrics. The open approvals of its ledger are
     /// told once it is in use.
     pub fn observer(&self, tools: &[String], ledger: Option<&Arc<dyn Ledger>>) -> Arc<dyn Observer> {
-        let used = ledger.map(|ledger| self.queues.add(ledger, now()));
+        let used = ledger.map(|ledger| {
+            let used = Arc::new(AtomicBool::new(false));
+            let mut ledgers = self.ledgers.lock();
+            ledgers.retain(|known| known.ledger.strong_count() > 0);
+            ledgers.push(Watched { ledger: Arc::downgrade(ledger), used: used.clone() });
+            used
+        });
         let tools = tools.iter().map(|tool| Arc::from(tool.as_str())).collect();
         Arc::new(Counting(Arc::new(GateInstruments { instruments: self.instruments.clone(), tools, used })))
+    }
+
+    /// Tells the approvals of a ledger from now on, whether or not a gate uses it.
+    pub fn tell(&self, ledger: &Arc<dyn Ledger>) {
+        let used = Arc::new(AtomicBool::new(true));
+        self.ledgers.lock().push(Watched { ledger: Arc::downgrade(ledger), used });
     }
 
     /// All metrics as text. Reads the ledgers in use, so it may wait for a disk.
     #[must_use]
     pub fn render(&self) -> String {
-        let told = self.queues.tell(now());
-        let (figures, instruments) = (told.figures, &self.instruments);
-        instruments.approvals_breached.inc_by(told.breached);
-        for waited in told.decided {
-            instruments.approval_decision_seconds.observe(waited.as_secs_f64());
+        let (figures, waits) = self.figures(Micros(Timestamp::now().as_microsecond()));
+        let instruments = &self.instruments;
+        // What the log says, which never shrinks.
+        let breaches = u64::try_from(figures.breached).unwrap_or(u64::MAX);
+        instruments.approval_breaches.inner().store(breaches, Ordering::Relaxed);
+        instruments.approval_decision_seconds.clear();
+        for (hundredths, quantile) in QUANTILES {
+            if let Some(waited_us) = percentile(&waits, hundredths) {
+                let seconds = std::time::Duration::from_micros(waited_us.max(0).unsigned_abs()).as_secs_f64();
+                instruments
+                    .approval_decision_seconds
+                    .get_or_create(&QuantileLabels { quantile })
+                    .set(seconds);
+            }
         }
         instruments.approvals_open.set(i64::try_from(figures.pending).unwrap_or(i64::MAX));
         instruments.approvals_overdue.set(i64::try_from(figures.overdue).unwrap_or(i64::MAX));
@@ -156,10 +191,38 @@ impl Metrics {
     pub fn spans_dropped(&self, count: u64) {
         self.instruments.spans_dropped.inc_by(count);
     }
-}
 
-fn now() -> Micros {
-    Micros(Timestamp::now().as_microsecond())
+    /// The figures of all ledgers in use, and how long what was decided lately had waited.
+    fn figures(&self, at: Micros) -> (SlaFigures, Vec<i64>) {
+        let mut ledgers: Vec<Arc<dyn Ledger>> = Vec::new();
+        for Watched { ledger, used } in self.ledgers.lock().iter() {
+            let known = |ledger: &Arc<dyn Ledger>| ledgers.iter().any(|other| Arc::ptr_eq(other, ledger));
+            if used.load(Ordering::Relaxed)
+                && let Some(ledger) = ledger.upgrade()
+                && !known(&ledger)
+            {
+                ledgers.push(ledger);
+            }
+        }
+        let (mut sum, mut waited) = (SlaFigures::default(), Vec::new());
+        let since = Micros(at.0.saturating_sub(DECIDED_WITHIN_US));
+        for ledger in ledgers {
+            let mut one = SlaFigures::default();
+            let read = ledger.read(Freshness::Seen, &mut |state| {
+                one = figures(&state.approvals, at);
+                waited.extend(waits(&state.approvals, since));
+            });
+            if let Err(error) = read {
+                tracing::warn!(target: "placet::telemetry", %error, "open approvals are not told");
+            }
+            sum.pending += one.pending;
+            sum.overdue += one.overdue;
+            sum.oldest_us = sum.oldest_us.max(one.oldest_us);
+            sum.breached += one.breached;
+        }
+        waited.sort_unstable();
+        (sum, waited)
+    }
 }
 
 /// Histograms with the bounds of what takes microseconds.
@@ -184,16 +247,15 @@ impl Instruments {
             approval_wait_seconds: Family::new_with_constructor(slow),
             approvals_open: Gauge::default(),
             approvals_overdue: Gauge::default(),
-            approvals_breached: Counter::default(),
-            approval_decision_seconds: Histogram::new(PATIENT),
             approval_oldest_seconds: Gauge::default(),
+            approval_breaches: Counter::default(),
+            approval_decision_seconds: Family::default(),
             effects: Family::default(),
             effect_seconds: slow(),
             sanitizer_hits: Counter::default(),
             spans_dropped: Counter::default(),
         };
         instruments.register_decisions(registry);
-        instruments.register_approvals(registry);
         instruments.register_rest(registry);
         instruments
     }
@@ -230,7 +292,7 @@ impl Instruments {
         );
     }
 
-    fn register_approvals(&self, registry: &mut Registry) {
+    fn register_rest(&self, registry: &mut Registry) {
         registry.register(
             "approvals_requested",
             "Requests put before people",
@@ -247,31 +309,24 @@ impl Instruments {
             "Requests that wait for people, in the ledgers in use",
             self.approvals_open.clone(),
         );
-        registry.register(
-            "approvals_overdue",
-            "Those of them past their time",
-            self.approvals_overdue.clone(),
-        );
-        registry.register(
-            "approvals_breached",
-            "Requests that nobody answered in time",
-            self.approvals_breached.clone(),
-        );
+        registry.register("approvals_breached", "Those of them overdue", self.approvals_overdue.clone());
         registry.register_with_unit(
             "approvals_oldest",
             "Age of the oldest of them",
             Unit::Seconds,
             self.approval_oldest_seconds.clone(),
         );
+        registry.register(
+            "approvals_breaches",
+            "Requests that were not answered in time, over the whole log",
+            self.approval_breaches.clone(),
+        );
         registry.register_with_unit(
-            "approval_decision_duration",
-            "Time from a request for approval to the vote that decided it",
+            "approvals_decision",
+            "Time from the question to the decision, of requests decided in the last 24 hours",
             Unit::Seconds,
             self.approval_decision_seconds.clone(),
         );
-    }
-
-    fn register_rest(&self, registry: &mut Registry) {
         registry.register("effects", "Guarded acts, by how they ended", self.effects.clone());
         registry.register_with_unit(
             "effect_duration",

@@ -10,7 +10,6 @@
 pub mod metrics;
 #[cfg(feature = "otel")]
 pub mod otel;
-mod queue;
 mod settings;
 pub mod spans;
 mod step;

@@ -50,6 +50,8 @@ fn the_page_on_telemetry_names_every_metric_and_no_other() {
             Some(if kind == "counter" { format!("{name}_total") } else { name.to_owned() })
         })
         .collect();
+    // Nothing was decided here.
+    told.insert("placet_approvals_decision_seconds".to_owned());
     // It has no value before a ledger has failed.
     told.insert("placet_ledger_failures_total".to_owned());
     let page = page();

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use placet_runtime::pipeline::{Begun, Outcome, Pipeline};
 use placet_runtime::telemetry::Metrics;
-use placet_trust::approvals::queue::{Host, Proof, Queue, Voter};
 use placet_trust::budgets::BudgetRule;
-use placet_types::{ApproverId, Micros};
 
-use super::support::{event, ledger, pipeline, run, spawn, spend, wait_in_vain};
+use super::support::{event, pipeline, run, spawn, spend, wait_in_vain};
 
 fn observed(metrics: &Metrics) -> Arc<Pipeline> {
     pipeline(|options| {
@@ -50,7 +48,7 @@ fn f34_metrics_count_what_was_decided_and_what_became_of_it() {
     assert_eq!(value(&text, "placet_sanitizer_hits_total"), 2.0);
     assert_eq!(value(&text, "placet_approvals_requested_total"), 1.0);
     assert_eq!(value(&text, "placet_approvals_open"), 1.0);
-    assert_eq!(value(&text, "placet_approvals_overdue"), 0.0);
+    assert_eq!(value(&text, "placet_approvals_breached"), 0.0);
     let commits = |record| format!(r#"placet_ledger_commit_duration_seconds_count{{record="{record}"}}"#);
     assert_eq!(value(&text, &commits("decision")), 7.0);
     assert_eq!(value(&text, &commits("outcome")), 4.0);
@@ -88,66 +86,8 @@ fn f34_denied_budgets_and_overdue_approvals_are_counted() {
     drop(pipeline.begin(event("pay", "{}")));
     let text = metrics.render();
     assert_eq!(value(&text, r#"placet_budget_denials_total{code="budget_exhausted"}"#), 3.0);
-    assert_eq!(value(&text, "placet_approvals_overdue"), 1.0);
-}
-
-struct Clerk;
-
-impl Host for Clerk {
-    fn now(&self) -> Micros {
-        Micros(jiff::Timestamp::now().as_microsecond())
-    }
-
-    fn instant(&self) -> std::time::Instant {
-        std::time::Instant::now()
-    }
-
-    fn new_id(&self) -> String {
-        format!("vote-{}", self.now().0)
-    }
-}
-
-#[test]
-fn f70_each_breach_and_each_time_to_decision_is_counted_once() {
-    let (metrics, ledger) = (Metrics::default(), ledger());
-    let open = |metrics: &Metrics| {
-        pipeline(|options| {
-            options.approvals.due_seconds = Some(0);
-            options.ledger = Some(ledger.clone());
-            options.observers = vec![metrics.observer(&[], options.ledger.as_ref())];
-        })
-    };
-    // Two gates on one ledger count no request twice.
-    for gate in [open(&metrics), open(&metrics)] {
-        drop(gate.begin(event("pay", r#"{"amount": 1}"#)));
-        drop(gate.begin(event("pay", r#"{"amount": 2}"#)));
-    }
-    let figures = |metrics: &Metrics| {
-        let text = metrics.render();
-        let names = [
-            "placet_approvals_open ",
-            "placet_approvals_overdue ",
-            "placet_approvals_breached_total ",
-            "placet_approval_decision_duration_seconds_count ",
-        ];
-        names.map(|name| value(&text, name))
-    };
-    assert_eq!(figures(&metrics), [2.0, 2.0, 2.0, 0.0]);
-    assert_eq!(figures(&metrics), [2.0, 2.0, 2.0, 0.0], "reading twice counts nothing twice");
-    let queue = Queue::new(ledger.as_ref(), &Clerk);
-    let voter = Voter { approver: &ApproverId("ann".into()), proof: Proof::Asserted, channel: "cli" };
-    let asked = queue.pending().unwrap();
-    queue.approve(&asked[0].entry.id, &voter, None).unwrap();
-    queue.deny(&asked[1].entry.id, &voter, None).unwrap();
-    assert_eq!(figures(&metrics), [0.0, 0.0, 2.0, 2.0]);
-    assert_eq!(figures(&metrics), [0.0, 0.0, 2.0, 2.0]);
-    let text = metrics.render();
-    let bucket = r#"placet_approval_decision_duration_seconds_bucket{le="3600.0"}"#;
-    assert_eq!(value(&text, bucket), 2.0);
-    // A process that comes later counts what happens from then on, as a counter that begins at nought does.
-    let later = Metrics::default();
-    drop(open(&later).begin(event("pay", r#"{"amount": 3}"#)));
-    assert_eq!(figures(&later), [1.0, 1.0, 1.0, 0.0]);
+    assert_eq!(value(&text, "placet_approvals_breached"), 1.0);
+    assert_eq!(value(&text, "placet_approvals_breaches_total"), 1.0);
 }
 
 #[test]

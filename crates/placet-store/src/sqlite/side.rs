@@ -110,7 +110,7 @@ impl SqliteLink {
     /// Appends zeros, which SQLite takes for the end of what was written. Nobody writes meanwhile, not even a program
     /// that does not know of the lock file.
     fn enlarge_side(&mut self) -> Result<(), BackendError> {
-        self.begin(Access::Written)?;
+        self.begin(Access::Durable)?;
         let enlarged = append_zeros(&self.side.path);
         self.release();
         // It is only for speed: a disk that has no room for it may have room for records.

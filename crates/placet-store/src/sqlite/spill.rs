@@ -173,13 +173,10 @@ impl Spill {
         }
     }
 
-    /// As [`Spill::mark`], while the file must not have been replaced or removed.
-    pub(super) fn mark_in_place(&self) -> Result<Mark, BackendError> {
+    /// Refuses a file that was replaced or removed while it was in use.
+    pub(super) fn check_in_place(&self) -> Result<(), BackendError> {
         let file = self.file.metadata().map_err(|error| failed(&self.path, &error))?;
-        if file.nlink() == 0 {
-            return Err(self.foreign("was removed while it was in use"));
-        }
-        self.mark()
+        if file.nlink() == 0 { Err(self.foreign("was removed while it was in use")) } else { Ok(()) }
     }
 
     fn foreign(&self, what: &str) -> BackendError {
@@ -362,4 +359,84 @@ fn failed(path: &Path, error: &io::Error) -> BackendError {
     BackendError::Failed(format!(
         "its spill file `{named}` fails ({error}); let this user write to it, and make room on its disk"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn batch(before: &Head, count: u64) -> Batch {
+        let mut head = before.clone();
+        let entries = (0..count).map(|nth| {
+            let (seq, leaf) = (head.size(), format!("leaf {nth}"));
+            let hash = placet_audit::tree::leaf_hash(leaf.as_bytes());
+            head.push(hash, Micros(7));
+            let view = (nth % 2 == 0).then(|| format!("view {nth}"));
+            let personal = (0..nth).map(|field| {
+                (Arc::from(format!("field {field}")), SaltedValue { salt: [9; 32], text: "1".to_owned() })
+            });
+            NewEntry { seq, leaf, hash, view, personal: personal.collect() }
+        });
+        let entries = entries.collect();
+        let rows = vec![
+            StateRow { kind: "budget", id: "a".to_owned(), body: Some("{}".to_owned()) },
+            StateRow { kind: "reservation", id: "b".to_owned(), body: None },
+        ];
+        let head = StoredHead { head, seal: Digest([3; 32]) };
+        Batch { entries, rows, ..Batch::of(head) }
+    }
+
+    fn frames() -> (Head, Vec<u8>, StoredHead) {
+        let start = Head::empty("log");
+        let first = batch(&start, 3);
+        let second = batch(&first.head.head, 2);
+        let before = |row: &StateRow| (row.kind == "budget").then_some(Some("{\"old\":1}"));
+        let mut bytes = frame(&first, before).unwrap();
+        bytes.extend(frame(&second, |_| None).unwrap());
+        (start, bytes, second.head)
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let (start, bytes, last) = frames();
+        let found = pending(&bytes, &start).unwrap();
+        assert_eq!((found.entries.len(), &found.head), (5, &last));
+        assert_eq!(found.rows[0].before, Some(Some("{\"old\":1}".to_owned())));
+        assert_eq!((found.rows[1].before.clone(), found.rows[1].body.clone()), (None, None));
+        assert_eq!(found.entries[2].personal.len(), 2);
+        // What the database has already is left out, and what does not follow it is not read.
+        let half = batch(&start, 3).head.head;
+        assert_eq!(pending(&bytes, &half).unwrap().entries.len(), 2);
+        assert!(pending(&bytes, &last.head).is_none());
+        assert!(pending(&bytes, &batch(&start, 1).head.head).is_none());
+        assert!(pending(&bytes, &Head::empty("another log")).is_none());
+    }
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written() {
+        let mark = Mark { turn: 7, end: 1 << 40 };
+        assert_eq!(Mark::read(&mark.bytes()), Some(mark));
+        assert_eq!(Mark::read(&[0; 24]), None);
+    }
+
+    proptest! {
+        /// Whatever stands in the file, a whole number of its batches is read.
+        #[test]
+        fn no_bytes_make_it_fail(edits in prop::collection::vec((0_usize..2_000, any::<u8>()), 0..6), cut in 0_usize..2_000) {
+            let (start, mut bytes, _) = frames();
+            for (at, byte) in edits {
+                bytes.iter_mut().skip(at).take(1).for_each(|slot| *slot = byte);
+            }
+            bytes.truncate(cut);
+            let entries = pending(&bytes, &start).map_or(0, |found| found.entries.len());
+            prop_assert!([0, 3, 5].contains(&entries));
+        }
+
+        #[test]
+        fn no_foreign_bytes_make_it_fail(bytes: Vec<u8>) {
+            prop_assert!(pending(&bytes, &Head::empty("log")).is_none());
+        }
+    }
 }

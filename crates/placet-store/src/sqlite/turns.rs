@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use placet_trust::StateRow;
 
@@ -42,8 +43,9 @@ pub(super) struct Spilling {
 #[derive(Debug)]
 pub(super) struct Standing {
     mark: Mark,
-    /// The version of the database, which foreign programs change too.
+    /// The version of the database, which foreign programs change too, and when it was looked at.
     version: i64,
+    looked: Instant,
     head: StoredHead,
 }
 
@@ -57,6 +59,9 @@ struct KnownRow {
     /// Whether the database lacks it.
     spilled: bool,
 }
+
+/// For how long a foreign program's writing into the database may go unnoticed by what is only spilled.
+const LOOK_AFTER: Duration = Duration::from_millis(5);
 
 /// How many rows are known at most.
 const MOST_KNOWN: usize = 4_096;
@@ -105,7 +110,7 @@ impl SqliteLink {
 
     /// The mark of the spill file; that of an empty one while there is none.
     pub(super) fn mark(&mut self) -> Result<Mark, BackendError> {
-        self.spill()?.map_or(Ok(Mark::default()), Spill::mark_in_place)
+        self.spill()?.map_or(Ok(Mark::default()), Spill::mark)
     }
 
     /// Begins a transaction for reading. What was spilled is taken into the database first.
@@ -124,16 +129,25 @@ impl SqliteLink {
     pub(super) fn begin_writing(&mut self, access: Access) -> Result<Option<StoredHead>, BackendError> {
         let mark = self.mark()?;
         self.seen = mark;
-        if let Some(standing) =
-            self.standing.as_ref().filter(|_| access == Access::Written && !mark.is_full())
-        {
-            if standing.mark == mark && standing.version == self.data_version()? {
-                let head = standing.head.clone();
-                self.turn = Turn::Spill(None);
-                return Ok(Some(head));
-            }
+        if access == Access::Written && !mark.is_full() && self.stands(mark)? {
+            self.turn = Turn::Spill(None);
+            return Ok(self.standing.as_ref().map(|standing| standing.head.clone()));
         }
         self.begin_database(access)
+    }
+
+    /// Whether nobody wrote since this connection did. The ledger's own processes are found at once, foreign programs
+    /// within [`LOOK_AFTER`]: what they write changes nothing that is decided, and stays to be found.
+    fn stands(&mut self, mark: Mark) -> Result<bool, BackendError> {
+        let Some(standing) = self.standing.as_ref().filter(|standing| standing.mark == mark) else {
+            return Ok(false);
+        };
+        if standing.looked.elapsed() < LOOK_AFTER {
+            return Ok(true);
+        }
+        let same = standing.version == self.data_version()?;
+        self.standing.iter_mut().for_each(|standing| standing.looked = Instant::now());
+        Ok(same)
     }
 
     /// Begins a transaction of the database under the lock, with what was spilled taken in.
@@ -144,8 +158,10 @@ impl SqliteLink {
         self.run("BEGIN IMMEDIATE", [])?;
         let (mut head, mark) = (self.head()?, self.seen);
         let spilled = !mark.is_empty();
+        self.spill.as_ref().map_or(Ok(()), Spill::check_in_place)?;
         if let (true, Some(stored)) = (spilled, &head) {
-            let pending = self.spill()?.map(|spill| spill.pending(mark, &stored.head)).transpose()?.flatten();
+            let pending = self.spill.as_ref().map(|spill| spill.pending(mark, &stored.head));
+            let pending = pending.transpose()?.flatten();
             if let Some(pending) = pending {
                 self.take_in(&pending)?;
                 head = Some(pending.head);
@@ -241,7 +257,8 @@ impl SqliteLink {
     pub(super) fn commit_database(&mut self, open: Open) -> Result<(), BackendError> {
         let Open { access, spilled, head } = open;
         let mark = self.seen;
-        let turned = self.spill()?.map(|spill| spill.turn(mark)).transpose()?;
+        // Looked for when the turn began; nobody makes one meanwhile.
+        let turned = self.spill.as_ref().map(|spill| spill.turn(mark)).transpose()?;
         let spills = turned.is_some() || access == Access::Written;
         let version = if spills { self.data_version()? } else { 0 };
         self.run("COMMIT", [])?;
@@ -263,7 +280,7 @@ impl SqliteLink {
             self.known_rows = KnownRows::default();
         }
         self.known_version = version;
-        self.standing = head.map(|head| Standing { mark: self.seen, version, head });
+        self.standing = head.map(|head| Standing { mark: self.seen, version, looked: Instant::now(), head });
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use placet_trust::{Freshness, Ledger, LedgerError, Personal, Proposal, Vault};
 use placet_types::ledger::{Consumption, Revocation, RevocationTarget};
 use placet_types::memory::{MemorySpace, MemoryWrite, TrustTier, fields};
 use placet_types::record::ErasureFact;
-use placet_types::{Ack, DenyCause, Digest, LedgerOp, Micros};
+use placet_types::{Ack, DenyCause, Digest, LedgerOp, Micros, RecordId};
 
 use crate::support::*;
 
@@ -43,6 +43,37 @@ pub fn commits_are_numbered_and_seen(place: &impl Place) {
         assert_eq!((receipt.seq, receipt.refused), (seq, None));
     }
     assert_eq!(size(&ledger), 5);
+}
+
+pub fn a_view_is_found_wherever_it_stands(place: &impl Place) {
+    let (writer, reader) = (place.open(), place.open());
+    let numbered = |number: usize| {
+        let mut proposal = call();
+        proposal.record.id = RecordId(format!("numbered-{number}").into());
+        let view = proposal.view.insert(view());
+        view.insert("number".to_owned(), number.into());
+        proposal
+    };
+    // More than one of the blocks in which it is looked for.
+    const COUNT: usize = 4_600;
+    std::thread::scope(|scope| {
+        for thread in 0..64 {
+            let writer = &writer;
+            scope.spawn(move || {
+                for number in (thread..COUNT).step_by(64) {
+                    writer.commit(numbered(number), Ack::Durable).unwrap();
+                }
+            });
+        }
+    });
+    for ledger in [&writer, &reader] {
+        for number in [0, 1, 400, 503, 504, 505, 2_000, 4_095, 4_096, COUNT - 1] {
+            let id = RecordId(format!("numbered-{number}").into());
+            let found = ledger.find_view(&|record| record.id == id).unwrap().unwrap();
+            assert_eq!(found["number"], number);
+        }
+        assert_eq!(ledger.find_view(&|_| false).unwrap(), None);
+    }
 }
 
 pub fn a_failed_precondition_commits_the_fallback(place: &impl Place) {

@@ -76,10 +76,10 @@ pub fn with(ops: Vec<LedgerOp>) -> Proposal {
     let mut record = decision("allow", "allowed");
     record.ops = ops;
     let fallback = |refusal: &Refusal| {
-        let view = json!({"reason": refusal.reason}).as_object().cloned();
+        let view = json!({"reason": refusal.reason}).as_object().cloned().map(Into::into);
         (decision("deny", refusal.cause.code()), view)
     };
-    Proposal { record, view: Some(view()), personal: Vec::new(), fallback: Some(Box::new(fallback)) }
+    Proposal { record, view: Some(view().into()), personal: Vec::new(), fallback: Some(Box::new(fallback)) }
 }
 
 pub fn personal(mut proposal: Proposal) -> Proposal {
@@ -124,6 +124,11 @@ pub fn spent(ledger: &dyn Ledger) -> u64 {
         })
         .unwrap();
     spent
+}
+
+/// How many records there are.
+pub fn size(ledger: &dyn Ledger) -> u64 {
+    ledger.wait(0, std::time::Instant::now()).unwrap()
 }
 
 pub fn credential(id: &str, now: Micros) -> CredentialEntry {

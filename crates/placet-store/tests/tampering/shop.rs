@@ -34,7 +34,7 @@ fn outcome_of(decision: &RecordId, ops: Vec<LedgerOp>) -> Proposal {
         elapsed_us: 17,
         injections: 0,
     });
-    proposal.view = json!({"result": {"id": "r-1", "é": "\u{1f600}"}}).as_object().cloned();
+    proposal.view = json!({"result": {"id": "r-1", "é": "\u{1f600}"}}).as_object().cloned().map(Into::into);
     proposal
 }
 

@@ -4,11 +4,11 @@
 use std::fmt::Write;
 
 use placet_types::decision::RiskTier;
-use placet_types::ledger::BudgetUnit;
+use placet_types::ledger::{ApprovalEntry, BudgetUnit};
 use placet_types::{Digest, Object, Value};
 
 use super::encoding::{Fields, mac};
-use super::subject::unit_word;
+use super::subject::{ApprovalSubject, unit_word};
 
 /// What is shown of a call. Arguments are redacted before they come here.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +87,53 @@ pub fn digest(salt: &Digest, text: &str) -> Digest {
     fields.digest(salt);
     fields.text(text);
     fields.sha256()
+}
+
+/// What a request shows, held against its digests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// The text.
+    pub text: String,
+    /// Its salt.
+    pub salt: Digest,
+    /// What the request is bound to.
+    pub subject: ApprovalSubject,
+}
+
+/// Why nothing that a request shows can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotShown {
+    /// It is gone.
+    #[error("what it shows was erased")]
+    Erased,
+    /// It is another text.
+    #[error("what it shows is not what was asked; run `placet audit verify`")]
+    Edited,
+    /// It describes another call.
+    #[error("the call that it describes is not the one that was asked; run `placet audit verify`")]
+    OtherCall,
+}
+
+/// Reads what a request shows from the view of the decision that asked.
+///
+/// # Errors
+/// [`NotShown`] unless it is exactly what the request is bound to: then nobody may say yes.
+pub fn checked(
+    view: Option<&serde_json::Map<String, serde_json::Value>>,
+    entry: &ApprovalEntry,
+) -> Result<Checked, NotShown> {
+    let question = view.and_then(|view| view.get("approval")).ok_or(NotShown::Erased)?;
+    let member = |name: &str| question.get(name).and_then(serde_json::Value::as_str);
+    let salt = member("salt").and_then(|salt| salt.parse::<Digest>().ok());
+    let (Some(text), Some(salt)) = (member("text"), salt) else { return Err(NotShown::Erased) };
+    if digest(&salt, text) != entry.displayed {
+        return Err(NotShown::Edited);
+    }
+    let subject = question.get("subject").cloned().map(serde_json::from_value::<ApprovalSubject>);
+    match subject {
+        Some(Ok(subject)) if subject.is_of(entry) => Ok(Checked { text: text.to_owned(), salt, subject }),
+        _ => Err(NotShown::OtherCall),
+    }
 }
 
 fn text(shown: &Shown<'_>) -> String {

@@ -461,8 +461,10 @@ impl<'a> Queue<'a> {
         personal: Vec<Personal>,
         check: impl Fn(&Approvals, Micros) -> Result<(), ApprovalError>,
     ) -> Result<(), QueueError> {
-        let receipt =
-            self.ledger.commit(Proposal { record, view, personal, fallback: None }, Ack::Durable)?;
+        let receipt = self.ledger.commit(
+            Proposal { record, view: view.map(Into::into), personal, fallback: None },
+            Ack::Durable,
+        )?;
         let Some(refusal) = receipt.refused else { return Ok(()) };
         // The time of the log, which is not that of this machine where another one's clock is ahead.
         self.read(|approvals| check(approvals, receipt.time_us))??;

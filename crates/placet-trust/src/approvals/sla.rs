@@ -82,6 +82,23 @@ pub fn waited_us(approval: &Approval) -> Option<i64> {
     approval.decided.as_ref().map(|decided| decided.at_us.0.saturating_sub(approval.recorded_us.0))
 }
 
+/// How long the requests decided after a moment had waited, in microseconds, shortest first.
+#[must_use]
+pub fn waits(approvals: &Approvals, after: Micros) -> Vec<i64> {
+    let recent =
+        |approval: &&Approval| approval.decided.as_ref().is_some_and(|decided| decided.at_us > after);
+    let mut waits: Vec<i64> = approvals.iter().filter(recent).filter_map(waited_us).collect();
+    waits.sort_unstable();
+    waits
+}
+
+/// The value that so many hundredths of sorted values do not exceed, by the nearest rank; `None` when there are none.
+#[must_use]
+pub fn percentile(sorted: &[i64], hundredths: usize) -> Option<i64> {
+    let rank = sorted.len().saturating_mul(hundredths.min(100)).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
 fn moments(approval: &Approval) -> impl Iterator<Item = (Micros, SlaEvent)> {
     let entry = &approval.entry;
     let escalate =

@@ -145,7 +145,7 @@ impl Ledger for TestLedger {
         if refused.is_none() {
             inner.log.push(serde_json::to_string(&record).unwrap());
             if let Some(view) = proposal.view {
-                inner.views.insert(record.id.clone(), view);
+                inner.views.insert(record.id.clone(), view.members().unwrap());
             }
             self.changed.notify_all();
         }

@@ -1,7 +1,7 @@
 //! What time does to a waiting request.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use placet_trust::approvals::sla::{SlaEvent, SlaFigures, between, figures, waited_us};
+use placet_trust::approvals::sla::{SlaEvent, SlaFigures, between, figures, percentile, waited_us, waits};
 use placet_trust::approvals::{Approvals, Reviewers};
 use placet_trust::{Freshness, Ledger};
 use placet_types::Micros;
@@ -88,4 +88,28 @@ fn f70_the_figures_count_what_waits_and_what_is_overdue() {
     assert_eq!(at(100), SlaFigures { pending: 1, oldest_us: 100 * SECOND, overdue: 0, breached: 0 });
     assert_eq!(at(180), SlaFigures { pending: 1, oldest_us: 180 * SECOND, overdue: 1, breached: 1 });
     assert_eq!(at(3600), SlaFigures { breached: 1, ..SlaFigures::default() });
+}
+
+#[test]
+fn f70_the_time_to_decision_is_told_by_the_nearest_rank_of_what_was_decided_since() {
+    let ids: Vec<String> = (0..20).map(|number| format!("r{number}")).collect();
+    let ledger = asked(&ids.iter().map(String::as_str).collect::<Vec<_>>());
+    for (number, name) in ids.iter().enumerate() {
+        ledger.host.advance(1);
+        let (queue, alice) = (ledger.queue(), person("alice"));
+        let done = if number % 2 == 0 {
+            queue.approve(&id(name), &says(&alice), None)
+        } else {
+            queue.deny(&id(name), &says(&alice), None)
+        };
+        done.unwrap();
+    }
+    let all = look(&ledger, |approvals| waits(approvals, START));
+    assert_eq!(all, (1..=20).map(|seconds| seconds * SECOND).collect::<Vec<_>>());
+    let seconds = |hundredths| percentile(&all, hundredths).map(|waited| waited / SECOND);
+    assert_eq!([0, 1, 50, 95, 96, 100, 500].map(seconds), [1, 1, 10, 19, 20, 20, 20].map(Some));
+    assert_eq!(percentile(&[], 50), None);
+    assert_eq!(percentile(&[7], 95), Some(7));
+    let late = look(&ledger, |approvals| waits(approvals, START.plus_seconds(18)));
+    assert_eq!(late, [19 * SECOND, 20 * SECOND]);
 }

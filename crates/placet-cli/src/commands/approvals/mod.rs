@@ -5,6 +5,7 @@ mod key;
 mod notify;
 mod question;
 mod render;
+mod sign;
 mod watch;
 
 use std::path::PathBuf;
@@ -91,6 +92,8 @@ enum ApprovalsCommand {
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
     },
+    /// Sign an answer to a request of a service; prints the body that `approve` or `deny` is sent with
+    Sign(sign::SignArgs),
 }
 
 /// Who answers.
@@ -110,7 +113,7 @@ struct AnswerArgs {
 }
 
 /// The clocks and ids of this process.
-struct Process;
+pub(crate) struct Process;
 
 impl Host for Process {
     fn now(&self) -> Micros {
@@ -137,6 +140,9 @@ pub(crate) fn run(args: &ApprovalsArgs, console: &mut Console<'_>) -> Result<Exi
     if let Some(ApprovalsCommand::Keygen { by, output }) = &args.command {
         return key::generate(by, output, common, console);
     }
+    if let Some(ApprovalsCommand::Sign(args)) = &args.command {
+        return sign::run(args, console);
+    }
     let config = common.ledger.config()?;
     let desk = Desk { ledger: log::ledger(&common.ledger, &config)?, log: common.ledger.log()? };
     match &args.command {
@@ -153,7 +159,7 @@ pub(crate) fn run(args: &ApprovalsArgs, console: &mut Console<'_>) -> Result<Exi
         Some(ApprovalsCommand::Notify { once }) => {
             notify::run(&desk, config.approvals.notifiers()?, *once, common, console)
         }
-        Some(ApprovalsCommand::Keygen { .. }) => Ok(Exit::Ok),
+        Some(ApprovalsCommand::Keygen { .. } | ApprovalsCommand::Sign(_)) => Ok(Exit::Ok),
     }
 }
 

@@ -432,7 +432,7 @@ impl<'a> Broker<'a> {
     }
 
     fn commit(&self, record: Record, view: records::View) -> Result<(), BrokerError> {
-        let proposal = Proposal { record, view: Some(view), personal: Vec::new(), fallback: None };
+        let proposal = Proposal { record, view: Some(view.into()), personal: Vec::new(), fallback: None };
         match self.ledger.commit(proposal, Ack::Durable)?.refused {
             None => Ok(()),
             Some(refusal) => Err(BrokerError::Refused(refusal)),
