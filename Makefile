@@ -8,7 +8,7 @@ OPA_VERSION := v1.22.0
 # Where the programs of PostgreSQL are when the machine has none.
 export PLACET_POSTGRES_BIN := $(CURDIR)/$(VENV)/postgres
 
-.PHONY: demo test test-rust test-python lint opa postgres venv wheel bench fuzz differential crashes test-all clean
+.PHONY: demo test test-rust test-python lint opa notes postgres venv wheel bench fuzz differential crashes test-all clean
 
 demo: wheel ## Build, run the five-minute walkthrough, ask a person, tamper with the log, judge real agent traces.
 	$(BIN)/python demo/walkthrough.py
@@ -29,8 +29,8 @@ lint:
 	@# The bench locks our crates' dependencies a second time; `cargo update -w` in bench/ours_rust renews it.
 	cargo metadata --locked --format-version 1 --manifest-path bench/ours_rust/Cargo.toml >/dev/null
 
-test-rust: opa postgres
-	PLACET_OPA=$(GOBIN)/opa cargo test --workspace --locked
+test-rust: opa notes postgres
+	PLACET_OPA=$(GOBIN)/opa PLACET_GO_NOTES=$(GOBIN)/placet-go-notes cargo test --workspace --locked
 
 test-python: develop opa postgres
 	$(BIN)/ruff format --check python demo bench
@@ -57,6 +57,9 @@ $(VENV)/.ready: requirements-dev.txt
 
 opa: ## The real OPA server that tests compare with.
 	@test -x $(GOBIN)/opa || go install github.com/open-policy-agent/opa@$(OPA_VERSION)
+
+notes: ## What checks our notes and proofs with Go's packages; tests call it.
+	@cd crates/placet-audit/tests/go && go build -o $(GOBIN)/placet-go-notes .
 
 postgres: venv ## The real PostgreSQL server that tests start: of this machine, else from a wheel.
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || test -n "$$PLACET_TEST_POSTGRES" \

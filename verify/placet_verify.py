@@ -7,8 +7,10 @@ exits 0 (clean), 1 (findings), 2 (error).
 import argparse, datetime, json, sqlite3
 from base64 import b64decode
 from functools import partial, reduce
+from glob import escape, glob
 from hashlib import sha256, sha512
 from itertools import chain
+from os.path import exists, splitext
 WRONG = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, -1, P) % P
@@ -24,8 +26,7 @@ def ed25519(public, text, signature):  # RFC 8032, section 5.1.7, without cofact
         x = pow(x2, (P + 3) // 8, P)
         x = x if (x * x - x2) % P == 0 else x * pow(2, (P - 1) // 4, P) % P
         if y >= P or (x * x - x2) % P or (x == 0 and sign): raise ValueError("no point")
-        x = P - x if x & 1 != sign else x
-        return x, y, 1, x * y % P
+        return (x := P - x if x & 1 != sign else x), y, 1, x * y % P
     def add(p, q):  # section 5.1.4
         a, b = (p[1] - p[0]) * (q[1] - q[0]) % P, (p[1] + p[0]) * (q[1] + q[0]) % P
         c, d = 2 * p[3] * q[3] * D % P, 2 * p[2] * q[2] % P
@@ -89,23 +90,23 @@ def read_sqlite(path):  # checkpoints (size, note), entries (seq, leaf, hash, vi
     entries = ((*row, db.execute(personal, row[:1]).fetchall()) for row in rows)
     head = db.execute("SELECT size, chain FROM head").fetchone() or (-1, b"gone")
     return db.execute("SELECT size, note FROM checkpoint ORDER BY size"), entries, head
-def read_mirror(path):
+def read_mirror(path):  # with the files that were full before it: NAME.FIRST.jsonl, by the position of the first entry
     def entry(line):
         leaf, view, fields = line["leaf"].encode(), line.get("view"), line.get("personal")
         fields = fields and [(field["field"], b64(field["salt"]), field["value"].encode()) for field in fields]
         view = False if view is None and "sealed" in line else view and view.encode()  # False: kept under a key
         return int(line["seq"]), leaf, bytes.fromhex(line["hash"]), view, fields, line
     def items(checkpoints):
-        with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
-            for text in file:
-                try:
-                    line = load(text[:-1] if text[-1] == "\n" else "")
-                    mark = line.keys() == {"event", "size", "note", "timestamp"} and line["event"] == "checkpoint"
-                    item = (line["size"], line["note"]) if mark else entry(line)
-                except WRONG:
-                    mark, item = False, (-1,)
-                if mark == checkpoints:
-                    yield item
+        for text in chain.from_iterable(open(n, encoding="utf-8", errors="replace", newline="\n") for n in names):
+            try:
+                line = load(text[:-1] if text[-1] == "\n" else "")
+                mark = line.keys() == {"event", "size", "note", "timestamp"} and line["event"] == "checkpoint"
+                item = (line["size"], line["note"]) if mark else entry(line)
+            except WRONG:
+                mark, item = False, (-1,)
+            if mark == checkpoints: yield item
+    names = sorted(glob(f"{escape(splitext(path)[0])}.{'[0-9]' * 12}{splitext(path)[1]}"))
+    names += [path] if exists(path) or not names else []
     return items(True), items(False), None
 class Run:
     def __init__(self, keys, outside):
@@ -230,10 +231,9 @@ class Run:
             "first_bad": first and {"from": first[0], "to": first[1]}, "erasures": self.erasures, "rollbacks": self.rollbacks,
             "unknown": [{"seq": seq, "decision": decision} for decision, seq in self.open.items()]}
 def verify(path, keys, outside=None):
-    with open(path, "rb") as file:
-        read = read_sqlite if file.read(16) == b"SQLite format 3\0" else read_mirror
+    magic = open(path, "rb").read(16) if exists(path) else b""
     run = Run(keys := [parse_key(key) for text in keys for key in text.split()], outside and open_checkpoint(outside, keys))
-    run.walk(*read(path))
+    run.walk(*(read_sqlite if magic == b"SQLite format 3\0" else read_mirror)(path))
     return run.report()
 
 if __name__ == "__main__":

@@ -380,6 +380,7 @@ class Engine:
         clock: Callable[[], datetime] | None,
         ledger: str | PathLike[str] | None,
         audit_log: str | PathLike[str] | None,
+        audit_log_rotation: Mapping[str, int | None] | None,
         keys: str | PathLike[str] | None,
         broker: Broker | None,
         external: bool,
@@ -428,6 +429,7 @@ class Tool:
         transport: str | None,
         paths: Sequence[str] | None,
         classification: str | None,
+        description: str | None,
     ) -> Self: ...
     def begin(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -31,6 +31,7 @@ class Options(NamedTuple):
     transport: str | None = None
     paths: Sequence[str] | None = None
     classification: str | None = None
+    description: str | None = None
 
 
 def governed(
@@ -44,13 +45,16 @@ def governed(
     transport: str | None = None,
     paths: Sequence[str] | None = None,
     classification: str | None = None,
+    description: str | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorates a callable so that each call is decided first, and raises `GovernanceError` unless allowed.
+
+    `description` says in the records what the tool is for; without it, the docstring's first paragraph does.
 
     The body receives the frozen copy of the arguments that was decided. `self` and `cls` are no arguments;
     `**kwargs` are seen under their own names.
     """
-    options = Options(sanitize, tags, target, transport, paths, classification)
+    options = Options(sanitize, tags, target, transport, paths, classification, description)
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         return typing.cast("Callable[P, R]", govern(function, gate, context, action, options)[0])
@@ -87,6 +91,7 @@ def govern(
         transport=options.transport,
         paths=options.paths,
         classification=options.classification,
+        description=options.description or inspect.getdoc(target),
     )
     wrapper = _wrap(target, gate, context, tool, Cleaner(options.sanitize))
     return _dress(wrapper, function, target), tool

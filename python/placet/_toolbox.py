@@ -52,7 +52,7 @@ class GovernedToolbox:
             if _core.normal_form(known) == wanted:
                 raise ValueError(f"Tool '{name}' is already registered in this GovernedToolbox as '{known}'")
         clean = self._sanitize if sanitize is None else sanitize
-        options = Options(clean, tags, target, transport, paths, classification)
+        options = Options(clean, tags, target, transport, paths, classification, description)
         call, tool = govern(fn, self._gate, self._context, action, options, name)
         first_line = (inspect.getdoc(fn) or "").partition("\n")[0].strip()
         self._tools[name] = _Entry(call, tool, description or first_line or f"Call {name}")

@@ -151,6 +151,43 @@ def test_aegis_74_secrets_are_in_no_file_wherever_they_stood(
     assert "REDACTED" in rows[1]["result_error"]
 
 
+def test_aegis_74_the_description_of_a_tool_is_its_docstring_or_what_is_given_and_is_redacted(
+    open_gate: Open, tmp_path: Path, context: SessionContext
+) -> None:
+    gate = open_gate(POLICY, ledger=tmp_path / "audit.db")
+
+    def pay(amount: int) -> int:
+        """Pays a bill,
+        and says how much; ask ann@example.org.
+
+        Args: many.
+        """
+        if amount > 100:
+            raise ValueError("too much")
+        return amount
+
+    toolbox = placet.GovernedToolbox(gate=gate, context=context)
+    toolbox.register("wipe", lambda: None, action="wipe", description=f"Wipes all; password={AWS}")
+    toolbox.register("show", lambda: None, action="show", description="x" * 2_000)
+    governed = placet.governed(gate, context)(pay)
+    governed(5)
+    with pytest.raises(ValueError, match="too much"):
+        governed(500)
+    for name in ("wipe", "show"):
+        try:
+            toolbox.call_sync(name, {})
+        except GovernanceError as error:
+            assert name == "wipe", error
+    placet.governed(gate, context, action="show")(lambda value: value)(5)
+    rows = [row["action_desc"] for row in gate.audit.query()]
+    told = "Pays a bill, and says how much; ask [REDACTED:email]."
+    assert rows[:2] == [told, told]
+    assert rows[2].startswith("Wipes all; password=[REDACTED") and AWS not in rows[2]
+    assert rows[3] == "x" * 500 + "…"
+    # The view of the database says the same.
+    assert [row[0] for row in sql(tmp_path / "audit.db", "SELECT action_desc FROM audit_log")] == rows
+
+
 LOOP: list[Any] = []
 LOOP.append(LOOP)
 

@@ -622,4 +622,5 @@ def test_f34_open_approvals_are_told_and_metrics_are_kept_only_when_asked(open_g
     gate = open_gate()
     refusal(placet.governed(gate, context)(_buy))
     assert metric("placet_approvals_open ") == 1
+    assert metric("placet_approvals_breached ") == 0
     assert metric("placet_approvals_requested_total") >= 1

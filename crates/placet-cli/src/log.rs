@@ -2,19 +2,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::env;
-use std::fs::{self, File};
-use std::io::{BufReader, Error};
+use std::fs;
+use std::io::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use placet::Config;
 use placet::audit::keys::VerifierKey;
-use placet::audit::mirror::MirrorSource;
 use placet::audit::verify::{EntrySource, SourceError};
 use placet::trust::Ledger;
 use placet_store::archive::{Archive, ArchiveError, ArchiveSource, Joined, ViewKeys};
-use placet_store::{KeyFolder, Place, PlaceSettings, Reader, Store};
+use placet_store::{
+    KeyFolder, MirrorRotation, Place, PlaceSettings, Reader, Store, is_mirror_there, open_mirror,
+};
 
 use crate::failure::Failure;
 use crate::project::ProjectArgs;
@@ -67,6 +68,7 @@ impl LedgerArgs {
                     "the ledger `{}` is neither a file nor an archive",
                     path.display()
                 ))),
+                Err(_) if is_mirror(path) && is_mirror_there(path) => Ok(Log { keys: self.keys(), place }),
                 Err(error) => Err(missing(path, &error)),
             },
             Place::Off | Place::Memory => {
@@ -82,6 +84,11 @@ impl LedgerArgs {
     }
 }
 
+/// Whether the name of a file says that it is a mirror.
+fn is_mirror(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end.eq_ignore_ascii_case("jsonl"))
+}
+
 fn missing(path: &Path, error: &Error) -> Failure {
     let advice = "run a governed call first, change the folder, or name it with `--ledger PATH`";
     Failure::Ledger(format!("there is no ledger `{}` ({error}); {advice}", path.display()))
@@ -92,6 +99,10 @@ pub(crate) fn place_settings(config: &Config) -> PlaceSettings {
     PlaceSettings {
         ledger: config.ledger.clone(),
         audit_log: config.audit_log.clone(),
+        audit_log_rotation: MirrorRotation {
+            max_bytes: config.audit_log_rotation.max_bytes,
+            max_age_seconds: config.audit_log_rotation.max_age_seconds,
+        },
         keys: config.keys.clone(),
         anchor: config.anchor.clone(),
         ..PlaceSettings::default()
@@ -157,8 +168,7 @@ impl Log {
 
     /// The file of the mirror, if its name says that it is one.
     fn mirror(&self) -> Option<&Path> {
-        let is_mirror = |path: &&Path| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("jsonl"));
-        self.path().filter(is_mirror)
+        self.path().filter(|path| is_mirror(path))
     }
 
     /// The folder of the archive, if it is one.
@@ -177,8 +187,7 @@ impl Log {
             return Ok(Box::new(self.archive(folder)?));
         }
         let Some(path) = self.mirror() else { return Ok(self.ledger()?) };
-        let reader = || File::open(path).map(BufReader::new).map_err(|error| missing(path, &error));
-        Ok(Box::new(MirrorSource::new(reader()?, reader()?)))
+        Ok(Box::new(open_mirror(path).map_err(|error| missing(path, &error))?))
     }
 
     /// The segments in a folder. Views are opened where the keys of the log are at hand.

@@ -47,6 +47,11 @@ impl<'s> Saying<'s> {
         }
     }
 
+    /// Whether it was said for sure.
+    pub(crate) fn is_sure(&self) -> bool {
+        self.is_sure
+    }
+
     pub(crate) fn of_statement(statement: &'s Statement) -> Self {
         Self {
             effect: statement.effect,
@@ -123,19 +128,8 @@ impl<'s> TierVoice<'s> {
 
     /// The effect that binds the decision, and whose sayings carry it; `None` for a guard that abstains.
     fn binding(&self) -> Option<(Effect, Source)> {
-        let said = self.strongest();
-        if !self.is_silent() {
-            let effect = said.filter(|effect| self.must_allow || *effect > Effect::Allow)?;
-            return Some((effect, Source::Said));
-        }
-        let (default, source) = match self.defaults.iter().map(|saying| saying.effect).max() {
-            Some(effect) => (effect.min(Effect::Deny), Source::Default),
-            None => (Effect::Deny, Source::Nothing),
-        };
-        Some(match said {
-            Some(effect) if effect >= default => (effect, Source::Said),
-            _ => (default, source),
-        })
+        let default = self.defaults.iter().map(|saying| saying.effect).max();
+        bind(self.strongest(), self.is_silent(), self.must_allow, default)
     }
 
     fn carriers(&self, effect: Effect) -> impl Iterator<Item = &Saying<'s>> {
@@ -168,10 +162,31 @@ impl<'s> TierVoice<'s> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Source {
+pub(crate) enum Source {
     Said,
     Default,
     Nothing,
+}
+
+/// What binds of a tier in which this was said, and which has this default.
+pub(crate) fn bind(
+    said: Option<Effect>,
+    is_silent: bool,
+    must_allow: bool,
+    default: Option<Effect>,
+) -> Option<(Effect, Source)> {
+    if !is_silent {
+        let effect = said.filter(|effect| must_allow || *effect > Effect::Allow)?;
+        return Some((effect, Source::Said));
+    }
+    let (default, source) = match default {
+        Some(effect) => (effect.min(Effect::Deny), Source::Default),
+        None => (Effect::Deny, Source::Nothing),
+    };
+    Some(match said {
+        Some(effect) if effect >= default => (effect, Source::Said),
+        _ => (default, source),
+    })
 }
 
 /// The decision without its id and version.

@@ -61,6 +61,13 @@ impl Path {
     pub fn of(field: Field) -> Self {
         Self { field, keys: Box::default() }
     }
+
+    /// Whether one of the two leads to the other, or into it.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        let common = self.keys.len().min(other.keys.len());
+        self.field == other.field && self.keys.get(..common) == other.keys.get(..common)
+    }
 }
 
 impl std::fmt::Display for Path {

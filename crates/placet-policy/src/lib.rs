@@ -15,6 +15,7 @@ mod eval;
 pub mod expect;
 pub mod export;
 pub mod glob;
+pub mod hidden;
 pub mod ir;
 mod kind;
 pub mod library;

@@ -109,7 +109,11 @@ fn refuse_wrong_tags(event: &mut Event) {
 
 /// The resources, or a value that is no list when there are too many to look at.
 fn collect(event: &Event, named: &[Value]) -> Option<Value> {
-    let mut found = Found { values: named.to_vec(), seen: HashSet::new() };
+    let mut found = Found { values: named.to_vec(), seen: HashSet::new(), foreign: HashSet::new() };
+    // What is named already is not found again: closing an event twice changes nothing.
+    named.iter().for_each(|value| {
+        found.is_fresh(value);
+    });
     match event.get(Field::ResourcePath) {
         Value::Null => {}
         // Whatever it is, it was declared as a resource: a wrong type makes the guards unknown.
@@ -126,12 +130,21 @@ fn collect(event: &Event, named: &[Value]) -> Option<Value> {
 struct Found {
     values: Vec<Value>,
     seen: HashSet<smol_str::SmolStr>,
+    /// Values of foreign types: name and content.
+    foreign: HashSet<(smol_str::SmolStr, Option<Vec<u8>>)>,
 }
 
 impl Found {
+    fn is_fresh(&mut self, value: &Value) -> bool {
+        match value {
+            Value::String(text) => self.seen.insert(text.clone()),
+            Value::Unknown(leaf) => self.foreign.insert((leaf.type_name.clone(), leaf.content.clone())),
+            _ => true,
+        }
+    }
+
     fn add(&mut self, value: &Value) {
-        let fresh = value.as_str().is_none_or(|text| self.seen.insert(text.into()));
-        if fresh && self.values.len() <= MAX_RESOURCES {
+        if self.is_fresh(value) && self.values.len() <= MAX_RESOURCES {
             self.values.push(value.clone());
         }
     }
@@ -234,6 +247,19 @@ mod tests {
         let mut event = Event::default();
         event.set(Field::Args, args.expect("distinct"));
         assert_eq!(Request::new(event).event().get(Field::Resources), &Value::Array(vec![bytes]));
+    }
+
+    #[test]
+    fn closing_an_event_twice_changes_nothing() {
+        let text =
+            r#"{"action":"copy","resource_path":"/a","args":{"path":"/b","files":["/a","c",7],"x":"/a"}}"#;
+        let mut event = Event::from_json(text.as_bytes()).expect(text);
+        let mut args = event.get(Field::Args).as_object().expect("an object").clone();
+        args.insert("log_file", Value::by_reference("PosixPath"));
+        event.set(Field::Args, args);
+        let once = Request::new(event);
+        assert_eq!(once.event().get(Field::Resources).as_array().map(<[Value]>::len), Some(4));
+        assert_eq!(Request::new(once.event().clone()), once);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Everything that is loaded, ready to decide.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::cell::OnceCell;
-use std::sync::Arc;
+mod hidden;
 
-use placet_types::{Decision, DecisionId, Field, Identity, RuleRef, Tier, Verdict};
+use std::cell::OnceCell;
+use std::sync::{Arc, OnceLock};
+
+use placet_types::{Decision, DecisionId, Field, Identity, RuleRef, Tier};
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
@@ -13,13 +15,14 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::dialect;
 use crate::eval::Evaluation;
 use crate::export;
+use crate::hidden::Atoms;
 use crate::ir::{DefaultVerdict, Rule, Truth, Unit, UnitKind};
 use crate::lint;
 use crate::program::Program;
 use crate::rego::{RegoEvent, RegoInput, RegoOptions, RegoSet};
 use crate::request::Request;
 use crate::source::{Position, SourceFile};
-use crate::voice::{Effect, Voice};
+use crate::voice::Voice;
 
 /// How the global tier takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,6 +63,8 @@ pub struct PolicySet {
     no_reason: Arc<str>,
     /// Whether some Rego file speaks of `norm`; normal forms of every text cost too much to make them for nobody.
     asks_norm: bool,
+    /// What rules ask, made when a value is hidden for the first time.
+    atoms: OnceLock<Atoms>,
     /// Whether some policy may look at the session's tool history; long ones cost too much to write out for nobody.
     asks_history: bool,
 }
@@ -98,8 +103,8 @@ impl PolicySet {
         let asks_norm =
             files.iter().any(|(_, file)| file.path.ends_with(".rego") && file.text.contains("norm"));
         let asks_history = tiers.iter().any(TierSet::asks_history);
-        let version = version(sources, options);
-        let set = Self { tiers, version, no_reason: Arc::default(), asks_norm, asks_history };
+        let (version, atoms) = (version(sources, options), OnceLock::new());
+        let set = Self { tiers, version, no_reason: Arc::default(), asks_norm, atoms, asks_history };
         Ok((set, found))
     }
 
@@ -154,22 +159,6 @@ impl PolicySet {
             trace: combined.trace,
             inputs: combined.inputs,
         }
-    }
-
-    /// The loosest verdict that the values of some fields could lead to, where [`Self::decide`] gives the strictest:
-    /// a rule whose condition is unknown and looks at one of them speaks when it permits, and is silent when it
-    /// restricts. `None` where that cannot be told: Rego does not say what it looks at, and a unit of which the first
-    /// match speaks could match elsewhere.
-    #[must_use]
-    pub fn loosest(&self, request: &Request, is_open: &dyn Fn(&str) -> bool) -> Option<Verdict> {
-        let evaluation = Evaluation::new(request.event());
-        let mut voices: SmallVec<[TierVoice<'_>; 3]> = SmallVec::new();
-        for tier in &self.tiers {
-            let mut voice = TierVoice::new(tier.tier, tier.must_allow);
-            tier.speak_loosely(&evaluation, &self.no_reason, is_open, &mut voice)?;
-            voices.push(voice);
-        }
-        Some(combine(&voices, &evaluation).verdict)
     }
 }
 
@@ -233,50 +222,6 @@ impl TierSet {
             speak_first_match(program, evaluation, voice);
             voice.defaults.push(Saying::of_default(default, no_reason));
         }
-    }
-
-    fn speak_loosely<'s>(
-        &'s self,
-        evaluation: &Evaluation<'_>,
-        no_reason: &'s Arc<str>,
-        is_open: &dyn Fn(&str) -> bool,
-        voice: &mut TierVoice<'s>,
-    ) -> Option<()> {
-        let is_free = |rule: &Rule, truth| {
-            truth == Truth::Unknown && rule.when.paths().iter().any(|path| is_open(&path.to_string()))
-        };
-        if self.rego.is_some() {
-            return None;
-        }
-        let mut asking = None;
-        // Not the candidates alone: the index leaves out what cannot permit while a value is unknown.
-        for rule in self.rules.rules() {
-            let truth = evaluation.truth(&rule.when);
-            let is_free = is_free(rule, truth);
-            if is_free && rule.effect == Effect::Escalate {
-                asking = asking.or(Some(rule));
-            }
-            let fires = if is_free { !rule.restricts() } else { rule.fires(truth) };
-            if fires {
-                voice.said.push(Saying::of_rule(rule, if is_free { Truth::True } else { truth }));
-            }
-        }
-        for (program, default) in &self.matches {
-            for rule in program.rules() {
-                match evaluation.truth(&rule.when) {
-                    Truth::True => break,
-                    truth if is_free(rule, truth) => return None,
-                    _ => {}
-                }
-            }
-            speak_first_match(program, evaluation, voice);
-            voice.defaults.push(Saying::of_default(default, no_reason));
-        }
-        // Where nobody else speaks, asking people is looser than the silence that denies.
-        if let Some(rule) = asking.filter(|_| voice.is_silent()) {
-            voice.said.push(Saying::of_rule(rule, Truth::True));
-        }
-        Some(())
     }
 }
 

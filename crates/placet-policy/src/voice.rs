@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use placet_types::{ReviewerGroup, RiskTier, RuleRef};
+use placet_types::{ReviewerGroup, RiskTier, RuleRef, Verdict};
 
 /// What a rule says when it matches. Ordered by strength: a stronger effect beats a weaker one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +16,24 @@ pub enum Effect {
     Deny,
     /// The event may not happen, and there is nothing to adapt.
     HardDeny,
+}
+
+impl Effect {
+    /// The effect that a verdict has.
+    #[must_use]
+    pub fn of(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Allow => Self::Allow,
+            Verdict::Escalate { .. } => Self::Escalate,
+            Verdict::Deny { hard, .. } => {
+                if *hard {
+                    Self::HardDeny
+                } else {
+                    Self::Deny
+                }
+            }
+        }
+    }
 }
 
 /// One thing a unit said: a rule that fired.

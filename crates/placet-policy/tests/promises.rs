@@ -2,12 +2,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
+use std::collections::HashMap;
+
+use placet_policy::hidden::{AtomId, HiddenType, Known};
+use placet_policy::ir::{Path, Truth};
 use placet_policy::{PolicySet, Request, SourceFile};
 use placet_testkit::events::event;
 use placet_testkit::policies::{PolicyCase, policy_case, rules_file};
 use placet_types::{Decision, DecisionId, Event, Field, Object, Tier, Value, Verdict};
 use proptest::prelude::*;
 use proptest::sample::Index;
+use smol_str::SmolStr;
 
 fn load(case: &PolicyCase) -> PolicySet {
     PolicySet::load(&case.sources(), &case.options()).unwrap_or_else(|found| panic!("{found}")).0
@@ -77,6 +82,26 @@ fn places<'v>(value: &'v Value, here: &[Step], found: &mut Vec<(Vec<Step>, &'v V
             object.iter().for_each(|(key, item)| below(Step::Key(key.to_string()), item))
         }
         _ => {}
+    }
+}
+
+/// The value with another at a place.
+fn put(value: &Value, place: &[Step], other: &Value) -> Value {
+    let Some((step, rest)) = place.split_first() else { return other.clone() };
+    match (value, step) {
+        (Value::Array(items), Step::Item(at)) => {
+            let item =
+                |(n, item): (usize, &Value)| if n == *at { put(item, rest, other) } else { item.clone() };
+            Value::Array(items.iter().enumerate().map(item).collect())
+        }
+        (Value::Object(object), Step::Key(key)) => {
+            let mut out = Object::new();
+            for (name, item) in object.iter() {
+                out.insert(name.clone(), if name == key { put(item, rest, other) } else { item.clone() });
+            }
+            Value::Object(out)
+        }
+        (seen, _) => seen.clone(),
     }
 }
 
@@ -173,36 +198,77 @@ proptest! {
         );
     }
 
-    /// What replay relies on where a value was redacted: the answer lies between the loosest and the strictest.
+    /// What replay relies on where values were redacted: what it is sure of is the truth, whatever was hidden and whatever
+    /// other policies had asked; and where these policies had asked themselves, it is sure.
     #[test]
-    fn aegis_89_a_lost_value_leads_to_nothing_looser_than_the_loosest(
+    fn f32_aegis_89_what_is_certain_of_hidden_values_is_the_truth(
         case in policy_case(),
+        others in policy_case(),
         event in event(),
-        field in prop::sample::select(Field::ALL),
+        hidden in prop::collection::vec((prop::sample::select(Field::ALL), any::<Index>(), any::<bool>()), 1..4),
     ) {
         let request = Request::new(event);
-        let held = request.event().get(field);
-        prop_assume!(!held.is_null() && !asks_for_presence(&case, Loss::Foreign, &[], held));
-        let Some(lossy) = with_loss(&request, field, &[], Loss::Foreign) else { return Err(TestCaseError::reject("completed")) };
-        let twin = TWINS.iter().find_map(|(one, two)| match field {
-            _ if field == *one => Some(*two),
-            _ if field == *two => Some(*one),
-            _ => None,
-        });
-        let is_open = |name: &str| {
-            let name = name.strip_prefix("norm.").unwrap_or(name);
-            std::iter::once(field).chain(twin).any(|field| name.starts_with(field.path()))
-        };
+        let mut hiding = request.event().clone();
+        let mut hidden_places = Vec::new();
+        for (field, place, typed) in hidden {
+            hidden_places.extend(hide(&mut hiding, field, place, typed));
+        }
+        prop_assume!(!hidden_places.is_empty());
+        let closed = Request::new(hiding.clone());
+        let moved: Vec<Field> =
+            Field::ALL.iter().copied().filter(|field| closed.event().get(*field) != hiding.get(*field)).collect();
         let set = load(&case);
-        let (before, after) = (decide(&set, &request), decide(&set, &lossy));
-        if let Some(loosest) = set.loosest(&lossy, &is_open) {
-            let (loosest, truth) = (strength(&loosest), strength(&before.verdict));
+        let truth = strength(&decide(&set, &request).verdict);
+        for asker in [&set, &load(&others)] {
+            let asked = asker.asked(request.event(), &hidden_places, &[], usize::MAX);
+            let told: HashMap<AtomId, Truth> = asked.into_iter().collect();
+            let known = Known { truth: &|id| told.get(id).copied(), moved: moved.clone() };
+            let knowing = set.decide_knowing(&closed, DecisionId("generated".into()), &known);
+            let outcomes: Vec<u8> = knowing.outcomes.iter().map(|effect| *effect as u8).collect();
             prop_assert!(
-                loosest <= truth && truth <= strength(&after.verdict),
-                "{loosest} <= {truth} <= {} without `{}`: {:?}", strength(&after.verdict), field.path(), before.rules
+                outcomes.contains(&truth),
+                "{truth} is not in {outcomes:?} without {hidden_places:?}: {:?}", hiding
             );
+            if outcomes.len() == 1 {
+                prop_assert_eq!(strength(&knowing.decision.verdict), truth, "{:?}", knowing.decision.trace);
+            }
+            if std::ptr::eq(asker, &set) && moved.is_empty() {
+                prop_assert_eq!(&outcomes, &[truth], "{:?} {:?}", hidden_places, hiding);
+            }
         }
     }
+}
+
+/// Hides a value of an event, and its twin; where that is, as rules can say it. Values under keys that say what they are
+/// may be hidden with their type or without.
+fn hide(event: &mut Event, field: Field, place: Index, typed: bool) -> Vec<Path> {
+    let mut found = Vec::new();
+    let held = event.get(field).clone();
+    places(&held, &[], &mut found);
+    let (place, value) = place.get(&found);
+    if value.is_null() || matches!(value, Value::Unknown(_)) {
+        return Vec::new();
+    }
+    let kind = if typed { HiddenType::of(value) } else { HiddenType::Any };
+    let keys: Vec<SmolStr> = place
+        .iter()
+        .map_while(|step| match step {
+            Step::Key(key) => Some(key.into()),
+            Step::Item(_) => None,
+        })
+        .collect();
+    let twin = TWINS.iter().find_map(|(one, two)| match field {
+        _ if field == *one => Some(*two),
+        _ if field == *two => Some(*one),
+        _ => None,
+    });
+    let mut hidden = Vec::new();
+    for field in std::iter::once(field).chain(twin.filter(|twin| event.get(*twin) == &held)) {
+        let value = put(event.get(field), place, &kind.leaf());
+        event.set(field, value);
+        hidden.push(Path { field, keys: keys.clone().into() });
+    }
+    hidden
 }
 
 proptest! {

@@ -1,19 +1,17 @@
 //! Reading a log: what was decided, what became of it, and whether anybody touched it.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::fs::File;
-use std::io::{self, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use placet::Config;
-use placet::audit::mirror::MirrorSource;
 use placet::audit::verify::{EntrySource, verify};
 use placet::record::ids::Micros;
 use placet_store::archive::{Archive, ArchiveSource, Joined};
 use placet_store::erase::{EraseError, Erased, Request, Selection, erase};
 use placet_store::query::{Level, Query, rows};
-use placet_store::{Place, PlaceSettings, Store};
+use placet_store::{Place, PlaceSettings, Store, open_mirror};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
@@ -29,8 +27,8 @@ impl Log {
     fn open(&self) -> PyResult<Box<dyn EntrySource>> {
         if let Place::Sqlite(path) = &self.0 {
             if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl")) {
-                let reader = || File::open(path).map(BufReader::new).map_err(|error| named(path, error));
-                return Ok(Box::new(MirrorSource::new(reader()?, reader()?)));
+                let mirror = open_mirror(path).map_err(|error| named(path, error))?;
+                return Ok(Box::new(mirror));
             }
             // A ledger that was never used is no ledger yet.
             std::fs::metadata(path).map_err(|error| named(path, error))?;

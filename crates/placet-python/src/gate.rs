@@ -1,21 +1,23 @@
 //! The embedded engine, and the tools that it governs.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::collections::BTreeMap;
 use std::env;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
 use placet::channels::outbox::Notifier;
-use placet::config::Telemetry;
+use placet::config::{AuditLogRotation, Telemetry};
 use placet::telemetry::Opening;
 use placet::trust::Ledger;
 use placet::{
     Config, Decision, DenyCause, Event, Field, Gate, GateOptions, Pipeline, PipelineOptions, Request, Value,
     refusal,
 };
-use placet_store::{Place, PlaceSettings};
+use placet_store::{MirrorRotation, Place, PlaceSettings};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
@@ -55,7 +57,7 @@ pub(crate) struct Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (policies, global_policies, config, clock, ledger, audit_log, keys, broker, external, tracing))]
+    #[pyo3(signature = (policies, global_policies, config, clock, ledger, audit_log, audit_log_rotation, keys, broker, external, tracing))]
     #[allow(clippy::too_many_arguments, reason = "one argument per keyword of `PolicyGate`")]
     fn new(
         py: Python<'_>,
@@ -65,6 +67,7 @@ impl Engine {
         clock: Option<Py<PyAny>>,
         ledger: Option<PathBuf>,
         audit_log: Option<PathBuf>,
+        audit_log_rotation: Option<BTreeMap<String, Option<u64>>>,
         keys: Option<PathBuf>,
         broker: Option<PyRef<'_, Broker>>,
         external: bool,
@@ -75,6 +78,9 @@ impl Engine {
             config.ledger = Some(place_name(&ledger)?);
         }
         config.audit_log = audit_log.map(|path| rooted(&path)).transpose()?.or(config.audit_log);
+        if let Some(rotation) = audit_log_rotation {
+            config.audit_log_rotation = rotation_of(rotation)?;
+        }
         config.keys = keys.map(|path| rooted(&path)).transpose()?.or(config.keys);
         let opened = open_ledger(py, &config)?;
         let waits = opened.as_ref().is_some_and(|opened| opened.waits)
@@ -259,6 +265,11 @@ fn rooted(path: &Path) -> PyResult<PathBuf> {
 }
 
 impl Engine {
+    /// Says what a tool is for.
+    pub(crate) fn describe(&self, tool: &str, description: &str) {
+        self.pipeline.describe(tool, description);
+    }
+
     pub(crate) fn gate(&self) -> &Gate {
         self.pipeline.gate()
     }
@@ -385,11 +396,38 @@ pub(crate) fn open_ledger(py: Python<'_>, config: &Config) -> PyResult<Option<Op
         reviewers: Arc::new(reviewers),
         ledger: config.ledger.clone(),
         audit_log: config.audit_log.clone(),
+        audit_log_rotation: MirrorRotation {
+            max_bytes: config.audit_log_rotation.max_bytes,
+            max_age_seconds: config.audit_log_rotation.max_age_seconds,
+        },
         keys: config.keys.clone(),
         anchor: config.anchor.clone(),
     };
     let folder = env::current_dir().unwrap_or_default();
     ledger::open(&settings, &folder).map_err(|error| error::place(py, &error))
+}
+
+/// `audit_log_rotation` as a keyword.
+fn rotation_of(given: BTreeMap<String, Option<u64>>) -> PyResult<AuditLogRotation> {
+    let mut rotation = AuditLogRotation::default();
+    for (key, value) in given {
+        let most = value.map(|most| {
+            let wrong =
+                || PyValueError::new_err(format!("`audit_log_rotation`: `{key}` is 0; write 1 or more"));
+            NonZeroU64::new(most).ok_or_else(wrong)
+        });
+        match key.as_str() {
+            "max_bytes" => rotation.max_bytes = most.transpose()?,
+            "max_age_seconds" => rotation.max_age_seconds = most.transpose()?,
+            _ => {
+                let known = "`max_bytes` and `max_age_seconds`";
+                return Err(PyValueError::new_err(format!(
+                    "`audit_log_rotation` has {known}, and no `{key}`"
+                )));
+            }
+        }
+    }
+    Ok(rotation)
 }
 
 /// `ledger` as settings write it.

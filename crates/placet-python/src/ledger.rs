@@ -55,8 +55,8 @@ pub(crate) fn open(settings: &PlaceSettings, folder: &Path) -> Result<Option<Ope
         return Ok(made.map(|store| opened(remember(None, &store))));
     }
     let keys = settings.key_folder(folder, variable)?;
-    let PlaceSettings { audit_log, anchor, reviewers, .. } = settings;
-    let name = Some((place.clone(), format!("{audit_log:?} {anchor:?} {keys:?} {reviewers:?}")));
+    let PlaceSettings { audit_log, audit_log_rotation: rotation, anchor, reviewers, .. } = settings;
+    let name = Some((place.clone(), format!("{audit_log:?} {rotation:?} {anchor:?} {keys:?} {reviewers:?}")));
     let known = STORES.lock().iter().find(|(known, _)| *known == name).and_then(|(_, store)| store.upgrade());
     match known {
         Some(store) => Ok(Some(opened(store))),

@@ -30,7 +30,7 @@ pub(crate) struct Tool {
 #[pymethods]
 impl Tool {
     #[new]
-    #[pyo3(signature = (*, name, action, parameters, bound, context, engine, tags, target, transport, paths, classification))]
+    #[pyo3(signature = (*, name, action, parameters, bound, context, engine, tags, target, transport, paths, classification, description))]
     #[allow(clippy::too_many_arguments, reason = "one argument per keyword of `governed`")]
     fn new(
         name: String,
@@ -44,6 +44,7 @@ impl Tool {
         transport: Option<&str>,
         paths: &Bound<'_, PyAny>,
         classification: Option<&str>,
+        description: Option<&str>,
     ) -> PyResult<Self> {
         let mut template = Context::inside(context)?.get().event();
         template.set(Field::EventType, "tool_call");
@@ -61,6 +62,9 @@ impl Tool {
             template.set(Field::Transport, transport);
         }
         let signature = Signature::new(parameters)?;
+        if let Some(description) = description {
+            engine.get().describe(&name, description);
+        }
         let paths = strings("paths", paths)?;
         let paths = paths.as_array().unwrap_or_default().iter().filter_map(Value::as_str);
         let paths: Vec<String> = paths.map(str::to_owned).collect();

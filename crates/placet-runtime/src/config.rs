@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,6 +46,8 @@ pub struct Config {
     pub ledger: Option<String>,
     /// A file to which every commit is mirrored, one JSON object a line.
     pub audit_log: Option<PathBuf>,
+    /// When that file is full, and the next one begins; it grows by default.
+    pub audit_log_rotation: AuditLogRotation,
     /// The folder of the ledger's keys.
     pub keys: Option<PathBuf>,
     /// A file on another volume to which checkpoints are copied, and which the log must extend.
@@ -61,6 +64,16 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// The HTTP service.
     pub server: Server,
+}
+
+/// When the file of `audit_log` is full.
+#[derive(Debug, Clone, Copy, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditLogRotation {
+    /// At so many bytes.
+    pub max_bytes: Option<NonZeroU64>,
+    /// When its first entry is so many seconds older than the next one.
+    pub max_age_seconds: Option<NonZeroU64>,
 }
 
 /// The terms on which people are asked, and who they are.

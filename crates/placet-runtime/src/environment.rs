@@ -40,6 +40,7 @@ enum Kind {
     Ledger,
     NewFile(fn(&mut Config, PathBuf)),
     Ack,
+    Rotation,
     Budgets,
     Approvals,
     Server,
@@ -78,6 +79,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("ledger", Kind::Ledger),
     setting("audit_log", Kind::NewFile(|config, path| config.audit_log = Some(path))),
+    setting("audit_log_rotation", Kind::Rotation),
     setting("keys", Kind::NewFile(|config, path| config.keys = Some(path))),
     setting("anchor", Kind::NewFile(|config, path| config.anchor = Some(path))),
     setting("ack", Kind::Ack),
@@ -136,6 +138,10 @@ impl Setting {
                 "a list as under `budgets:`, for instance `[{\"scope\": \"session\", \"api_calls\": 10}]`"
                     .to_owned()
             }
+            Kind::Rotation => {
+                "an object as under `audit_log_rotation:`, for instance `{\"max_bytes\": 100000000}`"
+                    .to_owned()
+            }
             Kind::Approvals => "an object as under `approvals:`, for instance `{\"quorum\": 2}`".to_owned(),
             Kind::Server => {
                 "an object as under `server:`, for instance `{\"listen\": \"127.0.0.1:8470\"}`".to_owned()
@@ -174,6 +180,7 @@ impl Setting {
             Kind::NewFile(set) => set(config, new_file(value, folder)?),
             Kind::Ack => config.ack = Some(document(word)?),
             Kind::Budgets => config.budgets = document(word)?,
+            Kind::Rotation => config.audit_log_rotation = document(word)?,
             Kind::Approvals => config.approvals = document(word)?,
             Kind::Server => config.server = document(word)?,
             Kind::Traces => config.telemetry.traces = document(word)?,

@@ -19,6 +19,7 @@ allowed_builtins: [http.send]
 max_policy_age_seconds: 7
 ledger: file.db
 audit_log: file.jsonl
+audit_log_rotation: { max_bytes: 7 }
 keys: file_keys
 anchor: file_anchor
 ack: written
@@ -62,6 +63,11 @@ const VALUES: &[(&str, [&str; 2], &[&str])] = &[
     ("max_policy_age_seconds", ["0", "86400"], &["", "-1", "1h", "18446744073709551616"]),
     ("ledger", ["off", "other.db"], &["", " "]),
     ("audit_log", ["other.jsonl", "b/x.jsonl"], &["", " "]),
+    (
+        "audit_log_rotation",
+        ["{}", "{max_bytes: 9, max_age_seconds: 5}"],
+        &["", "[]", "{max_bytes: 0}", "{max_bytes: -1}", "{max_age: 5}"],
+    ),
     ("keys", ["other", "b"], &[""]),
     ("anchor", ["other", "b"], &[""]),
     ("ack", ["durable", "published"], &["", "flushed", "Durable"]),
@@ -102,6 +108,7 @@ fn every_setting_is_replaced_by_its_variable_and_only_it() {
                 "max_policy_age_seconds" => restored.max_policy_age_seconds = file.max_policy_age_seconds,
                 "ledger" => restored.ledger = file.ledger.clone(),
                 "audit_log" => restored.audit_log = file.audit_log.clone(),
+                "audit_log_rotation" => restored.audit_log_rotation = file.audit_log_rotation,
                 "keys" => restored.keys = file.keys.clone(),
                 "anchor" => restored.anchor = file.anchor.clone(),
                 "ack" => restored.ack = file.ack,

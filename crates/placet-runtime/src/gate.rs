@@ -8,7 +8,11 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use placet_policy::core_bundle::{self, CoreLimits};
-use placet_policy::{Diagnostics, GlobalMode, LoadOptions, PolicySet, RegoOptions, Request, SourceFile};
+use placet_policy::hidden::{AtomId, Knowing, Known};
+use placet_policy::ir::{Path, Truth};
+use placet_policy::{
+    Diagnostics, Effect, GlobalMode, LoadOptions, PolicySet, RegoOptions, Request, SourceFile,
+};
 use placet_trust::budgets::Estimate;
 use placet_types::{
     Ack, Decision, DecisionId, DenyCause, Event, Field, Identity, Micros, RiskTier, Tier, Value, Verdict,
@@ -194,11 +198,43 @@ impl Gate {
         (decision, request)
     }
 
-    /// The loosest verdict that values of open fields could lead to under the policies of this moment; see
-    /// [`PolicySet::loosest`].
-    #[must_use]
-    pub fn loosest(&self, request: &Request, is_open: &dyn Fn(&str) -> bool) -> Option<Verdict> {
-        self.current.load().set.loosest(request, is_open)
+    /// As [`Gate::judge`], of an event of which values are hidden: see [`placet_policy::hidden`]. Truths are those of the
+    /// event as it is given; those about fields that are completed here, or named by `moved`, count for nothing.
+    pub fn judge_knowing(
+        &self,
+        event: Event,
+        truth: &dyn Fn(&AtomId) -> Option<Truth>,
+        moved: &[Field],
+    ) -> (Knowing, Request) {
+        let mut told = event.clone();
+        told.complete();
+        let (decision, request) = self.judge(event);
+        let differs =
+            |field: &&Field| moved.contains(*field) || request.event().get(**field) != told.get(**field);
+        let moved = Field::ALL.iter().filter(differs).copied().collect();
+        // Where no policy was asked, values have no say.
+        let is_unasked = matches!(
+            decision.verdict,
+            Verdict::Deny { cause: DenyCause::PolicyTooOld | DenyCause::InvalidRequest, .. }
+        );
+        let knowing = if is_unasked {
+            Knowing { outcomes: vec![Effect::of(&decision.verdict)], decision }
+        } else {
+            let known = Known { truth, moved };
+            self.current.load().set.decide_knowing(&request, decision.decision_id, &known)
+        };
+        (knowing, request)
+    }
+
+    /// The truths of what the policies of this moment ask of places of a closed event: see [`PolicySet::asked`].
+    pub(crate) fn asked(
+        &self,
+        event: &Event,
+        places: &[Path],
+        kept_back: &[Path],
+        most: usize,
+    ) -> Vec<(AtomId, Truth)> {
+        self.current.load().set.asked(event, places, kept_back, most)
     }
 
     /// Adds what the registration of its tool says to an event that another evaluator is to decide.

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod digest;
 pub mod environment;
+pub mod features;
 pub mod files;
 pub mod gate;
 pub mod memory;

@@ -68,7 +68,7 @@ pub(crate) trait Publish {
 
 impl<B: Backend> Engine<B> {
     pub(crate) fn new(backend: Arc<B>, settings: Arc<Settings>) -> Self {
-        let mirror = settings.mirror.clone().map(Mirror::new);
+        let mirror = settings.mirror.clone().map(|path| Mirror::new(path, settings.mirror_rotation));
         Self {
             backend,
             settings,

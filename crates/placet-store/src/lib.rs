@@ -26,6 +26,7 @@ mod keys;
 mod ledger;
 mod memory;
 mod mirror;
+mod mirrored;
 mod open;
 mod place;
 #[cfg(feature = "postgres")]
@@ -48,6 +49,7 @@ pub use issuer::{IssuerFolder, LedgerIssuer};
 pub use keys::{KeyError, KeyFolder};
 pub use ledger::{ForkGuard, LogLedger, Paused, Store, Wiped};
 pub use memory::{Memory, MemoryLink};
+pub use mirrored::{MirrorLog, MirrorRotation, is_mirror_there, open_mirror};
 pub use place::{DEFAULT_FILE, Place, PlaceError, PlaceSettings};
 #[cfg(feature = "postgres")]
 pub use postgres::{Postgres, PostgresLink, PostgresSource};

@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::keys::KeyFolder;
 use crate::ledger::{LogLedger, Store};
 use crate::memory::Memory;
+use crate::mirrored::MirrorRotation;
 use crate::settings::Settings;
 use crate::sqlite::Sqlite;
 
@@ -39,6 +40,8 @@ pub struct PlaceSettings {
     pub ledger: Option<String>,
     /// `audit_log`: a file to which every commit is mirrored.
     pub audit_log: Option<PathBuf>,
+    /// `audit_log_rotation`: when that file is full.
+    pub audit_log_rotation: MirrorRotation,
     /// `keys`: the folder of the keys.
     pub keys: Option<PathBuf>,
     /// `anchor`: a file on another volume to which checkpoints are copied.
@@ -194,7 +197,7 @@ impl PlaceSettings {
         let keys = KeyFolder::new(self.key_folder(folder, variable)?);
         let mut settings = Settings::new(keys).reviewers(self.reviewers.clone());
         if let Some(mirror) = &self.audit_log {
-            settings = settings.mirror(self.mirror(folder, mirror)?);
+            settings = settings.mirror(self.mirror(folder, mirror)?).mirror_rotation(self.audit_log_rotation);
         }
         if let Some(anchor) = &self.anchor {
             settings = settings.anchor(folder.join(anchor));

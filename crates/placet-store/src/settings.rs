@@ -12,6 +12,7 @@ use placet_trust::approvals::Reviewers;
 use placet_types::Micros;
 
 use crate::keys::{KeyError, KeyFolder};
+use crate::mirrored::MirrorRotation;
 use crate::rotation::Signers;
 
 /// Tells the time. The ledger never lets it run backwards within a log.
@@ -26,6 +27,7 @@ pub struct Settings {
     pub(crate) keys: KeySource,
     pub(crate) anchor: Option<PathBuf>,
     pub(crate) mirror: Option<PathBuf>,
+    pub(crate) mirror_rotation: MirrorRotation,
     pub(crate) clock: Clock,
     pub(crate) queue_limit: usize,
     pub(crate) reviewers: Arc<Reviewers>,
@@ -46,6 +48,7 @@ impl Settings {
             keys: KeySource::Folder(keys),
             anchor: None,
             mirror: None,
+            mirror_rotation: MirrorRotation::default(),
             clock: Arc::new(system_time),
             queue_limit: DEFAULT_QUEUE_LIMIT,
             reviewers: Arc::default(),
@@ -72,6 +75,12 @@ impl Settings {
     #[must_use]
     pub fn mirror(self, path: impl Into<PathBuf>) -> Self {
         Self { mirror: Some(path.into()), ..self }
+    }
+
+    /// When the file of the mirror is full; by default it grows.
+    #[must_use]
+    pub fn mirror_rotation(self, mirror_rotation: MirrorRotation) -> Self {
+        Self { mirror_rotation, ..self }
     }
 
     /// Another clock.

@@ -31,6 +31,18 @@ pub mod expect {
     pub use placet_policy::expect::{CaseResult, Expected, Suite, Test};
 }
 
+/// Events of which values are hidden, and what is kept of those.
+pub mod hidden {
+    pub use placet_policy::Effect;
+    pub use placet_policy::hidden::*;
+    pub use placet_policy::ir::Truth;
+}
+
+/// What the view of a decision keeps of values that redaction changed.
+pub mod features {
+    pub use placet_runtime::features::*;
+}
+
 /// Rego: queries and tests.
 pub mod rego {
     pub use placet_policy::rego::{

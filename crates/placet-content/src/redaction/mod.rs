@@ -119,6 +119,30 @@ impl Redactor {
         serde_json::to_value(self.at(value, MAX_DEPTH)).unwrap_or_else(|_| "[cannot be shown]".into())
     }
 
+    /// What stands for a value at a dotted path if one of its keys hides it; the first word is a field, whose name says
+    /// nothing.
+    #[must_use]
+    pub fn hidden_at(&self, path: &str) -> Option<String> {
+        path.split('.').skip(1).find(|key| self.0.keys.kind(key).is_some()).map(hidden)
+    }
+
+    /// Whether every mark in a text that was shown stands where something about a person was, and there is one. What is
+    /// not known for sure may be a secret.
+    #[must_use]
+    pub fn is_personal_only(&self, shown: &str) -> bool {
+        let mut labels =
+            shown.split("[REDACTED:").skip(1).map(|rest| rest.split(']').next().unwrap_or_default());
+        let is_personal = |label: &str| {
+            let mark = format!("[REDACTED:{label}]");
+            let patterns =
+                self.0.patterns.iter().filter(|pattern| pattern.mark == mark).map(|pattern| pattern.kind);
+            let mut kinds = patterns.chain(self.0.keys.kind(label)).peekable();
+            kinds.peek().is_some() && kinds.all(|kind| kind == RedactionKind::Personal)
+        };
+        let first = labels.next();
+        first.is_some_and(is_personal) && labels.all(is_personal)
+    }
+
     /// As [`Redactor::value`], written as it is serialised instead of copied first.
     #[must_use]
     pub fn shown<'v>(&'v self, value: &'v Value) -> Shown<'v> {

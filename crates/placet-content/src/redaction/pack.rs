@@ -48,7 +48,6 @@ struct KeysDocument {
 #[serde(deny_unknown_fields)]
 struct PatternDocument {
     label: String,
-    #[expect(dead_code, reason = "part of the document; what is found is hidden alike")]
     kind: RedactionKind,
     pattern: String,
     #[serde(default)]
@@ -62,6 +61,7 @@ struct PatternDocument {
 #[derive(Debug, Clone)]
 pub(super) struct Pattern {
     pub(super) mark: String,
+    pub(super) kind: RedactionKind,
     pub(super) check: Option<Check>,
 }
 
@@ -149,9 +149,11 @@ fn build(documents: &[PatternDocument], keys: Keys) -> Result<Pack, RedactionErr
         .configure(config)
         .build_many(&texts)
         .map_err(|error| RedactionError { problems: vec![error.to_string()] })?;
-    let patterns = documents
-        .iter()
-        .map(|document| Pattern { mark: format!("[REDACTED:{}]", document.label), check: document.check });
+    let patterns = documents.iter().map(|document| Pattern {
+        mark: format!("[REDACTED:{}]", document.label),
+        kind: document.kind,
+        check: document.check,
+    });
     Ok(Pack { id: PackId::fresh(), regex, patterns: patterns.collect(), keys })
 }
 

@@ -11,6 +11,7 @@
 mod escalation;
 mod facts;
 mod identity;
+mod kept;
 mod permit;
 mod recording;
 pub mod spending;
@@ -45,9 +46,10 @@ pub use recording::Outcome;
 
 use facts::{add_history, count_of, on_plan, text_of};
 use identity::Holder;
+use kept::Descriptions;
 use permit::Granted;
 use recording::{Extras, decision_record, outcome_fact};
-use viewing::{decision_view, outcome_view};
+use viewing::outcome_view;
 
 /// What the pipeline of one deployment is made of, besides its policies.
 #[derive(Clone, Default)]
@@ -97,6 +99,7 @@ pub struct Pipeline {
     gate: Gate,
     options: PipelineOptions,
     redactor: Redactor,
+    descriptions: Descriptions,
     /// Outcomes that could not be recorded. While there are any, nothing new begins.
     owed: Mutex<Vec<Owed>>,
     troubles: trouble::Troubles,
@@ -185,7 +188,8 @@ impl Pipeline {
     #[must_use]
     pub fn new(gate: Gate, options: PipelineOptions) -> Self {
         let redactor = options.redactor.clone().unwrap_or_else(Redactor::builtin);
-        Self { gate, options, redactor, owed: Mutex::new(Vec::new()), troubles: Default::default() }
+        let (descriptions, troubles) = (Descriptions::default(), trouble::Troubles::default());
+        Self { gate, options, redactor, descriptions, owed: Mutex::default(), troubles }
     }
 
     /// The policies.
@@ -311,8 +315,8 @@ impl Pipeline {
         record.ops.extend(self.presentation(ledger, case.holder.as_ref()));
         record.ops.extend(approval);
         record.ops.extend(reservation.clone().map(LedgerOp::Reserve));
-        let view = decision_view(case.request.event(), &case.decision, &self.redactor, None);
-        let fallback = self.fallback(&case, extras);
+        let (view, besides) = self.view(ledger, &case, None);
+        let fallback = self.fallback(&case, extras, besides);
         let proposal = Proposal { record, view: Some(view), personal: Vec::new(), fallback: Some(fallback) };
         match ledger.commit(proposal, case.ack) {
             Err(error) => self.unavailable(case, &error),
@@ -324,19 +328,6 @@ impl Pipeline {
                 }
             },
         }
-    }
-
-    /// What is recorded when a precondition fails: the same event, denied.
-    fn fallback(&self, case: &Case, extras: Extras) -> placet_trust::Fallback {
-        // Long histories stand in no record.
-        let event = case.request.event().clone_without(Field::ToolHistory);
-        let decision = case.decision.clone();
-        let redactor = self.redactor.clone();
-        Box::new(move |refusal| {
-            let denied = denied_at_commit(&decision, refusal);
-            let record = decision_record(&event, &denied, Extras { permit: false, ..extras });
-            (record, Some(decision_view(&event, &denied, &redactor, None)))
-        })
     }
 
     fn refused_at_commit(&self, case: Case, refusal: &Refusal) -> Begun {
@@ -370,8 +361,8 @@ impl Pipeline {
         };
         let mut record = decision_record(case.request.event(), &case.decision, extras.clone());
         record.ops = ops;
-        let view = decision_view(case.request.event(), &case.decision, &self.redactor, question.as_ref());
-        let fallback = (!record.ops.is_empty()).then(|| self.fallback(&case, extras));
+        let (view, besides) = self.view(ledger, &case, question.as_ref());
+        let fallback = (!record.ops.is_empty()).then(|| self.fallback(&case, extras, besides));
         let proposal = Proposal { record, view: Some(view), personal: Vec::new(), fallback };
         match ledger.commit(proposal, case.ack) {
             Err(error) => self.unavailable(case, &error),

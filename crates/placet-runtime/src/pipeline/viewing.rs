@@ -16,14 +16,15 @@ use serde_json::{Value as Json, json};
 
 use super::recording::Outcome;
 
-/// The view of a decision, with what an approver was shown if people were asked.
+/// The view of a decision, with what an approver was shown if people were asked, and what the tool is for.
 pub(super) fn decision_view(
     event: &Event,
     decision: &Decision,
     redact: &Redactor,
     question: Option<&Json>,
+    description: Option<&str>,
 ) -> View {
-    written(&DecisionView { event, decision, redact, question })
+    written(&DecisionView { event, decision, redact, question, description })
 }
 
 /// The view of an outcome.
@@ -57,6 +58,7 @@ struct DecisionView<'v> {
     decision: &'v Decision,
     redact: &'v Redactor,
     question: Option<&'v Json>,
+    description: Option<&'v str>,
 }
 
 /// What a member of the view is made of.
@@ -65,6 +67,7 @@ enum Member {
     Field(Field),
     Args,
     Context,
+    Description,
     Inputs,
     Question,
     Reason,
@@ -72,13 +75,14 @@ enum Member {
     Trace,
 }
 
-const MEMBERS: [(&str, Member); 22] = [
+const MEMBERS: [(&str, Member); 23] = [
     ("agent_role", Member::Field(Field::AgentRole)),
     ("approval", Member::Question),
     ("args", Member::Args),
     ("context", Member::Context),
     ("data_classification", Member::Field(Field::DataClassification)),
     ("delegation_target", Member::Field(Field::DelegationTarget)),
+    ("description", Member::Description),
     ("inputs", Member::Inputs),
     ("now", Member::Field(Field::Now)),
     ("parent_session", Member::Field(Field::ParentSessionId)),
@@ -99,7 +103,7 @@ const MEMBERS: [(&str, Member); 22] = [
 
 impl Serialize for DecisionView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { event, decision, redact, question } = self;
+        let Self { event, decision, redact, question, description } = self;
         let mut out = serializer.serialize_struct("DecisionView", MEMBERS.len())?;
         for (key, member) in MEMBERS {
             match member {
@@ -112,6 +116,11 @@ impl Serialize for DecisionView<'_> {
                 Member::Args => out.serialize_field(key, &redact.shown(event.get(Field::Args)))?,
                 Member::Context => out.serialize_field(key, &Context { event, redact })?,
                 Member::Inputs => out.serialize_field(key, &Inputs { inputs: &decision.inputs, redact })?,
+                Member::Description => {
+                    if let Some(description) = description {
+                        out.serialize_field(key, description)?;
+                    }
+                }
                 Member::Question => {
                     if let Some(question) = question {
                         out.serialize_field(key, question)?;
@@ -191,14 +200,35 @@ impl Serialize for Inputs<'_> {
             field: &'v str,
             #[serde(skip_serializing_if = "Option::is_none")]
             unknown: Option<&'v str>,
-            value: Shown<'v>,
+            value: Seen<'v>,
+        }
+        #[derive(Serialize)]
+        #[serde(untagged)]
+        enum Seen<'v> {
+            Shown(Shown<'v>),
+            /// A key on the way to it hides it.
+            Hidden(String),
         }
         serializer.collect_seq(self.inputs.iter().map(|seen| Input {
             field: &seen.field,
             unknown: seen.unknown.as_deref(),
-            value: self.redact.shown(&seen.value),
+            value: match self.redact.hidden_at(&seen.field) {
+                Some(mark) if !seen.value.is_null() => Seen::Hidden(mark),
+                _ => Seen::Shown(self.redact.shown(&seen.value)),
+            },
         }))
     }
+}
+
+/// Each field of the event that a view shows. Ids of sessions and tenants stand in the record as they are.
+pub(super) fn fields() -> impl Iterator<Item = Field> {
+    let of_context = CONTEXT.iter().map(|(_, field)| *field);
+    let of_view = MEMBERS.iter().filter_map(|(_, member)| match member {
+        Member::Field(field) if !CONTEXT.iter().any(|(_, other)| other == field) => Some(*field),
+        Member::Args => Some(Field::Args),
+        _ => None,
+    });
+    of_context.chain(of_view).filter(|field| !matches!(field, Field::SessionId | Field::TenantId))
 }
 
 #[cfg(test)]

@@ -2,35 +2,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::BufReader;
 use std::path::PathBuf;
 
 use placet_audit::mirror::MirrorSource;
 use placet_audit::verify::{EntrySource, SourceError, StoredCheckpoint, StoredEntry, StoredHead};
 
 use super::{Archive, ArchiveError, ViewKeys};
-
-/// Files read as one.
-struct Files {
-    open: Option<File>,
-    left: VecDeque<PathBuf>,
-}
-
-impl Read for Files {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if let Some(file) = &mut self.open {
-                let read = file.read(buffer)?;
-                if read > 0 || buffer.is_empty() {
-                    return Ok(read);
-                }
-            }
-            let Some(next) = self.left.pop_front() else { return Ok(0) };
-            self.open = Some(File::open(next)?);
-        }
-    }
-}
+use crate::mirrored::Files;
 
 /// The segments of a log, from its first entry on. Views are opened with the keys that are given; those without a key
 /// stay sealed.
@@ -48,7 +27,7 @@ impl ArchiveSource {
     /// [`ArchiveError`].
     pub fn open(archive: &Archive, keys: Option<ViewKeys>) -> Result<Self, ArchiveError> {
         let paths: VecDeque<PathBuf> = archive.segments()?.into_iter().map(|segment| segment.path).collect();
-        let files = || BufReader::new(Files { open: None, left: paths.clone() });
+        let files = || BufReader::new(Files::new(paths.clone(), None));
         let keyed = keys.as_ref().is_some_and(|keys| !keys.is_empty());
         Ok(Self { lines: MirrorSource::new(files(), files()), keys: keys.unwrap_or_default(), keyed })
     }

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use placet::audit::seal::LogKey;
+use placet::features::{Features, Truths};
+use placet::hidden::HiddenType;
 use placet::record::ids::Digest;
 use placet::record::{DecisionFact, Record};
 use placet::trust::TenantKey;
@@ -16,8 +18,10 @@ const MARK: &str = "[REDACTED:";
 /// The event of a decision.
 pub(super) struct Rebuilt {
     pub(super) event: Event,
-    /// Dotted paths of what is unknown because it was redacted.
-    pub(super) redacted: Vec<String>,
+    /// Whether something in it is unknown because it was redacted.
+    pub(super) is_redacted: bool,
+    /// What was asked of that while it could be seen.
+    pub(super) truths: Truths,
 }
 
 /// Rebuilds the event from its record and view; `None` when the view says too little.
@@ -30,6 +34,9 @@ pub(super) fn rebuild(
     let of = |member: &str| view.get(member).cloned().unwrap_or_default();
     let mut context = view.get("context")?.as_object()?.clone();
     context.insert("parent_session_id".to_owned(), of("parent_session"));
+    // Ids stand in the record as they are.
+    context.insert("session_id".to_owned(), json!(record.session));
+    context.insert("tenant_id".to_owned(), json!(record.tenant));
     let now = match of("now") {
         Json::Null => json!(moment::exact(record.time_us)),
         now => now,
@@ -51,75 +58,78 @@ pub(super) fn rebuild(
         }
     }
     let mut event = Event::from_json(document.to_string().as_bytes()).ok()?;
-    let mut redacted = Vec::new();
-    hide_arguments(&mut event, record, decision, key, &mut redacted);
-    for (field, path) in [
-        (Field::Target, "target"),
-        (Field::ResourcePath, "resource_path"),
-        (Field::Resources, "resources"),
-        (Field::Steps, "steps"),
-        (Field::DelegationTarget, "delegation_target"),
-        (Field::User, "session.user"),
-        (Field::Attributes, "context.attributes"),
-    ] {
-        let value = hidden(event.get(field), path, &mut redacted);
-        event.set(field, value);
+    if let Some(features) = Features::read(view) {
+        let is_redacted = features.hide(&mut event) > 0;
+        return Some(Rebuilt { event, is_redacted, truths: features.truths() });
     }
-    Some(Rebuilt { event, redacted })
+    let is_redacted = hide_marked(&mut event, record, decision, key);
+    Some(Rebuilt { event, is_redacted, truths: Truths::default() })
 }
 
-/// The digest in the record tells whether the arguments are those that were decided; marks tell which are not.
+/// Where the view does not say what was redacted, because an older release wrote it or nothing was: goes by the marks.
+fn hide_marked(event: &mut Event, record: &Record, decision: &DecisionFact, key: Option<&LogKey>) -> bool {
+    let mut count = hide_arguments(event, record, decision, key);
+    for field in [
+        Field::Target,
+        Field::ResourcePath,
+        Field::Resources,
+        Field::Steps,
+        Field::DelegationTarget,
+        Field::User,
+        Field::Attributes,
+    ] {
+        let value = hidden(event.get(field), &mut count);
+        event.set(field, value);
+    }
+    count > 0
+}
+
+/// The key of the digests of a record's tenant.
+pub(super) fn tenant_key(key: &LogKey, record: &Record) -> TenantKey {
+    TenantKey::new(key.tenant_key(record.tenant.as_deref()))
+}
+
+/// The digest in the record tells whether the arguments are those that were decided; marks tell which are not. Says how
+/// many were hidden.
 fn hide_arguments(
     event: &mut Event,
     record: &Record,
     decision: &DecisionFact,
     key: Option<&LogKey>,
-    redacted: &mut Vec<String>,
-) {
+) -> usize {
     let args = event.get(Field::Args);
-    if let (Some(key), Some(recorded)) = (key, &decision.args) {
-        let key = TenantKey::new(key.tenant_key(record.tenant.as_deref()));
-        if key.mac(&Digest(digest::digest(args))) == *recorded {
-            return;
-        }
+    if let (Some(key), Some(recorded)) = (key, &decision.args)
+        && tenant_key(key, record).mac(&Digest(digest::digest(args))) == *recorded
+    {
+        return 0;
     }
-    let before = redacted.len();
-    let value = hidden(args, "args", redacted);
+    let mut count = 0;
+    let value = hidden(args, &mut count);
     let differs = key.is_some() && decision.args.is_some();
-    if redacted.len() == before && differs {
-        redacted.push("args".to_owned());
-        event.set(Field::Args, unknown());
-    } else {
-        event.set(Field::Args, value);
+    if count == 0 && differs {
+        event.set(Field::Args, HiddenType::Object.leaf());
+        return 1;
     }
+    event.set(Field::Args, value);
+    count
 }
 
-fn unknown() -> Value {
-    Value::unknown("redacted", Vec::new())
-}
-
-/// The value with everything that bears a mark made unknown.
-fn hidden(value: &Value, path: &str, redacted: &mut Vec<String>) -> Value {
+/// The value with everything that bears a mark made unknown; counts what was.
+fn hidden(value: &Value, count: &mut usize) -> Value {
     match value {
         Value::String(text) if text.contains(MARK) => {
-            redacted.push(path.to_owned());
-            unknown()
+            *count += 1;
+            HiddenType::Any.leaf()
         }
-        Value::Array(items) => {
-            // Rules look at lists as a whole.
-            let mut inside = Vec::new();
-            let items = items.iter().map(|item| hidden(item, path, &mut inside)).collect();
-            redacted.extend(inside);
-            Value::Array(items)
-        }
+        Value::Array(items) => Value::Array(items.iter().map(|item| hidden(item, count)).collect()),
         Value::Object(object) if object.iter().any(|(key, _)| key.contains(MARK)) => {
-            redacted.push(path.to_owned());
-            unknown()
+            *count += 1;
+            HiddenType::Object.leaf()
         }
         Value::Object(object) => {
             let mut out = Object::new();
             for (key, value) in object.iter() {
-                out.insert(key.clone(), hidden(value, &format!("{path}.{key}"), redacted));
+                out.insert(key.clone(), hidden(value, count));
             }
             Value::Object(out)
         }

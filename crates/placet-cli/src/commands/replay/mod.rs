@@ -11,7 +11,7 @@ mod simulation;
 use std::path::PathBuf;
 
 use clap::Args;
-use placet::{Gate, Tier};
+use placet::Gate;
 
 use crate::args::FormatArgs;
 use crate::console::Console;
@@ -49,14 +49,11 @@ pub(crate) fn run(args: &ReplayArgs, console: &mut Console<'_>) -> Result<Exit, 
     let ledger = LedgerArgs { ledger: args.ledger.clone(), config: args.project.config.clone() };
     let log = ledger.log()?;
     let options = args.project.options()?;
-    let is_foreign = |path: &str| path.ends_with(".rego");
-    let sources = placet::read_sources(&options)?;
-    let rego = sources.iter().any(|(tier, file)| *tier != Tier::Core && is_foreign(&file.path));
     let budgets = options.config.budgets.clone();
     let gate = Gate::open(options)?;
     // Without the key, what was redacted is told by its marks alone.
     let key = log::key_folder(&ledger.config()?).ok().and_then(|keys| keys.log_key(false).ok());
-    let mut replay = Replay::new(&gate, budgets, key, rego, args);
+    let mut replay = Replay::new(&gate, budgets, key, args);
     let read = placet_store::query::each(log.open()?.as_mut(), |stored| {
         replay.take(&stored);
         true

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use placet::Decision;
+use placet::hidden::Effect;
 use placet::record::DecisionFact;
 use placet_store::query::Stored;
 use serde::Serialize;
@@ -26,7 +27,7 @@ pub(super) struct Report {
     pub(super) changed: u64,
     /// Recorded as allowed, and denied now.
     pub(super) newly_denied: u64,
-    /// Recorded as allowed, and nobody can tell what would become of them.
+    /// Recorded as allowed, and nobody can tell whether they would be denied.
     pub(super) perhaps_denied: u64,
     /// Credentials or failures decided, and no policy.
     pub(super) not_decided_by_policy: u64,
@@ -69,7 +70,28 @@ pub(super) struct Undecided {
     id: Arc<str>,
     tool: Arc<str>,
     from: String,
+    /// Every verdict that it may be; empty where nothing is known.
+    could_be: Vec<String>,
     cause: &'static str,
+}
+
+/// Why nobody can tell, and what it may be.
+#[derive(Debug)]
+pub(super) struct Unclear {
+    pub(super) cause: &'static str,
+    /// The outcomes that are possible, the weakest first; empty where nothing is known.
+    pub(super) could_be: Vec<Effect>,
+}
+
+impl Unclear {
+    /// Whether it would be denied in any case.
+    pub(super) fn is_denied(&self) -> bool {
+        self.could_be.first().is_some_and(|weakest| *weakest >= Effect::Deny)
+    }
+
+    fn may_be_denied(&self) -> bool {
+        self.could_be.last().is_none_or(|strongest| *strongest >= Effect::Deny)
+    }
 }
 
 fn word(verdict: &str, hard: bool) -> String {
@@ -99,9 +121,31 @@ impl Change {
 }
 
 impl Undecided {
-    pub(super) fn new(stored: &Stored, before: &DecisionFact, cause: &'static str) -> Self {
-        let id = stored.record.id.0.clone();
-        Self { seq: stored.seq, id, tool: tool(before), from: word(&before.verdict, before.hard), cause }
+    pub(super) fn new(stored: &Stored, before: &DecisionFact, unclear: &Unclear) -> Self {
+        let word_of = |effect: &Effect| match effect {
+            Effect::Allow => word("allow", false),
+            Effect::Escalate => word("escalate", false),
+            Effect::Deny => word("deny", false),
+            Effect::HardDeny => word("deny", true),
+        };
+        Self {
+            seq: stored.seq,
+            id: stored.record.id.0.clone(),
+            tool: tool(before),
+            from: word(&before.verdict, before.hard),
+            could_be: unclear.could_be.iter().map(word_of).collect(),
+            cause: unclear.cause,
+        }
+    }
+
+    /// `would be allow or deny`, and why.
+    fn told(&self) -> String {
+        match self.could_be.as_slice() {
+            [first @ .., last] if !first.is_empty() => {
+                format!("would be {} or {last}: {}", first.join(", "), self.cause)
+            }
+            _ => self.cause.to_owned(),
+        }
     }
 }
 
@@ -137,8 +181,11 @@ impl Report {
         self.changes.push(change);
     }
 
-    pub(super) fn unclear(&mut self, one: Undecided) {
-        self.perhaps_denied += u64::from(one.from == "allow");
+    pub(super) fn unclear(&mut self, one: Undecided, unclear: &Unclear) {
+        if one.from == "allow" {
+            self.newly_denied += u64::from(unclear.is_denied());
+            self.perhaps_denied += u64::from(unclear.may_be_denied() && !unclear.is_denied());
+        }
         self.undecidable.push(one);
     }
 
@@ -228,7 +275,7 @@ impl Report {
                 Cell::right(one.seq.to_string()),
                 Cell::left(&*one.tool),
                 Cell::left(&*one.from),
-                Cell::left(one.cause),
+                Cell::left(one.told()),
             ]
         };
         let rows: Vec<Vec<Cell>> = self.undecidable.iter().take(SHOWN).map(row).collect();

@@ -2,25 +2,37 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use placet::audit::seal::LogKey;
+use placet::hidden::AtomId;
 use placet::record::{DecisionFact, Fact, Record};
 use placet::trust::budgets::BudgetRule;
 use placet::trust::sessions::{SessionFacts, SessionKey};
 use placet::trust::{Refusal, State};
-use placet::{Decision, Event, Field, Gate, Request, Value, Verdict};
+use placet::{Decision, Event, Field, Gate, Value, Verdict};
 use placet_store::query::Stored;
 use serde_json::Value as Json;
 
 use super::ReplayArgs;
-use super::event::{Rebuilt, rebuild};
-use super::report::{Change, Report, Undecided};
+use super::event::{Rebuilt, rebuild, tenant_key};
+use super::report::{Change, Report, Unclear, Undecided};
 use super::simulation::Simulation;
+
+/// The fields that are simulated: truths about them hold only while they are what they were.
+const SIMULATED: [Field; 9] = [
+    Field::ToolHistory,
+    Field::BudgetUsedTokens,
+    Field::TokensSpent,
+    Field::BudgetUsedApiCalls,
+    Field::ApiCalls,
+    Field::BudgetUsedCostCents,
+    Field::Cost,
+    Field::BudgetUsedComputeSeconds,
+    Field::ComputeSeconds,
+];
 
 /// Decides a log again, record by record.
 pub(super) struct Replay<'a> {
     gate: &'a Gate,
     key: Option<LogKey>,
-    /// Whether rules may be Rego, which does not say what it looked at.
-    rego: bool,
     args: &'a ReplayArgs,
     /// As the log has it.
     recorded: State,
@@ -35,7 +47,7 @@ enum Answer {
     /// The pipeline itself refused it: no policy is asked.
     Stands,
     Other(Box<Decision>),
-    Undecidable(&'static str),
+    Undecidable(Unclear),
 }
 
 /// What the policies of today say to one decision.
@@ -43,7 +55,7 @@ enum Told {
     /// Nothing: they are not asked.
     Nothing,
     /// Nobody can tell; the event, as far as it is known.
-    Unclear(&'static str, Option<Box<Event>>),
+    Unclear(Unclear, Option<Box<Event>>),
     /// What was recorded.
     Recorded(Box<Event>, Box<Decision>),
     Answer(Box<Event>, Box<Decision>),
@@ -54,12 +66,11 @@ impl<'a> Replay<'a> {
         gate: &'a Gate,
         budgets: Vec<BudgetRule>,
         key: Option<LogKey>,
-        rego: bool,
         args: &'a ReplayArgs,
     ) -> Self {
         let report = Report::new(gate.policy_version(), budgets.len());
         let simulated = Simulation::new(gate, budgets);
-        Self { gate, key, rego, args, recorded: State::default(), simulated, report }
+        Self { gate, key, args, recorded: State::default(), simulated, report }
     }
 
     pub(super) fn take(&mut self, stored: &Stored) {
@@ -97,41 +108,44 @@ impl<'a> Replay<'a> {
         if by(decision) == By::Pipeline {
             return Told::Nothing;
         }
-        let Some(view) = stored.view() else { return Told::Unclear("its readable view is gone", None) };
+        let unclear = |cause| Told::Unclear(Unclear { cause, could_be: Vec::new() }, None);
+        let Some(view) = stored.view() else { return unclear("its readable view is gone") };
         let Some(mut rebuilt) = rebuild(&stored.record, decision, &view, self.key.as_ref()) else {
-            return Told::Unclear("its view does not hold the event", None);
+            return unclear("its view does not hold the event");
         };
         let same = self.add_facts(&mut rebuilt.event, &stored.record, decision, view.get("inputs"));
-        let (now, request) = self.gate.judge(rebuilt.event.clone());
-        let (now, event) = (Box::new(now), Box::new(request.event().clone()));
-        if rebuilt.redacted.is_empty() {
-            return Told::Answer(event, now);
+        if !rebuilt.is_redacted {
+            let (now, request) = self.gate.judge(rebuilt.event);
+            return Told::Answer(Box::new(request.event().clone()), Box::new(now));
         }
+        self.ask_of_redacted(&stored.record, decision, rebuilt, same)
+    }
+
+    /// Asks the policies of today about an event of which not all is known.
+    fn ask_of_redacted(
+        &self,
+        record: &Record,
+        decision: &DecisionFact,
+        rebuilt: Rebuilt,
+        same: bool,
+    ) -> Told {
+        let Rebuilt { event, truths, .. } = rebuilt;
+        let key = self.key.as_ref().map(|key| tenant_key(key, record));
+        let truth = |atom: &AtomId| truths.of(key.as_ref()?, atom);
+        let moved = if same { &[][..] } else { &SIMULATED };
+        let (knowing, request) = self.gate.judge_knowing(event, &truth, moved);
+        let (now, event) = (Box::new(knowing.decision), Box::new(request.event().clone()));
         if same && decision.policy_version == now.policy_version {
             // The same policies on the same event: what was recorded is the answer.
             return Told::Recorded(event, now);
         }
-        match self.unclear(&rebuilt, &request, &now) {
-            Some(cause) => Told::Unclear(cause, Some(event)),
-            None => Told::Answer(event, now),
+        match knowing.outcomes.as_slice() {
+            [_] => Told::Answer(event, now),
+            outcomes => {
+                let cause = "it rests on a value that was redacted";
+                Told::Unclear(Unclear { cause, could_be: outcomes.to_vec() }, Some(event))
+            }
         }
-    }
-
-    /// Why nobody can tell the answer, where it rests on what was redacted. Decided on unknown values it is the strictest
-    /// that any values lead to; where the loosest is the same, it is the answer.
-    fn unclear(&self, rebuilt: &Rebuilt, request: &Request, now: &Decision) -> Option<&'static str> {
-        if now.verdict == Verdict::Allow {
-            return None;
-        }
-        if self.rego {
-            return Some("values were redacted, and Rego does not say what it looks at");
-        }
-        let is_open = |field: &str| rebuilt.redacted.iter().any(|path| touches(field, path));
-        let loosest = self.gate.loosest(request, &is_open);
-        let is_same = |loosest: Verdict| {
-            loosest.word() == now.verdict.word() && loosest.is_hard() == now.verdict.is_hard()
-        };
-        (!loosest.is_some_and(is_same)).then_some("it rests on a value that was redacted")
     }
 
     /// What would have become of a decision: what policies say, what a person said, what budgets leave.
@@ -139,7 +153,8 @@ impl<'a> Replay<'a> {
         let ran = &*before.verdict == "allow" || by(before) == By::Budget;
         let may_run = match &told {
             Told::Nothing => false,
-            Told::Unclear(..) | Told::Recorded(..) => ran,
+            Told::Unclear(unclear, _) => ran && !unclear.is_denied(),
+            Told::Recorded(..) => ran,
             Told::Answer(_, now) => match &now.verdict {
                 Verdict::Allow => true,
                 Verdict::Escalate { .. } => ran && self.was_approved(before, now),
@@ -157,7 +172,7 @@ impl<'a> Replay<'a> {
         };
         match (told, refusal) {
             (Told::Nothing, _) => Answer::Stands,
-            (Told::Unclear(cause, _), _) => Answer::Undecidable(cause),
+            (Told::Unclear(unclear, _), _) => Answer::Undecidable(unclear),
             (Told::Recorded(_, now) | Told::Answer(_, now), Some(refusal)) => {
                 compare(before, refused(*now, &refusal))
             }
@@ -219,7 +234,9 @@ impl<'a> Replay<'a> {
         match answer {
             Answer::Same => report.unchanged += 1,
             Answer::Stands => report.not_decided_by_policy += 1,
-            Answer::Undecidable(cause) => report.unclear(Undecided::new(stored, before, cause)),
+            Answer::Undecidable(unclear) => {
+                report.unclear(Undecided::new(stored, before, &unclear), &unclear)
+            }
             Answer::Other(now) => report.change(Change::new(stored, before, &now)),
         }
     }
@@ -270,15 +287,6 @@ fn compare(before: &DecisionFact, now: Decision) -> Answer {
         (_, verdict) => verdict.word() == &*before.verdict && verdict.is_hard() == before.hard,
     };
     if same { Answer::Same } else { Answer::Other(Box::new(now)) }
-}
-
-/// Whether a rule that looked at a field looked at what stands at a path.
-fn touches(field: &str, path: &str) -> bool {
-    let field = field.strip_prefix("norm.").unwrap_or(field);
-    let within = |whole: &str, part: &str| {
-        part.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-    };
-    within(field, path) || within(path, field)
 }
 
 fn session_key(state: &State, record: &Record, decision: &DecisionFact) -> Option<SessionKey> {
