@@ -204,7 +204,8 @@ impl<'e> Search<'_, 'e> {
         }
         match (&test.op, &subject) {
             (Op::Exists(wanted), Reach::Below) => {
-                return Possible::either(Truth::of(*wanted), Truth::of(!wanted));
+                let either = Possible::either(Truth::of(*wanted), Truth::of(!wanted));
+                return self.told(expr).unwrap_or(either);
             }
             (Op::Exists(wanted), Reach::Hidden(_) | Reach::Value(_)) => {
                 return Possible::of(Truth::of(*wanted));
