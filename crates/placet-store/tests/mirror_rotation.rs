@@ -238,7 +238,7 @@ fn f28_whatever_step_of_putting_aside_was_the_last_the_next_process_goes_on() {
         fs::rename(&live, folder.join("audit.000000000000.jsonl")).unwrap();
         if torn {
             // The first line of the next file was half written.
-            fs::write(&live, "{\"action\":\"sea").unwrap();
+            fs::write(&live, "{\"action\":\"pay").unwrap();
         }
         let ledger = open(folder, at(100_000));
         ledger.commit(call(), Ack::Published).unwrap();
