@@ -175,7 +175,7 @@ class Run:
             used = [op["approval"] for name, op in ops if name == "consume"]
             unasked = waits and asked[1] is not None and asked not in self.things
             yield unasked or used != [asked[1]] * (allowed and asked[1] is not None), "approval"
-            yield allowed and ("credential", fact.get("credential")) not in self.things, "credential"
+            yield allowed and any(fact.get("credential") not in op for name, op in ops if name == "present"), "credential"
             yield not (allowed or waits or fact["verdict"] == "deny") or record["id"] in self.open, "outcome"
             self.open |= {record["id"]: seq} if allowed and fact["permit"] else {}
         elif kind == "outcome":

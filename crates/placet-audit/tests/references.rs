@@ -137,6 +137,8 @@ fn fitting(log: &mut Log) {
         (decision("allow", None), vec![issue("c1", None)]),
         (not_started("good-9"), vec![LedgerOp::Release("r2".into()), issue("c2", Some("c1"))]),
         (by_credential("c2"), vec![LedgerOp::Present(vec!["c1".into(), "c2".into()])]),
+        // Of a broker that keeps its credentials elsewhere.
+        (by_credential("elsewhere"), vec![]),
         ops(vec![vote("a3", false, D), LedgerOp::Release("r3".into()), reserve("r4", 1, true)]),
         ops(vec![ask("a4"), ask("a5")]),
     ];
@@ -185,7 +187,7 @@ fn misfits(log: &Log) -> Vec<(&'static str, Parts, Code)> {
             ops(vec![LedgerOp::Present(vec!["c1".into(), "none".into()])]),
             credential,
         ),
-        ("allowed to nobody", (by_credential("none"), vec![]), credential),
+        ("allowed to another", (by_credential("c2"), vec![LedgerOp::Present(vec!["c1".into()])]), credential),
         ("an outcome of nothing", (outcome("none"), vec![]), Code::Outcome),
         ("an outcome of a deny", (outcome("no-0"), vec![]), Code::Outcome),
         ("a second outcome", (outcome("call-0"), vec![]), Code::Outcome),

@@ -74,8 +74,13 @@ impl References {
         if allowed && decision.permit && self.open.insert(record.id.clone(), seq).is_some() {
             return Err((Code::Outcome, format!("the decision `{}` stands twice", record.id)));
         }
-        if let Some(credential) = decision.credential.as_ref().filter(|_| allowed) {
-            self.present(std::slice::from_ref(credential))?;
+        // Credentials that another ledger keeps are named here and not shown.
+        let shown =
+            record.ops.iter().find_map(|op| if let LedgerOp::Present(ids) = op { Some(ids) } else { None });
+        let named = decision.credential.as_ref();
+        if allowed && shown.is_some_and(|ids| !named.is_some_and(|named| ids.contains(named))) {
+            let named = named.map_or_else(|| "none".to_owned(), |named| format!("`{named}`"));
+            return Err((Code::Credential, format!("it names the credential {named} and shows others")));
         }
         let Some(approval) = &decision.approval else { return Ok(()) };
         let consumed =
