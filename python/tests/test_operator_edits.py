@@ -186,7 +186,7 @@ def test_f16_an_approval_row_set_to_approved_approves_nothing(folder: Path) -> N
     # Nor can people use what was edited.
     for verb in ("approve", "deny"):
         told = deployment.command("approvals", verb, asked, "--by", "ann")
-        assert told.returncode == 1 and "it was edited; run `placet audit verify`" in told.stderr, told
+        assert told.returncode == 1 and "it was edited; put it back" in told.stderr, told
     for vote in (deployment.queue().approve, deployment.queue().deny):
         with pytest.raises(placet.ApprovalError) as caught:
             asyncio.run(vote(asked, "ann"))

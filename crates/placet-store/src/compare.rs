@@ -45,7 +45,7 @@ pub(crate) fn edited(row: &StateRow) -> Refusal {
     Refusal::new(
         DenyCause::StateTampered,
         format!(
-            "the row of {kind} `{id}` is not what the log says: it was edited; run `placet audit verify`"
+            "the row of {kind} `{id}` is not what the log says: it was edited; put it back from a copy of the ledger"
         ),
     )
 }
