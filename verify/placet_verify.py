@@ -143,8 +143,7 @@ class Run:
             wrong |= {code: True for bad, code in self.refers(seq, record, kind, fact, before) if bad}
             for named in set(fact["records"]) & self.gone.keys() if kind == "erasure" else ():
                 self.gone[named] -= set(fact.get("fields", self.gone[named]))
-        except WRONG:
-            wrong["leaf"] = True
+        except WRONG: wrong["leaf"] = True
         for code in filter(wrong.get, wrong): self.find(code, seq, 0)
     def refers(self, seq, record, kind, fact, before):  # what does not fit the records before it, as (whether, code)
         ops, allowed = [item for op in record.get("ops", ()) for item in op.items()], fact.get("verdict") == "allow"
@@ -175,7 +174,8 @@ class Run:
             used = [op["approval"] for name, op in ops if name == "consume"]
             unasked = waits and asked[1] is not None and asked not in self.things
             yield unasked or used != [asked[1]] * (allowed and asked[1] is not None), "approval"
-            yield allowed and any(fact.get("credential") not in op for name, op in ops if name == "present"), "credential"
+            shown = [op for name, op in ops if name == "present" and allowed and "credential" in fact]
+            yield any(fact["credential"] not in ids for ids in shown), "credential"
             yield not (allowed or waits or fact["verdict"] == "deny") or record["id"] in self.open, "outcome"
             self.open |= {record["id"]: seq} if allowed and fact["permit"] else {}
         elif kind == "outcome":

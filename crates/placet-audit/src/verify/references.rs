@@ -77,10 +77,9 @@ impl References {
         // Credentials that another ledger keeps are named here and not shown.
         let shown =
             record.ops.iter().find_map(|op| if let LedgerOp::Present(ids) = op { Some(ids) } else { None });
-        let named = decision.credential.as_ref();
-        if allowed && shown.is_some_and(|ids| !named.is_some_and(|named| ids.contains(named))) {
-            let named = named.map_or_else(|| "none".to_owned(), |named| format!("`{named}`"));
-            return Err((Code::Credential, format!("it names the credential {named} and shows others")));
+        let named = decision.credential.as_ref().filter(|_| allowed);
+        if let Some(named) = named.filter(|named| shown.is_some_and(|ids| !ids.contains(named))) {
+            return Err((Code::Credential, format!("it names the credential `{named}` and shows others")));
         }
         let Some(approval) = &decision.approval else { return Ok(()) };
         let consumed =
