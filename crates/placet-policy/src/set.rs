@@ -147,7 +147,17 @@ impl PolicySet {
             }
             voices.push(voice);
         }
-        let combined = combine(&voices, &evaluation);
+        self.decided(decision_id, &voices, &evaluation)
+    }
+
+    /// The decision that what the tiers say comes to.
+    fn decided(
+        &self,
+        decision_id: DecisionId,
+        voices: &[TierVoice<'_>],
+        evaluation: &Evaluation<'_>,
+    ) -> Decision {
+        let combined = combine(voices, evaluation);
         Decision {
             decision_id,
             verdict: combined.verdict,

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use placet_types::{Decision, DecisionId, Event, Identity};
+use placet_types::{DecisionId, Event};
 use smallvec::SmallVec;
 
 use super::{PolicySet, TierSet};
-use crate::combine::{Saying, TierVoice, bind, combine};
+use crate::combine::{Saying, TierVoice, bind};
 use crate::eval::Evaluation;
 use crate::hidden::{AtomId, Atoms, Knowing, Known, Possible, Search};
 use crate::ir::{Path, Rule, Truth};
@@ -95,18 +95,7 @@ impl PolicySet {
             voice.skipped = voices.iter().any(TierVoice::is_hard);
             voices.push(voice);
         }
-        let combined = combine(&voices, &evaluation);
-        let decision = Decision {
-            decision_id,
-            verdict: combined.verdict,
-            reason: combined.reason,
-            risk_tier: combined.risk_tier,
-            rules: combined.rules,
-            policy_version: self.version.clone(),
-            identity: Identity::Asserted,
-            trace: combined.trace,
-            inputs: combined.inputs,
-        };
+        let decision = self.decided(decision_id, &voices, &evaluation);
         // Nothing that must allow was asked: nothing happens.
         let outcomes: BTreeSet<Effect> =
             outcomes.into_iter().map(|effect| effect.unwrap_or(Effect::Deny)).collect();
