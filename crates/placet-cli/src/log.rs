@@ -17,6 +17,7 @@ use placet_store::{
     KeyFolder, MirrorRotation, Place, PlaceSettings, Reader, Store, is_mirror_there, open_mirror,
 };
 
+use crate::args::Format;
 use crate::failure::Failure;
 use crate::project::ProjectArgs;
 
@@ -29,6 +30,22 @@ pub(crate) struct LedgerArgs {
     /// Configuration file [default: `placet.yaml` where it exists]
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) config: Option<PathBuf>,
+}
+
+/// Which ledger, and how it is shown.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CommonArgs {
+    #[command(flatten)]
+    pub(crate) ledger: LedgerArgs,
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", global = true)]
+    pub(crate) format: Format,
+}
+
+impl CommonArgs {
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
 }
 
 impl LedgerArgs {

@@ -19,10 +19,9 @@ use placet::trust::approvals::Approval;
 use placet::trust::approvals::queue::{Host, Proof, Queue, QueueError, Voter};
 use placet::trust::{Freshness, Ledger};
 
-use crate::args::Format;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
-use crate::log::{self, LedgerArgs, Log};
+use crate::log::{self, CommonArgs, Log};
 
 /// See what waits for a person, and answer
 #[derive(Debug, Args)]
@@ -31,16 +30,6 @@ pub(crate) struct ApprovalsArgs {
     command: Option<ApprovalsCommand>,
     #[command(flatten)]
     common: CommonArgs,
-}
-
-/// Which ledger, and for whom.
-#[derive(Debug, Clone, Args)]
-struct CommonArgs {
-    #[command(flatten)]
-    ledger: LedgerArgs,
-    /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", global = true)]
-    format: Format,
 }
 
 /// What to do.
@@ -160,12 +149,6 @@ pub(crate) fn run(args: &ApprovalsArgs, console: &mut Console<'_>) -> Result<Exi
             notify::run(&desk, config.approvals.notifiers()?, *once, common, console)
         }
         Some(ApprovalsCommand::Keygen { .. } | ApprovalsCommand::Sign(_)) => Ok(Exit::Ok),
-    }
-}
-
-impl CommonArgs {
-    fn is_json(&self) -> bool {
-        self.format == Format::Json
     }
 }
 

@@ -16,10 +16,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::args::Format;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
-use crate::log::{self, LedgerArgs};
+use crate::log::{self, CommonArgs};
 use crate::output;
 
 /// Read, verify and prove the audit log; without a subcommand, list its decisions
@@ -32,22 +31,6 @@ pub(crate) struct AuditArgs {
     list: list::ListArgs,
     #[command(flatten)]
     common: CommonArgs,
-}
-
-/// Which ledger, and for whom.
-#[derive(Debug, Clone, Args)]
-struct CommonArgs {
-    #[command(flatten)]
-    ledger: LedgerArgs,
-    /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", global = true)]
-    format: Format,
-}
-
-impl CommonArgs {
-    fn is_json(&self) -> bool {
-        self.format == Format::Json
-    }
 }
 
 /// What to do with the log.

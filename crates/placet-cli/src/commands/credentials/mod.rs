@@ -18,10 +18,9 @@ use placet::{Registrar, SystemClock};
 use placet_store::{LedgerIssuer, Store, secret_file};
 use serde_json::json;
 
-use crate::args::Format;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
-use crate::log::{self, LedgerArgs};
+use crate::log::{self, CommonArgs};
 use crate::paint::{RED, visible_line};
 
 use given::LimitArgs;
@@ -33,22 +32,6 @@ pub(crate) struct CredentialsArgs {
     command: CredentialsCommand,
     #[command(flatten)]
     common: CommonArgs,
-}
-
-/// Which ledger, and for whom.
-#[derive(Debug, Clone, Args)]
-struct CommonArgs {
-    #[command(flatten)]
-    ledger: LedgerArgs,
-    /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", global = true)]
-    format: Format,
-}
-
-impl CommonArgs {
-    fn is_json(&self) -> bool {
-        self.format == Format::Json
-    }
 }
 
 /// What to do.
