@@ -1,12 +1,14 @@
 //! The smallest conditions of rules, and one name for all that ask the same.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use jiff::civil::Time;
 use placet_types::Field;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
+use crate::clock::TimeWindow;
 use crate::ir::{Expr, Literal, Members, Op, Operand, Order, Path, Rule, Subject, Test};
 
 /// Names what a condition asks: the same for every rule, file and release that asks it.
@@ -14,7 +16,8 @@ use crate::ir::{Expr, Literal, Members, Op, Operand, Order, Path, Rule, Subject,
 pub struct AtomId(pub [u8; 32]);
 
 impl AtomId {
-    /// The name of a condition; `None` for what only means something within another, or depends on the clock.
+    /// The name of a condition; `None` for what only means something within another, or a time zone
+    /// without a name.
     pub(crate) fn of(expr: &Expr) -> Option<Self> {
         let canonical = canonical(expr)?;
         let mut hasher = Sha256::new();
@@ -120,8 +123,14 @@ fn op(op: &Op) -> Option<Json> {
         Op::Exists(wanted) => json!(["exists", wanted]),
         Op::SubsetOf(of) => json!(["subset_of", members(of)]),
         Op::Count(order, limit) => json!(["count", order.word(), number(*limit)]),
-        Op::Time(_) => return None,
+        Op::Time(window) => return time(window),
     })
+}
+
+fn time(window: &TimeWindow) -> Option<Json> {
+    let hour = |time: Option<Time>| time.map(|time| time.to_string());
+    let days: BTreeSet<i8> = window.weekdays.iter().copied().collect();
+    Some(json!(["time", hour(window.after), hour(window.before), days, window.zone.iana_name()?]))
 }
 
 fn operand(operand: &Operand) -> Json {

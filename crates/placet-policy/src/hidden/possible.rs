@@ -197,9 +197,7 @@ impl<'e> Search<'_, 'e> {
     fn test(&self, expr: &Expr, test: &Test, element: Option<&'e Value>) -> Possible {
         let subject = self.reach(&test.subject, element);
         let other = other(&test.op).map(|path| self.reach_path(path));
-        let is_clear = matches!(test.op, Op::Time(_))
-            || (subject.is_clear() && other.as_ref().is_none_or(Reach::is_clear));
-        if is_clear {
+        if subject.is_clear() && other.as_ref().is_none_or(Reach::is_clear) {
             return Possible::of(self.evaluation.truth_at(expr, element));
         }
         match (&test.op, &subject) {
@@ -257,10 +255,12 @@ fn never_judged(op: &Op, kind: HiddenType) -> bool {
             HiddenType::String => of(&contained.whole) != HiddenType::String,
             _ => true,
         },
-        Op::StartsWith(_) | Op::EndsWith(_) | Op::Glob(_) | Op::Matches(_) => kind != HiddenType::String,
+        Op::StartsWith(_) | Op::EndsWith(_) | Op::Glob(_) | Op::Matches(_) | Op::Time(_) => {
+            kind != HiddenType::String
+        }
         Op::SubsetOf(_) => kind != HiddenType::Array,
         Op::Count(..) => !matches!(kind, HiddenType::Array | HiddenType::Object),
-        Op::In(Members::Path(_)) | Op::Exists(_) | Op::Time(_) => false,
+        Op::In(Members::Path(_)) | Op::Exists(_) => false,
     }
 }
 
