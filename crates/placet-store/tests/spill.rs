@@ -18,7 +18,7 @@ use support::{call, change, limit, reserve, size, spent, sqlite, with};
 use tempfile::TempDir;
 
 /// Where frames begin in the file.
-const FRAMES: u64 = 24;
+const FRAMES: u64 = 16;
 
 fn spill(folder: &Path) -> PathBuf {
     folder.join("placet_audit.db-spill")
@@ -37,11 +37,12 @@ fn in_database(folder: &Path) -> u64 {
         .unwrap()
 }
 
-/// How many bytes wait.
+/// How many bytes wait, if any do.
 fn waiting(folder: &Path) -> u64 {
-    let mut end = [0; 8];
-    std::fs::File::open(spill(folder)).unwrap().read_exact_at(&mut end, 16).unwrap();
-    u64::from_le_bytes(end)
+    let mut next = [0; 4];
+    let read = std::fs::File::open(spill(folder)).unwrap().read_at(&mut next, FRAMES).unwrap();
+    assert!(read == 0 || read == next.len());
+    u32::from_le_bytes(next).into()
 }
 
 fn report(folder: &Path) -> Report {
@@ -230,7 +231,7 @@ fn mend_checksums(bytes: &mut [u8]) {
     let mut at = usize::try_from(FRAMES).unwrap();
     while let Some(prefix) = bytes.get(at..at + 8) {
         let length = u32::from_le_bytes(prefix.get(..4).unwrap().try_into().unwrap()) as usize;
-        let Some(body) = bytes.get(at + 8..at + 8 + length) else { return };
+        let Some(body) = bytes.get(at + 8..at + 8 + length).filter(|body| !body.is_empty()) else { return };
         let sum = crc32fast::hash(body).to_le_bytes();
         bytes.get_mut(at + 4..at + 8).unwrap().copy_from_slice(&sum);
         at += 8 + length;
@@ -310,4 +311,24 @@ fn a_ledger_that_spills_nothing_has_no_file_for_it() {
     ledger.commit(call(), Ack::Durable).unwrap();
     drop(ledger);
     assert!(!spill(folder.path()).exists());
+}
+
+/// A process of which every record is durable does not look for the file before each, and finds it once another made it.
+#[test]
+fn f26_a_spill_file_that_another_process_makes_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let (durable, other) = (sqlite(path), sqlite(path));
+    durable.commit(change(vec![limit(1_000)]), Ack::Durable).unwrap();
+    durable.commit(with(vec![reserve(1)]), Ack::Durable).unwrap();
+    for round in 1..5 {
+        for _ in 0..3 {
+            other.commit(with(vec![reserve(1)]), Ack::Written).unwrap();
+        }
+        assert!(waiting(path) > 0);
+        let receipt = durable.commit(with(vec![reserve(1)]), Ack::Durable).unwrap();
+        assert_eq!((receipt.seq, waiting(path)), (1 + 4 * round, 0));
+    }
+    assert_eq!((spent(&durable), spent(&other)), (17, 17));
+    assert!(report(path).ok);
 }

@@ -92,7 +92,9 @@ impl Backend for Sqlite {
             side,
             spill: None,
             spill_path: spill_path(&self.path),
-            seen: Mark::default(),
+            seen: None,
+            left: None,
+            buffer: Vec::new(),
             standing: None,
             known_rows: KnownRows::default(),
             known_version: 0,
@@ -195,8 +197,12 @@ pub struct SqliteLink {
     /// Once there is one.
     spill: Option<Spill>,
     spill_path: PathBuf,
-    /// The mark when this connection last looked.
-    seen: Mark,
+    /// The mark when this connection last looked, if it is known.
+    seen: Option<Mark>,
+    /// The seal of the head at which there was no spill file.
+    left: Option<Digest>,
+    /// Where the frame of the next batch is put together.
+    buffer: Vec<u8>,
     /// What this connection left behind, where it need not look again unless somebody wrote since.
     standing: Option<Standing>,
     /// Cached rows as they stand, while nobody else writes.
@@ -378,7 +384,9 @@ impl Link for SqliteLink {
         }
         match &mut self.turn {
             Turn::Spill(spilling) => {
-                let frame = spill::frame(batch, |row| self.known_rows.before(row))?;
+                let turn = self.standing.as_ref().map_or(0, Standing::turn);
+                let buffer = std::mem::take(&mut self.buffer);
+                let frame = spill::frame(batch, turn, buffer, |row| self.known_rows.before(row))?;
                 let (head, rows) = (batch.head.clone(), batch.rows.clone());
                 *spilling = Some(Spilling { frame, head, rows });
                 return Ok(());
@@ -408,7 +416,7 @@ impl Link for SqliteLink {
 
     fn changed(&mut self) -> Result<bool, BackendError> {
         let version = self.data_version()?;
-        let spilled = self.mark()? != self.seen;
+        let spilled = self.was_spilled()?;
         Ok(self.version.replace(version) != Some(version) || spilled)
     }
 

@@ -11,7 +11,7 @@ use placet_types::Digest;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
-use super::spill::{Pending, Spill};
+use super::spill::{self, Pending, Spill};
 use super::{APPLICATION_ID, SCHEMA_VERSION, beside, read_head, spill_path};
 use crate::backend::BackendError;
 
@@ -177,15 +177,14 @@ fn begin(connection: &Connection, path: &Path) -> Result<Option<Pending>, Source
     let failed = |error: BackendError| SourceError::Unavailable { cause: error.to_string() };
     let spill = Spill::open_to_read(&spill_path(path)).map_err(failed)?;
     for _ in 0..MOST_LOOKS {
-        let mark = spill.as_ref().map(Spill::mark).transpose().map_err(failed)?.unwrap_or_default();
+        let looked = spill.as_ref().map(Spill::look).transpose().map_err(failed)?;
         connection.execute_batch("BEGIN").map_err(|error| unavailable(&error))?;
         // A head that cannot be read is a finding of whoever asks for it.
         let sql = "SELECT origin, size, frontier, chain, time_us, seal FROM head WHERE one = 1";
         let head = connection.query_row(sql, [], |row| Ok(read_head(row))).ok().and_then(Result::ok);
-        let (Some(spill), Some(head)) = (&spill, head) else { return Ok(None) };
-        let pending = spill.pending(mark, &head.head).map_err(failed)?;
-        if spill.mark().map_err(failed)? == mark {
-            return Ok(pending);
+        let (Some(spill), Some((mark, frames)), Some(head)) = (&spill, looked, head) else { return Ok(None) };
+        if spill.holds(mark).map_err(failed)? {
+            return Ok(spill::pending(&frames, mark.turn(), &head.head));
         }
         connection.execute_batch("ROLLBACK").map_err(|error| unavailable(&error))?;
     }

@@ -5,12 +5,15 @@
 //! the process as the database's would. Whoever next begins a transaction in the database takes it in; the signing of
 //! a checkpoint, each second, is one.
 //!
-//! The file is read and written under the ledger's lock. It begins with a mark: how often the database was written
-//! (`turn`), and how many bytes of frames follow that are not in the database yet (`end`). A process that finds the
-//! mark as it left it knows that nobody wrote, in the file or in the database.
+//! The file is written under the ledger's lock. It begins with how often the database was written to (`turn`); frames
+//! follow, one for each batch that is not in the database yet, and behind the last of them stands a tail, which no
+//! other batch has. A process that finds the tail it left where it left it knows that nobody wrote, in the file or in
+//! the database: a batch is written over it, and so is the news that the database is about to be written to.
 //!
-//! After a power cut anything may stand here. Frames carry a checksum, and their entries must follow those of the
-//! database; the first that does not is the end. What the log says of them is checked by whoever reads the log.
+//! A frame states its turn and carries a checksum, and its entries must follow those of the database; the first that
+//! does not is the end. So a frame that was written in part does not count, nor do those that were taken into the
+//! database, which stay in the file until others are written over them. After a power cut anything may stand here. What
+//! the log says of it is checked by whoever reads the log.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::fs::{File, OpenOptions};
@@ -24,6 +27,7 @@ use placet_audit::tree::Frontier;
 use placet_audit::view::SaltedValue;
 use placet_trust::StateRow;
 use placet_types::{Digest, Micros};
+use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{BackendError, Batch, NewEntry, StoredHead};
@@ -32,24 +36,40 @@ use crate::backend::{BackendError, Batch, NewEntry, StoredHead};
 pub(super) const FULL_BYTES: u64 = 4 << 20;
 
 /// The format of the file.
-const MAGIC: [u8; 8] = *b"plctsp01";
+const MAGIC: [u8; 8] = *b"plctsp02";
 
-/// Where frames begin.
-const FRAMES: u64 = 24;
+/// A format of which no release read more than that nothing waits.
+const OLD_MAGIC: [u8; 8] = *b"plctsp01";
 
-/// Length and checksum before each frame.
+/// Where frames begin: after the format and the turn.
+const FRAMES: u64 = 16;
+
+/// Length and checksum before each frame. Where no frame follows, both are zero.
 const PREFIX: usize = 8;
 
+/// What tells whether anybody wrote.
+type Tail = [u8; 24];
+
+/// How much is read at once of frames of which it is not known where they end.
+const CHUNK_BYTES: usize = 64 << 10;
+
 /// What stands in the file, and whether anybody wrote since.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
     /// How often the database was written to since the file was made.
     turn: u64,
     /// How many bytes of frames are not in the database.
     end: u64,
+    /// What stands behind them. Where there are none, it is the beginning of the file.
+    tail: Tail,
 }
 
 impl Mark {
+    /// Of a file without frames.
+    pub(super) fn empty(turn: u64) -> Self {
+        Self { turn, end: 0, tail: join(&[&MAGIC, &turn.to_le_bytes()]) }
+    }
+
     pub(super) fn is_empty(self) -> bool {
         self.end == 0
     }
@@ -58,23 +78,33 @@ impl Mark {
         self.end >= FULL_BYTES
     }
 
-    fn bytes(self) -> [u8; 24] {
-        let mut bytes = [0; 24];
-        let parts = MAGIC.into_iter().chain(self.turn.to_le_bytes()).chain(self.end.to_le_bytes());
-        bytes.iter_mut().zip(parts).for_each(|(byte, part)| *byte = part);
-        bytes
+    /// What batches that follow state.
+    pub(super) fn turn(self) -> u64 {
+        self.turn
     }
 
-    fn read(bytes: &[u8; 24]) -> Option<Self> {
-        let number = |from: usize| Some(u64::from_le_bytes(bytes.get(from..from + 8)?.try_into().ok()?));
-        let mark = Self { turn: number(8)?, end: number(16)? };
-        (bytes.get(..8) == Some(&MAGIC)).then_some(mark)
+    /// Where its tail stands.
+    fn place(self) -> u64 {
+        if self.is_empty() { 0 } else { FRAMES.saturating_add(self.end) }
     }
+}
+
+/// The tail that stands behind a batch.
+fn tail_of(seal: &Digest) -> Tail {
+    join(&[&[0; PREFIX], &seal.0])
+}
+
+/// The parts one after the other, as far as there is room, and zeros.
+fn join(parts: &[&[u8]]) -> Tail {
+    let mut tail = Tail::default();
+    tail.iter_mut().zip(parts.iter().copied().flatten()).for_each(|(byte, part)| *byte = *part);
+    tail
 }
 
 /// One batch, as it stands in the file.
 #[derive(Serialize, Deserialize)]
 struct Frame<'f> {
+    turn: u64,
     #[serde(borrow)]
     entries: Vec<Entry<'f>>,
     #[serde(borrow)]
@@ -158,18 +188,59 @@ impl Spill {
         options.read(true).write(true).create_new(true).mode(0o600);
         let file = options.open(path).map_err(|error| failed(path, &error))?;
         let spill = Self { path: path.to_owned(), file };
-        spill.write_mark(Mark::default())?;
+        spill.write(&Mark::empty(0).tail, 0)?;
         Ok(spill)
     }
 
-    /// The mark as it stands now.
-    pub(super) fn mark(&self) -> Result<Mark, BackendError> {
-        let mut bytes = [0; 24];
-        match self.file.read_exact_at(&mut bytes, 0) {
-            Ok(()) => Mark::read(&bytes).ok_or_else(|| self.foreign("is none")),
-            // It was made when the power was cut, or the program ended between making and marking it.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Mark::default()),
-            Err(error) => Err(failed(&self.path, &error)),
+    /// Whether nobody wrote since the mark was left.
+    pub(super) fn holds(&self, mark: Mark) -> Result<bool, BackendError> {
+        Ok(self.tail(mark.place())? == mark.tail)
+    }
+
+    /// The mark as it stands now, if no frame does.
+    pub(super) fn empty(&self) -> Result<Option<Mark>, BackendError> {
+        let (mark, waits) = self.beginning()?;
+        Ok(Some(mark).filter(|_| !waits))
+    }
+
+    /// The mark of a file without frames, and whether there are any.
+    fn beginning(&self) -> Result<(Mark, bool), BackendError> {
+        let tail = self.tail(0)?;
+        let [magic, turn, next] = [0, 8, 16].map(|from| number(&tail, from));
+        let old = magic == u64::from_le_bytes(OLD_MAGIC);
+        if old && next != 0 {
+            let path = self.path.display();
+            return Err(BackendError::Failed(format!(
+                "its spill file `{path}` holds records in a format that no release wrote; open the ledger once with the \
+                 version that wrote it"
+            )));
+        }
+        // Zeros: the power was cut, or the program ended, between making and writing it.
+        if !old && magic != u64::from_le_bytes(MAGIC) && tail != Tail::default() {
+            return Err(self.foreign("is none"));
+        }
+        Ok((Mark { turn, end: 0, tail }, next != 0))
+    }
+
+    /// The bytes from here on; zeros where the file ends.
+    fn tail(&self, at: u64) -> Result<Tail, BackendError> {
+        let mut tail = Tail::default();
+        let mut filled = 0;
+        while let Some(rest) = tail.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.read(rest, at.saturating_add(count(filled)))? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        Ok(tail)
+    }
+
+    fn read(&self, bytes: &mut [u8], at: u64) -> Result<usize, BackendError> {
+        loop {
+            match self.file.read_at(bytes, at) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read.map_err(|error| failed(&self.path, &error)),
+            }
         }
     }
 
@@ -183,32 +254,38 @@ impl Spill {
         BackendError::Foreign(format!("its spill file `{}` {what}", self.path.display()))
     }
 
-    fn write_mark(&self, mark: Mark) -> Result<(), BackendError> {
-        self.file.write_all_at(&mark.bytes(), 0).map_err(|error| failed(&self.path, &error))
+    fn write(&self, bytes: &[u8], at: u64) -> Result<(), BackendError> {
+        self.file.write_all_at(bytes, at).map_err(|error| failed(&self.path, &error))
     }
 
-    /// Appends a frame; it counts once the mark says so.
+    /// Appends a frame with its tail.
     pub(super) fn append(&self, mark: Mark, frame: &[u8]) -> Result<Mark, BackendError> {
-        let written = self.file.write_all_at(frame, FRAMES.saturating_add(mark.end));
-        written.map_err(|error| failed(&self.path, &error))?;
-        let length = u64::try_from(frame.len()).unwrap_or(u64::MAX);
-        let next = Mark { turn: mark.turn, end: mark.end.saturating_add(length) };
-        self.write_mark(next)?;
-        Ok(next)
+        self.write(frame, FRAMES.saturating_add(mark.end))?;
+        let length = frame.len().saturating_sub(Tail::default().len());
+        let tail = join(&[frame.get(length..).unwrap_or_default()]);
+        Ok(Mark { turn: mark.turn, end: mark.end.saturating_add(count(length)), tail })
     }
 
     /// The database is about to be written to: nobody may go on from what he knows.
     pub(super) fn turn(&self, mark: Mark) -> Result<Mark, BackendError> {
-        let next = Mark { turn: mark.turn.wrapping_add(1), end: mark.end };
-        self.write_mark(next)?;
+        let turn = mark.turn.wrapping_add(1);
+        if mark.is_empty() {
+            return self.reset(turn);
+        }
+        let next = Mark { tail: join(&[&[0; PREFIX], &turn.to_le_bytes()]), ..mark };
+        self.write(&next.tail, next.place())?;
         Ok(next)
     }
 
     /// Everything in it is in the database now.
-    pub(super) fn reset(&self, mark: Mark) -> Result<Mark, BackendError> {
-        let next = Mark { turn: mark.turn, end: 0 };
-        self.write_mark(next)?;
-        Ok(next)
+    pub(super) fn settle(&self, mark: Mark) -> Result<Mark, BackendError> {
+        if mark.is_empty() { Ok(mark) } else { self.reset(mark.turn.wrapping_add(1)) }
+    }
+
+    fn reset(&self, turn: u64) -> Result<Mark, BackendError> {
+        let mark = Mark::empty(turn);
+        self.write(&mark.tail, 0)?;
+        Ok(mark)
     }
 
     /// Removes the bytes of what was taken into the database.
@@ -217,30 +294,98 @@ impl Spill {
         cut.map_err(|error| failed(&self.path, &error))
     }
 
-    /// What is not in a database with this head.
-    pub(super) fn pending(&self, mark: Mark, stored: &Head) -> Result<Option<Pending>, BackendError> {
-        let length = usize::try_from(mark.end).unwrap_or(usize::MAX).min(MOST_BYTES);
-        let mut bytes = vec![0; length];
-        let mut filled = 0;
-        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            let at = FRAMES.saturating_add(u64::try_from(filled).unwrap_or(u64::MAX));
-            match self.file.read_at(rest, at) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(failed(&self.path, &error)),
+    /// The frames up to a mark that holds.
+    pub(super) fn frames(&self, mark: Mark) -> Result<Vec<u8>, BackendError> {
+        let mut bytes = Vec::new();
+        let end = usize::try_from(mark.end).unwrap_or(usize::MAX).min(MOST_BYTES);
+        let mut rest = end;
+        while rest > 0 && self.read_on(&mut bytes, rest)? {
+            rest = end.saturating_sub(bytes.len());
+        }
+        Ok(bytes)
+    }
+
+    /// The frames, wherever they end, and the mark of that. Without the ledger's lock it holds only if nobody wrote
+    /// meanwhile.
+    pub(super) fn look(&self) -> Result<(Mark, Vec<u8>), BackendError> {
+        let (mark, waits) = self.beginning()?;
+        let (mut bytes, mut end) = (Vec::new(), 0);
+        if !waits {
+            return Ok((mark, bytes));
+        }
+        while bytes.len() < MOST_BYTES && self.read_on(&mut bytes, CHUNK_BYTES)? {
+            while let Some((body, _)) = bytes.get(end..).and_then(next_body) {
+                if !states(body, mark.turn) {
+                    break;
+                }
+                end += PREFIX + body.len();
+            }
+            if !bytes.get(end..).is_none_or(is_cut) {
+                break;
             }
         }
-        Ok(pending(bytes.get(..filled).unwrap_or_default(), stored))
+        bytes.truncate(end);
+        if end == 0 {
+            return Ok((mark, bytes));
+        }
+        let mark = Mark { end: count(end), ..mark };
+        Ok((Mark { tail: self.tail(mark.place())?, ..mark }, bytes))
+    }
+
+    /// Reads at most so many bytes more of the frames; says whether there were any.
+    fn read_on(&self, bytes: &mut Vec<u8>, most: usize) -> Result<bool, BackendError> {
+        let before = bytes.len();
+        bytes.resize(before.saturating_add(most), 0);
+        let rest = bytes.get_mut(before..).unwrap_or_default();
+        let read = self.read(rest, FRAMES.saturating_add(count(before)))?;
+        bytes.truncate(before.saturating_add(read));
+        Ok(read > 0)
     }
 }
 
-/// No mark that Placet wrote says more; a file that does is read as far as this.
+/// No frames that Placet wrote have more bytes; a file that does is read as far as this.
 const MOST_BYTES: usize = 1 << 30;
 
-/// The bytes of a batch in the file; `before` tells what the database holds where the row was not spilled yet.
+fn count(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+fn number(bytes: &[u8], from: usize) -> u64 {
+    bytes.get(from..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// Whether a frame states this turn.
+fn states(body: &[u8], turn: u64) -> bool {
+    postcard::take_from_bytes(body).is_ok_and(|(stated, _): (u64, _)| stated == turn)
+}
+
+/// A buffer that takes what is serialised as a whole, not byte by byte.
+struct Buffer(Vec<u8>);
+
+impl Flavor for Buffer {
+    type Output = Vec<u8>;
+
+    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn try_push(&mut self, data: u8) -> postcard::Result<()> {
+        self.0.push(data);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Vec<u8>> {
+        Ok(self.0)
+    }
+}
+
+/// The bytes of a batch in the file with the tail behind them, in a buffer that may have held others; `before` tells
+/// what the database holds where the row was not spilled yet.
 pub(super) fn frame<'f>(
     batch: &'f Batch,
+    turn: u64,
+    buffer: Vec<u8>,
     before: impl Fn(&StateRow) -> Option<Option<&'f str>>,
 ) -> Result<Vec<u8>, BackendError> {
     let StoredHead { head, seal } = &batch.head;
@@ -259,6 +404,7 @@ pub(super) fn frame<'f>(
         before: before(row),
     });
     let frame = Frame {
+        turn,
         entries: entries.collect(),
         rows: rows.collect(),
         origin: &head.origin,
@@ -267,26 +413,24 @@ pub(super) fn frame<'f>(
         time_us: head.time_us.0,
         seal: seal.0,
     };
-    let texts = |entry: &NewEntry| entry.leaf.len() + entry.view.as_ref().map_or(0, String::len);
-    let expected = batch.entries.iter().map(texts).sum::<usize>();
-    let mut bytes = Vec::with_capacity(expected.saturating_add(1_024));
-    bytes.extend([0; PREFIX]);
-    let bytes = postcard::to_extend(&frame, bytes);
-    let mut bytes =
-        bytes.map_err(|error| BackendError::Failed(format!("a batch cannot be spilled: {error}")))?;
+    let mut bytes = buffer;
+    bytes.clear();
+    bytes.extend_from_slice(&[0; PREFIX]);
+    let mut bytes = postcard::serialize_with_flavor(&frame, Buffer(bytes))
+        .map_err(|error| BackendError::Failed(format!("a batch cannot be spilled: {error}")))?;
     let body = bytes.get(PREFIX..).unwrap_or_default();
     let length = u32::try_from(body.len())
         .map_err(|_| BackendError::Failed("a batch is past 4 GiB, and cannot be spilled".to_owned()))?;
-    let prefix = length.to_le_bytes().into_iter().chain(crc32fast::hash(body).to_le_bytes());
-    let prefix: Vec<u8> = prefix.collect();
-    bytes.iter_mut().zip(prefix).for_each(|(byte, part)| *byte = part);
+    let prefix = u64::from(length) | u64::from(crc32fast::hash(body)) << 32;
+    bytes.iter_mut().zip(prefix.to_le_bytes()).for_each(|(byte, part)| *byte = part);
+    bytes.extend_from_slice(&tail_of(seal));
     Ok(bytes)
 }
 
-/// The batches of these bytes that follow a head, up to the first that is torn or follows nothing.
-pub(super) fn pending(mut bytes: &[u8], stored: &Head) -> Option<Pending> {
+/// The batches of these bytes that follow a head, up to the first that is torn, of another turn or follows nothing.
+pub(super) fn pending(mut bytes: &[u8], turn: u64, stored: &Head) -> Option<Pending> {
     let mut found: Option<Pending> = None;
-    while let Some((frame, rest)) = next_frame(bytes) {
+    while let Some((frame, rest)) = next_frame(bytes).filter(|(frame, _)| frame.turn == turn) {
         bytes = rest;
         let size = found.as_ref().map_or(stored.size(), |found| found.head.head.size());
         let ours = frame.origin == &*stored.origin;
@@ -318,14 +462,24 @@ fn follow(entries: &[NewEntry], head: &StoredHead, size: u64) -> bool {
 }
 
 fn next_frame(bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
-    let (prefix, rest) = bytes.split_at_checked(PREFIX)?;
-    let (length, sum) = prefix.split_at_checked(4)?;
-    let number = |bytes: &[u8]| Some(u32::from_le_bytes(bytes.try_into().ok()?));
-    let (body, rest) = rest.split_at_checked(usize::try_from(number(length)?).ok()?)?;
-    if number(sum)? != crc32fast::hash(body) {
-        return None;
-    }
+    let (body, rest) = next_body(bytes)?;
     Some((postcard::from_bytes(body).ok()?, rest))
+}
+
+/// The first frame without its prefix, if it is whole.
+fn next_body(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (prefix, rest) = bytes.split_at_checked(PREFIX)?;
+    let prefix = number(prefix, 0);
+    let (body, rest) = rest.split_at_checked(usize::try_from(prefix & u64::from(u32::MAX)).ok()?)?;
+    (!body.is_empty() && prefix >> 32 == u64::from(crc32fast::hash(body))).then_some((body, rest))
+}
+
+/// Whether what follows may be a frame of which only the first bytes were read.
+fn is_cut(bytes: &[u8]) -> bool {
+    let length = bytes.first_chunk().map(|length| u32::from_le_bytes(*length));
+    length.is_none_or(|length| {
+        length > 0 && usize::try_from(length).is_ok_and(|length| length + PREFIX > bytes.len())
+    })
 }
 
 impl Frame<'_> {
@@ -388,37 +542,105 @@ mod tests {
         Batch { entries, rows, ..Batch::of(head) }
     }
 
+    const TURN: u64 = 300;
+
     fn frames() -> (Head, Vec<u8>, StoredHead) {
         let start = Head::empty("log");
         let first = batch(&start, 3);
         let second = batch(&first.head.head, 2);
         let before = |row: &StateRow| (row.kind == "budget").then_some(Some("{\"old\":1}"));
-        let mut bytes = frame(&first, before).unwrap();
-        bytes.extend(frame(&second, |_| None).unwrap());
+        let mut bytes = frame(&first, TURN, vec![1; 9], before).unwrap();
+        bytes.truncate(bytes.len() - Tail::default().len());
+        bytes.extend(frame(&second, TURN, Vec::new(), |_| None).unwrap());
         (start, bytes, second.head)
     }
 
     #[test]
     fn what_is_written_is_read() {
         let (start, bytes, last) = frames();
-        let found = pending(&bytes, &start).unwrap();
+        let found = pending(&bytes, TURN, &start).unwrap();
         assert_eq!((found.entries.len(), &found.head), (5, &last));
         assert_eq!(found.rows[0].before, Some(Some("{\"old\":1}".to_owned())));
         assert_eq!((found.rows[1].before.clone(), found.rows[1].body.clone()), (None, None));
         assert_eq!(found.entries[2].personal.len(), 2);
         // What the database has already is left out, and what does not follow it is not read.
         let half = batch(&start, 3).head.head;
-        assert_eq!(pending(&bytes, &half).unwrap().entries.len(), 2);
-        assert!(pending(&bytes, &last.head).is_none());
-        assert!(pending(&bytes, &batch(&start, 1).head.head).is_none());
-        assert!(pending(&bytes, &Head::empty("another log")).is_none());
+        assert_eq!(pending(&bytes, TURN, &half).unwrap().entries.len(), 2);
+        assert!(pending(&bytes, TURN, &last.head).is_none());
+        assert!(pending(&bytes, TURN, &batch(&start, 1).head.head).is_none());
+        assert!(pending(&bytes, TURN, &Head::empty("another log")).is_none());
+        assert!(pending(&bytes, TURN + 1, &start).is_none(), "frames of an earlier turn");
+    }
+
+    fn made() -> (tempfile::TempDir, Spill) {
+        let folder = tempfile::tempdir().unwrap();
+        let spill = Spill::make(&folder.path().join("spill")).unwrap();
+        (folder, spill)
+    }
+
+    fn holding(spill: &Spill, marks: &[Mark]) -> Vec<bool> {
+        marks.iter().map(|mark| spill.holds(*mark).unwrap()).collect()
     }
 
     #[test]
-    fn a_mark_is_read_as_it_was_written() {
-        let mark = Mark { turn: 7, end: 1 << 40 };
-        assert_eq!(Mark::read(&mark.bytes()), Some(mark));
-        assert_eq!(Mark::read(&[0; 24]), None);
+    fn a_mark_holds_until_anybody_writes() {
+        let (_folder, spill) = made();
+        let head = Head::empty("log");
+        let empty = Mark::empty(0);
+        assert_eq!(spill.empty().unwrap(), Some(empty));
+        assert!(spill.holds(empty).unwrap());
+        let first = batch(&head, 3);
+        let one = spill.append(empty, &frame(&first, 0, Vec::new(), |_| None).unwrap()).unwrap();
+        let second = frame(&batch(&first.head.head, 2), 0, Vec::new(), |_| None).unwrap();
+        assert_eq!(holding(&spill, &[empty, one]), [false, true]);
+        let two = spill.append(one, &second).unwrap();
+        assert_eq!(holding(&spill, &[empty, one, two]), [false, false, true]);
+        assert_eq!((spill.empty().unwrap(), spill.look().unwrap().0), (None, two));
+        assert_eq!(spill.frames(two).unwrap(), spill.look().unwrap().1);
+        let turned = spill.turn(two).unwrap();
+        assert_eq!(holding(&spill, &[empty, one, two, turned]), [false, false, false, true]);
+        assert_eq!(spill.look().unwrap(), (turned, spill.frames(two).unwrap()));
+        let settled = spill.settle(turned).unwrap();
+        assert_eq!(holding(&spill, &[empty, one, two, settled]), [false, false, false, true]);
+        assert_eq!(spill.look().unwrap(), (settled, Vec::new()));
+        // What was taken in stays in the file, and is not read again behind what is written over its beginning.
+        let three = frame(&first, settled.turn(), Vec::new(), |_| None).unwrap();
+        let three = spill.append(settled, &three).unwrap();
+        assert_eq!(spill.look().unwrap().0, three);
+        spill.shrink().unwrap();
+        assert_eq!(spill.look().unwrap(), (Mark::empty(settled.turn()), Vec::new()));
+    }
+
+    /// A program that is killed while it appends leaves a part of a frame, or a frame without its tail.
+    #[test]
+    fn a_frame_counts_once_it_is_whole() {
+        let (_folder, spill) = made();
+        let bytes = frame(&batch(&Head::empty("log"), 3), 0, Vec::new(), |_| None).unwrap();
+        let whole = bytes.len() - Tail::default().len();
+        for stale in [0_u8, 7, 255] {
+            for written in 0..=bytes.len() {
+                spill.write(&vec![stale; bytes.len() + 30], FRAMES).unwrap();
+                spill.write(&bytes[..written], FRAMES).unwrap();
+                let (mark, found) = spill.look().unwrap();
+                assert_eq!(found.len(), if written < whole { 0 } else { whole }, "{stale} {written}");
+                assert!(spill.holds(mark).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn an_earlier_format_is_read_if_nothing_waits_in_it() {
+        let (_folder, spill) = made();
+        spill.write(&join(&[&OLD_MAGIC, &9_u64.to_le_bytes()]), 0).unwrap();
+        let mark = spill.empty().unwrap().unwrap();
+        assert_eq!(
+            (spill.turn(mark).unwrap(), spill.empty().unwrap()),
+            (Mark::empty(10), Some(Mark::empty(10)))
+        );
+        spill.write(&join(&[&OLD_MAGIC, &9_u64.to_le_bytes(), &[1]]), 0).unwrap();
+        assert!(matches!(spill.look(), Err(BackendError::Failed(_))));
+        spill.write(b"something of another program", 0).unwrap();
+        assert!(matches!(spill.look(), Err(BackendError::Foreign(_))));
     }
 
     proptest! {
@@ -430,13 +652,13 @@ mod tests {
                 bytes.iter_mut().skip(at).take(1).for_each(|slot| *slot = byte);
             }
             bytes.truncate(cut);
-            let entries = pending(&bytes, &start).map_or(0, |found| found.entries.len());
+            let entries = pending(&bytes, TURN, &start).map_or(0, |found| found.entries.len());
             prop_assert!([0, 3, 5].contains(&entries));
         }
 
         #[test]
         fn no_foreign_bytes_make_it_fail(bytes: Vec<u8>) {
-            prop_assert!(pending(&bytes, &Head::empty("log")).is_none());
+            prop_assert!(pending(&bytes, 0, &Head::empty("log")).is_none());
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use placet_trust::StateRow;
 
-use super::spill::{Mark, Pending, Spill};
+use super::spill::{self, Mark, Pending, Spill};
 use super::{SqliteLink, signed};
 use crate::backend::{Access, BackendError, Link as _, StoredHead};
 
@@ -25,8 +25,8 @@ pub(super) enum Turn {
 #[derive(Debug)]
 pub(super) struct Open {
     access: Access,
-    /// Whether it takes in what was spilled.
-    spilled: bool,
+    /// How the spill file stood when it began.
+    mark: Mark,
     /// The head from its end on.
     pub(super) head: Option<StoredHead>,
 }
@@ -99,6 +99,13 @@ impl KnownRows {
     }
 }
 
+impl Standing {
+    /// What batches that follow state.
+    pub(super) fn turn(&self) -> u64 {
+        self.mark.turn()
+    }
+}
+
 impl SqliteLink {
     /// The spill file, once there is one.
     fn spill(&mut self) -> Result<Option<&Spill>, BackendError> {
@@ -108,40 +115,52 @@ impl SqliteLink {
         Ok(self.spill.as_ref())
     }
 
-    /// The mark of the spill file; that of an empty one while there is none.
-    pub(super) fn mark(&mut self) -> Result<Mark, BackendError> {
-        self.spill()?.map_or(Ok(Mark::default()), Spill::mark)
+    /// Whether nobody wrote to the spill file since it had this mark; while there is none, it has that of an empty one.
+    fn holds(&mut self, mark: Mark) -> Result<bool, BackendError> {
+        self.spill()?.map_or(Ok(mark == Mark::empty(0)), |spill| spill.holds(mark))
+    }
+
+    /// Whether anybody wrote to the spill file since this connection looked.
+    pub(super) fn was_spilled(&mut self) -> Result<bool, BackendError> {
+        let Some(seen) = self.seen else { return Ok(true) };
+        Ok(!self.holds(seen)?)
+    }
+
+    /// The mark of the spill file if nothing waits in it.
+    fn nothing_waits(&mut self) -> Result<Option<Mark>, BackendError> {
+        self.spill()?.map_or(Ok(Some(Mark::empty(0))), Spill::empty)
     }
 
     /// Begins a transaction for reading. What was spilled is taken into the database first.
     pub(super) fn begin_reading(&mut self) -> Result<Option<StoredHead>, BackendError> {
-        if !self.mark()?.is_empty() {
+        self.seen = self.nothing_waits()?;
+        if self.seen.is_none() {
             self.drain()?;
+            self.seen = self.nothing_waits()?;
         }
-        self.seen = self.mark()?;
         self.run("BEGIN", [])?;
-        self.turn = Turn::Database(Open { access: Access::Read, spilled: false, head: None });
+        self.turn = Turn::Database(Open { access: Access::Read, mark: Mark::empty(0), head: None });
         self.head()
     }
 
     /// Begins a batch under the lock: in the spill file if nobody wrote since this connection did, and the batch need
     /// not outlive a power cut.
     pub(super) fn begin_writing(&mut self, access: Access) -> Result<Option<StoredHead>, BackendError> {
-        let mark = self.mark()?;
-        self.seen = mark;
-        if access == Access::Written && !mark.is_full() && self.stands(mark)? {
+        if access == Access::Written && self.stands()? {
             self.turn = Turn::Spill(None);
             return Ok(self.standing.as_ref().map(|standing| standing.head.clone()));
         }
         self.begin_database(access)
     }
 
-    /// Whether nobody wrote since this connection did. The ledger's own processes are found at once, foreign programs
-    /// within [`LOOK_AFTER`]: what they write changes nothing that is decided, and stays to be found.
-    fn stands(&mut self, mark: Mark) -> Result<bool, BackendError> {
-        let Some(standing) = self.standing.as_ref().filter(|standing| standing.mark == mark) else {
+    /// Whether nobody wrote since this connection did, and there is room for more. The ledger's own processes are found
+    /// at once, foreign programs within [`LOOK_AFTER`]: what they write changes nothing that is decided, and stays to
+    /// be found.
+    fn stands(&mut self) -> Result<bool, BackendError> {
+        let (Some(spill), Some(standing)) = (&self.spill, &self.standing) else { return Ok(false) };
+        if standing.mark.is_full() || !spill.holds(standing.mark)? {
             return Ok(false);
-        };
+        }
         if standing.looked.elapsed() < LOOK_AFTER {
             return Ok(true);
         }
@@ -152,23 +171,36 @@ impl SqliteLink {
 
     /// Begins a transaction of the database under the lock, with what was spilled taken in.
     fn begin_database(&mut self, access: Access) -> Result<Option<StoredHead>, BackendError> {
-        if self.standing.take().is_none_or(|standing| standing.mark != self.seen) {
-            self.known_rows = KnownRows::default();
-        }
         self.run("BEGIN IMMEDIATE", [])?;
-        let (mut head, mark) = (self.head()?, self.seen);
-        let spilled = !mark.is_empty();
+        let mut head = self.head()?;
+        let (mark, frames) = self.waiting(head.as_ref())?;
+        self.seen = Some(mark);
         self.spill.as_ref().map_or(Ok(()), Spill::check_in_place)?;
-        if let (true, Some(stored)) = (spilled, &head) {
-            let pending = self.spill.as_ref().map(|spill| spill.pending(mark, &stored.head));
-            let pending = pending.transpose()?.flatten();
-            if let Some(pending) = pending {
-                self.take_in(&pending)?;
-                head = Some(pending.head);
-            }
+        let pending = head.as_ref().and_then(|stored| spill::pending(&frames, mark.turn(), &stored.head));
+        if let Some(pending) = pending {
+            self.take_in(&pending)?;
+            head = Some(pending.head);
         }
-        self.turn = Turn::Database(Open { access, spilled, head: head.clone() });
+        self.turn = Turn::Database(Open { access, mark, head: head.clone() });
         Ok(head)
+    }
+
+    /// The mark of the spill file and the frames that wait in it. The lock is held, and a transaction of the database
+    /// that has this head is open.
+    fn waiting(&mut self, head: Option<&StoredHead>) -> Result<(Mark, Vec<u8>), BackendError> {
+        // Whoever makes the file has written another head before.
+        let unmade = self.spill.is_none() && self.left.is_some() && self.left == head.map(|head| head.seal);
+        if !unmade && self.spill()?.is_none() {
+            self.left = head.map(|head| head.seal);
+        }
+        let standing = self.standing.take().map(|standing| standing.mark);
+        if let (Some(spill), Some(mark)) = (&self.spill, standing)
+            && spill.holds(mark)?
+        {
+            return Ok((mark, spill.frames(mark)?));
+        }
+        self.known_rows = KnownRows::default();
+        self.spill.as_ref().map_or(Ok((Mark::empty(0), Vec::new())), Spill::look)
     }
 
     /// Writes what was spilled into the open transaction. A row that somebody edited meanwhile stays edited, so that
@@ -195,12 +227,12 @@ impl SqliteLink {
     pub(super) fn use_database(&mut self) -> Result<(), BackendError> {
         match self.turn {
             Turn::Database(_) => Ok(()),
-            Turn::Nobody => match self.mark()?.is_empty() {
-                true => Ok(()),
-                false => self.drain(),
+            Turn::Nobody => match self.nothing_waits()? {
+                Some(_) => Ok(()),
+                None => self.drain(),
             },
             Turn::Spill(_) => {
-                let known = self.standing.take().map(|standing| standing.head);
+                let known = self.standing.as_ref().map(|standing| standing.head.clone());
                 if self.begin_database(Access::Written)? == known {
                     return Ok(());
                 }
@@ -224,7 +256,6 @@ impl SqliteLink {
 
     fn drain_locked(&mut self) -> Result<(), BackendError> {
         self.flush_fully(false)?;
-        self.seen = self.mark()?;
         self.begin_database(Access::Written)?;
         self.commit()
     }
@@ -243,9 +274,10 @@ impl SqliteLink {
         let (Some(spill), Some(standing)) = (&self.spill, &mut self.standing) else {
             return Err(BackendError::Failed("its spill file is closed".to_owned()));
         };
-        standing.mark = spill.append(self.seen, &spilling.frame)?;
+        standing.mark = spill.append(standing.mark, &spilling.frame)?;
         standing.head = spilling.head;
-        self.seen = standing.mark;
+        self.seen = Some(standing.mark);
+        self.buffer = spilling.frame;
         for row in spilling.rows {
             self.known_rows.set(row.kind, &row.id, KnownRow { body: row.body, spilled: true });
         }
@@ -255,32 +287,32 @@ impl SqliteLink {
     /// Commits the database. Before it, the mark turns, so that nobody goes on from what he knew; after it, what was
     /// spilled is done with.
     pub(super) fn commit_database(&mut self, open: Open) -> Result<(), BackendError> {
-        let Open { access, spilled, head } = open;
-        let mark = self.seen;
+        let Open { access, mark, head } = open;
         // Looked for when the turn began; nobody makes one meanwhile.
         let turned = self.spill.as_ref().map(|spill| spill.turn(mark)).transpose()?;
         let spills = turned.is_some() || access == Access::Written;
         let version = if spills { self.data_version()? } else { 0 };
         self.run("COMMIT", [])?;
         if !spills {
+            self.left = head.map(|head| head.seal);
             return Ok(());
         }
-        self.seen = match (turned, &self.spill) {
-            (Some(mark), Some(spill)) if spilled => spill.reset(mark)?,
-            (Some(mark), _) => mark,
-            (None, _) => {
+        let mark = match (turned, &self.spill) {
+            (Some(mark), Some(spill)) => spill.settle(mark)?,
+            _ => {
                 // The first batch that could have been spilled: the next ones will be.
                 self.spill = Some(Spill::make(&self.spill_path)?);
-                Mark::default()
+                Mark::empty(0)
             }
         };
+        self.seen = Some(mark);
         if version == self.known_version {
             self.known_rows.settle();
         } else {
             self.known_rows = KnownRows::default();
         }
         self.known_version = version;
-        self.standing = head.map(|head| Standing { mark: self.seen, version, looked: Instant::now(), head });
+        self.standing = head.map(|head| Standing { mark, version, looked: Instant::now(), head });
         Ok(())
     }
 
@@ -296,7 +328,7 @@ impl SqliteLink {
     }
 
     fn clear_locked(&mut self) -> Result<(), BackendError> {
-        if !self.mark()?.is_empty() {
+        if self.nothing_waits()?.is_none() {
             self.drain_locked()?;
         }
         self.spill.as_ref().map_or(Ok(()), Spill::shrink)
