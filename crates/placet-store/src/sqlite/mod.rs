@@ -1,6 +1,7 @@
 //! A log in an SQLite file, shared by several processes.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+mod frame;
 mod lock;
 mod side;
 mod source;
@@ -386,7 +387,7 @@ impl Link for SqliteLink {
             Turn::Spill(spilling) => {
                 let turn = self.standing.as_ref().map_or(0, Standing::turn);
                 let buffer = std::mem::take(&mut self.buffer);
-                let frame = spill::frame(batch, turn, buffer, |row| self.known_rows.before(row))?;
+                let frame = frame::frame(batch, turn, buffer, |row| self.known_rows.before(row))?;
                 let (head, rows) = (batch.head.clone(), batch.rows.clone());
                 *spilling = Some(Spilling { frame, head, rows });
                 return Ok(());

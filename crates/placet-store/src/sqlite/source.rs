@@ -11,7 +11,8 @@ use placet_types::Digest;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
-use super::spill::{self, Pending, Spill};
+use super::frame::{self, Pending};
+use super::spill::Spill;
 use super::{APPLICATION_ID, SCHEMA_VERSION, beside, read_head, spill_path};
 use crate::backend::BackendError;
 
@@ -184,7 +185,7 @@ fn begin(connection: &Connection, path: &Path) -> Result<Option<Pending>, Source
         let head = connection.query_row(sql, [], |row| Ok(read_head(row))).ok().and_then(Result::ok);
         let (Some(spill), Some((mark, frames)), Some(head)) = (&spill, looked, head) else { return Ok(None) };
         if spill.holds(mark).map_err(failed)? {
-            return Ok(spill::pending(&frames, mark.turn(), &head.head));
+            return Ok(frame::pending(&frames, mark.turn(), &head.head));
         }
         connection.execute_batch("ROLLBACK").map_err(|error| unavailable(&error))?;
     }

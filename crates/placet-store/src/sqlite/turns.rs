@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use placet_trust::StateRow;
 
-use super::spill::{self, Mark, Pending, Spill};
+use super::frame::{self, Pending};
+use super::spill::{Mark, Spill};
 use super::{SqliteLink, signed};
 use crate::backend::{Access, BackendError, Link as _, StoredHead};
 
@@ -176,7 +177,7 @@ impl SqliteLink {
         let (mark, frames) = self.waiting(head.as_ref())?;
         self.seen = Some(mark);
         self.spill.as_ref().map_or(Ok(()), Spill::check_in_place)?;
-        let pending = head.as_ref().and_then(|stored| spill::pending(&frames, mark.turn(), &stored.head));
+        let pending = head.as_ref().and_then(|stored| frame::pending(&frames, mark.turn(), &stored.head));
         if let Some(pending) = pending {
             self.take_in(&pending)?;
             head = Some(pending.head);
