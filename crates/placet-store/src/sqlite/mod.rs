@@ -27,7 +27,7 @@ use crate::backend::{Access, Backend, BackendError, Batch, Erase, Link, NewEntry
 use lock::{Helpers, LockFile};
 use side::SideFile;
 use spill::{Mark, Spill};
-use turns::{KnownRows, Spilling, Standing, Turn};
+use turns::{KnownRows, Left, Spilling, Standing, Turn};
 
 pub use source::SqliteSource;
 
@@ -200,8 +200,8 @@ pub struct SqliteLink {
     spill_path: PathBuf,
     /// The mark when this connection last looked, if it is known.
     seen: Option<Mark>,
-    /// The seal of the head at which there was no spill file.
-    left: Option<Digest>,
+    /// The database as this connection left it.
+    left: Option<Left>,
     /// Where the frame of the next batch is put together.
     buffer: Vec<u8>,
     /// What this connection left behind, where it need not look again unless somebody wrote since.
@@ -322,7 +322,6 @@ impl Link for SqliteLink {
         let begun = match access {
             Access::Read => self.begin_reading(),
             Access::Written | Access::Durable => {
-                self.flush_fully(access == Access::Durable)?;
                 self.take_lock()?;
                 self.begin_writing(access)
             }

@@ -26,8 +26,9 @@ pub(super) enum Turn {
 #[derive(Debug)]
 pub(super) struct Open {
     access: Access,
-    /// How the spill file stood when it began.
+    /// How the spill file stood when it began, and the version of the database.
     mark: Mark,
+    version: i64,
     /// The head from its end on.
     pub(super) head: Option<StoredHead>,
 }
@@ -38,6 +39,13 @@ pub(super) struct Spilling {
     pub(super) frame: Vec<u8>,
     pub(super) head: StoredHead,
     pub(super) rows: Vec<StateRow>,
+}
+
+/// The head of the database as a connection left it. While its version stays, nobody else wrote to it.
+#[derive(Debug)]
+pub(super) struct Left {
+    version: i64,
+    head: StoredHead,
 }
 
 /// What a connection left behind. While nobody writes since, it need not read it again.
@@ -140,7 +148,8 @@ impl SqliteLink {
             self.seen = self.nothing_waits()?;
         }
         self.run("BEGIN", [])?;
-        self.turn = Turn::Database(Open { access: Access::Read, mark: Mark::empty(0), head: None });
+        self.turn =
+            Turn::Database(Open { access: Access::Read, mark: Mark::empty(0), version: 0, head: None });
         self.head()
     }
 
@@ -172,9 +181,15 @@ impl SqliteLink {
 
     /// Begins a transaction of the database under the lock, with what was spilled taken in.
     fn begin_database(&mut self, access: Access) -> Result<Option<StoredHead>, BackendError> {
+        self.flush_fully(access == Access::Durable)?;
         self.run("BEGIN IMMEDIATE", [])?;
-        let mut head = self.head()?;
-        let (mark, frames) = self.waiting(head.as_ref())?;
+        let version = self.data_version()?;
+        let left = self.left.take().filter(|left| left.version == version);
+        let (alone, mut head) = match left {
+            Some(left) => (true, Some(left.head)),
+            None => (false, self.head()?),
+        };
+        let (mark, frames) = self.waiting(alone)?;
         self.seen = Some(mark);
         self.spill.as_ref().map_or(Ok(()), Spill::check_in_place)?;
         let pending = head.as_ref().and_then(|stored| frame::pending(&frames, mark.turn(), &stored.head));
@@ -182,17 +197,15 @@ impl SqliteLink {
             self.take_in(&pending)?;
             head = Some(pending.head);
         }
-        self.turn = Turn::Database(Open { access, mark, head: head.clone() });
+        self.turn = Turn::Database(Open { access, mark, version, head: head.clone() });
         Ok(head)
     }
 
-    /// The mark of the spill file and the frames that wait in it. The lock is held, and a transaction of the database
-    /// that has this head is open.
-    fn waiting(&mut self, head: Option<&StoredHead>) -> Result<(Mark, Vec<u8>), BackendError> {
-        // Whoever makes the file has written another head before.
-        let unmade = self.spill.is_none() && self.left.is_some() && self.left == head.map(|head| head.seal);
-        if !unmade && self.spill()?.is_none() {
-            self.left = head.map(|head| head.seal);
+    /// The mark of the spill file and the frames that wait in it. The lock is held; `alone` if nobody else wrote to the
+    /// database since this connection looked for the file, since whoever makes it writes there first.
+    fn waiting(&mut self, alone: bool) -> Result<(Mark, Vec<u8>), BackendError> {
+        if !alone {
+            self.spill()?;
         }
         let standing = self.standing.take().map(|standing| standing.mark);
         if let (Some(spill), Some(mark)) = (&self.spill, standing)
@@ -256,7 +269,6 @@ impl SqliteLink {
     }
 
     fn drain_locked(&mut self) -> Result<(), BackendError> {
-        self.flush_fully(false)?;
         self.begin_database(Access::Written)?;
         self.commit()
     }
@@ -288,16 +300,16 @@ impl SqliteLink {
     /// Commits the database. Before it, the mark turns, so that nobody goes on from what he knew; after it, what was
     /// spilled is done with.
     pub(super) fn commit_database(&mut self, open: Open) -> Result<(), BackendError> {
-        let Open { access, mark, head } = open;
+        let Open { access, mark, version, head } = open;
         // Looked for when the turn began; nobody makes one meanwhile.
         let turned = self.spill.as_ref().map(|spill| spill.turn(mark)).transpose()?;
         let spills = turned.is_some() || access == Access::Written;
-        let version = if spills { self.data_version()? } else { 0 };
         self.run("COMMIT", [])?;
         if !spills {
-            self.left = head.map(|head| head.seal);
+            self.left = head.map(|head| Left { version, head });
             return Ok(());
         }
+        self.left = head.clone().map(|head| Left { version, head });
         let mark = match (turned, &self.spill) {
             (Some(mark), Some(spill)) => spill.settle(mark)?,
             _ => {
