@@ -35,6 +35,25 @@ fn copy(version: i32, to: &Path) -> PathBuf {
     to.join("ledger.db")
 }
 
+fn page_bytes(path: &Path) -> i64 {
+    Connection::open(path).unwrap().pragma_query_value(None, "page_size", |row| row.get(0)).unwrap()
+}
+
+/// A new ledger has smaller pages than SQLite's own; one that was made with those keeps them.
+#[test]
+fn a_ledger_keeps_the_pages_it_was_made_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = copy(1, folder.path());
+    assert_eq!(page_bytes(&path), 4_096);
+    let keys = KeyFolder::new(folder.path().join("keys"));
+    for (path, bytes) in [(path, 4_096), (folder.path().join("new.db"), 2_048)] {
+        let ledger = LogLedger::new(Sqlite::new(&path), Settings::new(keys.clone()));
+        ledger.commit(call(), Ack::Durable).unwrap();
+        drop(ledger);
+        assert_eq!(page_bytes(&path), bytes);
+    }
+}
+
 #[test]
 fn f26_a_ledger_of_each_earlier_schema_opens_goes_on_and_verifies() {
     for version in 1..=SCHEMA_VERSION {
