@@ -72,14 +72,38 @@ pub(crate) fn utf16_order(left: &str, right: &str) -> Ordering {
 }
 
 pub(crate) fn write_string(text: &str, out: &mut String) {
+    out.reserve(text.len().saturating_add(2));
     out.push('"');
-    // Looked at without branches, since nearly no text has anything to escape.
-    let escapes = text.bytes().fold(false, |found, byte| found | needs_escape(byte));
-    match escapes {
+    match has_escapes(text.as_bytes()) {
         true => write_escaped(text, out),
         false => out.push_str(text),
     }
     out.push('"');
+}
+
+/// A name of the program's own, in which nothing has to be escaped.
+pub(crate) fn write_name(name: &'static str, out: &mut String) {
+    debug_assert!(!has_escapes(name.as_bytes()), "`{name}` must be escaped");
+    out.reserve(name.len().saturating_add(3));
+    out.push('"');
+    out.push_str(name);
+    out.push('"');
+}
+
+/// Whether anything has to be escaped, which is so in nearly no text: eight bytes at a time.
+fn has_escapes(bytes: &[u8]) -> bool {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = EACH << 7;
+    // A byte below `limit` leaves its high bit set; what it borrows from those above is of no matter, for then one was
+    // found. See "Bit Twiddling Hacks", `hasless`.
+    let less = |word: u64, limit: u64| word.wrapping_sub(EACH.wrapping_mul(limit)) & !word & HIGH;
+    let is = |word: u64, byte: u8| less(word ^ EACH.wrapping_mul(u64::from(byte)), 1);
+    let (words, rest) = bytes.as_chunks();
+    let found = words.iter().fold(0, |found, word| {
+        let word = u64::from_le_bytes(*word);
+        found | less(word, u64::from(b' ')) | is(word, b'"') | is(word, b'\\')
+    });
+    found != 0 || rest.iter().any(|byte| needs_escape(*byte))
 }
 
 fn needs_escape(byte: u8) -> bool {

@@ -37,7 +37,7 @@ pub fn salted(unsalted: &str) -> Result<String, RandomError> {
     let salt = HEXLOWER.encode(&crate::random::<16>()?);
     let members = unsalted.get(1..).unwrap_or("}");
     let comma = if members.starts_with('}') { "" } else { "," };
-    Ok(format!("{{\"{SALT_MEMBER}\":\"{salt}\"{comma}{members}"))
+    Ok(["{\"", SALT_MEMBER, "\":\"", &salt, "\"", comma, members].concat())
 }
 
 /// A view in canonical JSON, without its salt: a value that is written as an object whose keys begin with lower-case

@@ -281,7 +281,8 @@ impl Round {
         }
         let keys = self.working(engine).map_err(Stop::Failed)?.keys(record);
         for key in &keys {
-            let row = self.working(engine).map_err(Stop::Failed)?.row(key);
+            let Some(log) = &engine.log else { return Err(Stop::Failed(closed())) };
+            let row = log.rows.row(key, &log.working);
             let known = self.compared.get(key).copied();
             let same = match known {
                 Some(same) => same,
@@ -311,8 +312,8 @@ impl Round {
     ) -> Result<Result<(), LedgerError>, LedgerError> {
         let leaves: Vec<Digest> = self.entries.iter().map(|entry| entry.hash).collect();
         let note = if sign { Some(engine.sign(&self.head, &leaves)?) } else { None };
-        let Some(log) = &engine.log else { return Err(closed()) };
-        let rows = self.touched.iter().map(|key| log.working.row(key)).collect();
+        let Some(log) = &mut engine.log else { return Err(closed()) };
+        let rows = self.touched.iter().map(|key| log.rows.changed(key, &log.working)).collect();
         let head = log.sealed(self.head);
         let batch = Batch { entries: self.entries, rows, erase: self.erase, note, head };
         let link = engine.link()?;
@@ -323,6 +324,9 @@ impl Round {
             log.publish(&self.records, publish);
         }
         engine.mirror(&batch);
+        if let Some(log) = &mut engine.log {
+            log.rows.keep(self.touched.into_iter().zip(batch.rows));
+        }
         Ok(match &batch.note {
             Some((size, note)) => engine.signed(*size, note, awaited),
             None => Ok(()),

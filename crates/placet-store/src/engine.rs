@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use ahash::HashMap;
 use placet_audit::checkpoint::{self, Checkpoint, Earlier};
 use placet_audit::seal::{self, Head, LogKey};
 use placet_audit::{leaf, tree};
-use placet_trust::{LedgerError, State};
+use placet_trust::{LedgerError, State, StateKey, StateRow};
 use placet_types::record::{LostCheckpoint, RecoveryFact};
 use placet_types::{Digest, Fact, Micros, Record};
 
@@ -40,6 +41,8 @@ pub(crate) struct Log {
     pub(crate) working: State,
     /// A batch failed: `working` is worth nothing.
     pub(crate) dirty: bool,
+    /// Cached rows as they were last written here.
+    pub(crate) rows: Rows,
     /// Whether the clock's going back was recorded.
     pub(crate) clock_flagged: bool,
     pub(crate) key: LogKey,
@@ -52,6 +55,38 @@ pub(crate) struct Log {
     pub(crate) given_up: Vec<LostCheckpoint>,
 }
 
+/// Cached rows as they were last written, so that they need not be made anew to be compared. Nothing else changed the
+/// state since.
+#[derive(Debug, Default)]
+pub(crate) struct Rows(HashMap<StateKey, StateRow>);
+
+/// How many rows are kept at most.
+const MOST_ROWS: usize = 4_096;
+
+impl Rows {
+    /// The row of a key as the database must have it.
+    pub(crate) fn row(&self, key: &StateKey, state: &State) -> StateRow {
+        self.0.get(key).cloned().unwrap_or_else(|| state.row(key))
+    }
+
+    /// The row of a key after a change.
+    pub(crate) fn changed(&mut self, key: &StateKey, state: &State) -> StateRow {
+        match self.0.remove(key) {
+            Some(before) => state.row_after(key, before),
+            None => state.row(key),
+        }
+    }
+
+    /// They were written.
+    pub(crate) fn keep(&mut self, rows: impl Iterator<Item = (StateKey, StateRow)>) {
+        if self.0.len() > MOST_ROWS {
+            self.0.clear();
+        }
+        // What is gone does not come back under its id, but for budgets, which are never gone.
+        self.0.extend(rows.filter(|(_, row)| row.body.is_some()));
+    }
+}
+
 /// A step was taken before [`Engine::ensure_open`].
 pub(crate) fn closed() -> LedgerError {
     LedgerError::Unavailable { ledger: "ledger".into(), action: "open", cause: "it is closed".to_owned() }
@@ -59,8 +94,8 @@ pub(crate) fn closed() -> LedgerError {
 
 /// Shows new records to readers.
 pub(crate) trait Publish {
-    /// Takes the state at a head, and gives back the one that readers had before.
-    fn show(&self, state: State, head: &Head) -> State;
+    /// Takes the state at a head in exchange for the one that readers had before.
+    fn show(&self, state: &mut State, head: &Head);
 
     /// A copy of the state that readers have.
     fn copy(&self) -> State;
@@ -116,7 +151,7 @@ impl<B: Backend> Engine<B> {
             let opened = self.open_log();
             self.end();
             let log = opened?;
-            publish.show(log.working.clone(), &log.committed.head);
+            publish.show(&mut log.working.clone(), &log.committed.head);
             let batch = Batch::of(log.committed.clone());
             self.log = Some(log);
             self.mirror_opened(&batch)?;
@@ -200,8 +235,14 @@ impl<B: Backend> Engine<B> {
         let Some(mut log) = self.log.take() else { return Err(closed()) };
         if log.dirty {
             log.working = publish.copy();
+            log.rows = Rows::default();
             log.dirty = false;
         }
+        if stored == log.committed {
+            self.log = Some(log);
+            return Ok(());
+        }
+        log.rows = Rows::default();
         let before = (log.committed.clone(), log.grown.since.len());
         let mut records = Vec::new();
         let followed = self.follow(&mut log, &stored, &mut |record, log| {
@@ -324,6 +365,7 @@ impl Log {
             committed,
             working: State::default(),
             dirty: false,
+            rows: Rows::default(),
             clock_flagged: false,
             key,
             signing,
@@ -378,8 +420,7 @@ impl Log {
 
     /// Shows the working state to readers, and brings the one they had up to it.
     pub(crate) fn publish(&mut self, records: &[Record], publish: &dyn Publish) {
-        let state = std::mem::take(&mut self.working);
-        self.working = publish.show(state, &self.committed.head);
+        publish.show(&mut self.working, &self.committed.head);
         for record in records {
             self.working.replay(record);
         }

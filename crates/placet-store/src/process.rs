@@ -65,14 +65,10 @@ struct News {
 }
 
 impl Publish for Readers {
-    fn show(&self, state: State, head: &Head) -> State {
-        let before = {
-            let mut shown = self.state.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *shown, state)
-        };
+    fn show(&self, state: &mut State, head: &Head) {
+        std::mem::swap(&mut *self.state.write().unwrap_or_else(PoisonError::into_inner), state);
         self.news.lock().size = head.size();
         self.changed.notify_all();
-        before
     }
 
     fn copy(&self) -> State {

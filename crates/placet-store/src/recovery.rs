@@ -195,8 +195,8 @@ fn proposal(acceptance: &Acceptance, lost: Vec<LostCheckpoint>) -> Proposal {
 struct Shown(Mutex<State>);
 
 impl Publish for Shown {
-    fn show(&self, state: State, _: &Head) -> State {
-        std::mem::replace(&mut *locked(&self.0), state)
+    fn show(&self, state: &mut State, _: &Head) {
+        std::mem::swap(&mut *locked(&self.0), state);
     }
 
     fn copy(&self) -> State {

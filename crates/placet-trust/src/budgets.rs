@@ -22,8 +22,9 @@ mod account;
 mod applicable;
 mod rule;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use ahash::HashMap;
 use placet_types::ledger::{Amount, BudgetKey, BudgetLimit, MAX_COUNT, Reservation, Settlement, Window};
 use placet_types::record::OutcomeStatus;
 use placet_types::{DenyCause, Fact, LedgerOp, Micros, ReservationId};
@@ -33,8 +34,9 @@ pub use account::Standing;
 pub use applicable::{CredentialLimits, Spender, applicable};
 pub use rule::{BudgetRule, BudgetRuleError, Estimate};
 
-use account::Account;
+use account::{Account, row_id};
 
+use crate::canonical;
 use crate::state::{Refusal, StateKey, StateRow};
 
 /// Budgets of a log.
@@ -57,6 +59,11 @@ struct Open {
 impl Open {
     fn is_live(&self, at: Micros) -> bool {
         self.reservation.in_flight || self.reservation.expires_us.is_some_and(|expires| expires > at)
+    }
+
+    /// The body of its row.
+    fn body(&self) -> String {
+        canonical::written(&ReservationRow { reservation: &self.reservation, windows: &self.windows })
     }
 
     fn keys(&self) -> impl Iterator<Item = &BudgetKey> {
@@ -297,23 +304,19 @@ impl Budgets {
     }
 
     pub(crate) fn row(&self, key: &StateKey) -> StateRow {
+        let (kind, id) = match key {
+            StateKey::Reservation(id) => ("reservation", id.to_string()),
+            StateKey::Budget(key) => ("budget", row_id(key)),
+            _ => ("budget", String::new()),
+        };
+        StateRow { kind, id, body: self.body(key) }
+    }
+
+    pub(crate) fn body(&self, key: &StateKey) -> Option<String> {
         match key {
-            StateKey::Reservation(id) => {
-                let body = self.open.get(id).and_then(|open| {
-                    let row = ReservationRow { reservation: &open.reservation, windows: &open.windows };
-                    serde_json::to_string(&row).ok()
-                });
-                StateRow { kind: "reservation", id: id.to_string(), body }
-            }
-            StateKey::Budget(key) => {
-                let id = serde_json::to_string(key).unwrap_or_default();
-                StateRow {
-                    kind: "budget",
-                    id,
-                    body: self.accounts.get(key).and_then(|account| account.body(key)),
-                }
-            }
-            _ => StateRow { kind: "budget", id: String::new(), body: None },
+            StateKey::Reservation(id) => self.open.get(id).map(Open::body),
+            StateKey::Budget(key) => self.accounts.get(key).map(|account| account.body(key)),
+            _ => None,
         }
     }
 }

@@ -16,7 +16,16 @@ pub(crate) fn text(data: &impl Serialize) -> Result<String, serde_json::Error> {
 
 /// The body of a row. What cannot be written has a body that no database holds, so that it is refused.
 pub(crate) fn row(data: Option<impl Serialize>) -> Option<String> {
-    data.map(|data| text(&data).unwrap_or_else(|error| format!("unwritable: {error}")))
+    data.map(|data| text(&data).unwrap_or_else(unwritable))
+}
+
+/// A part of a row, its members in the order in which they are declared.
+pub(crate) fn written(data: &impl Serialize) -> String {
+    serde_json::to_string(data).unwrap_or_else(unwritable)
+}
+
+fn unwritable(error: serde_json::Error) -> String {
+    format!("unwritable: {error}")
 }
 
 fn write(value: &Value, out: &mut String) -> Result<(), serde_json::Error> {

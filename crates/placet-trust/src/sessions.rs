@@ -8,9 +8,11 @@
 //! equal names share their text.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use ahash::{HashMap, HashSet};
 use placet_types::record::DecisionFact;
 use placet_types::{CredentialId, Record};
 
@@ -60,8 +62,11 @@ pub(crate) fn owner(tenant: Option<&str>, name: &str) -> Arc<str> {
     }
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('%', "%25").replace('/', "%2F").replace(':', "%3A")
+fn escaped(text: &str) -> Cow<'_, str> {
+    match text.bytes().any(|byte| matches!(byte, b'%' | b'/' | b':')) {
+        true => text.replace('%', "%25").replace('/', "%2F").replace(':', "%3A").into(),
+        false => text.into(),
+    }
 }
 
 /// What policies may know of a session.

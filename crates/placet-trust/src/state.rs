@@ -211,6 +211,17 @@ impl State {
             StateKey::Approval(_) => self.approvals.row(key),
         }
     }
+
+    /// The row of a key that had this one before: its kind and id stay.
+    #[must_use]
+    pub fn row_after(&self, key: &StateKey, before: StateRow) -> StateRow {
+        match key {
+            StateKey::Budget(_) | StateKey::Reservation(_) => {
+                StateRow { body: self.budgets.body(key), ..before }
+            }
+            _ => self.row(key),
+        }
+    }
 }
 
 /// Whether a record that accepts a rollback does that and ends every credential, and nothing else.

@@ -4,6 +4,7 @@
 //! redacted in a *view* beside it, which can be erased while the record stays. What a record changed in the state of
 //! the ledger stands in it as [`LedgerOp`]s, so that the log alone gives the state.
 //!
+//! Members stand here in the order of their names, so that nothing has to be sorted for the canonical form.
 //! Integers stay below 2^53 and there are no floats, so that the canonical form of RFC 8785 is plain.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
@@ -23,32 +24,32 @@ pub const RECORD_FORMAT: u8 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// The format, [`RECORD_FORMAT`].
-    pub v: u8,
-    /// Its id.
-    pub id: RecordId,
-    /// When it was committed; the ledger sets it, and it never runs backwards within a log.
-    pub time_us: Micros,
-    /// The tenant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tenant: Option<Arc<str>>,
-    /// The session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub session: Option<Arc<str>>,
     /// The agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<Arc<str>>,
-    /// What happened.
-    pub fact: Fact,
-    /// What it changed in the state, in this order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ops: Vec<LedgerOp>,
-    /// SHA-256 of the readable view as it was stored.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub view: Option<Digest>,
     /// For each personal field of the view: SHA-256 over its salt and its value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub commitments: BTreeMap<Arc<str>, Digest>,
+    /// What happened.
+    pub fact: Fact,
+    /// Its id.
+    pub id: RecordId,
+    /// What it changed in the state, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ops: Vec<LedgerOp>,
+    /// The session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Arc<str>>,
+    /// The tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Arc<str>>,
+    /// When it was committed; the ledger sets it, and it never runs backwards within a log.
+    pub time_us: Micros,
+    /// The format, [`RECORD_FORMAT`].
+    pub v: u8,
+    /// SHA-256 of the readable view as it was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<Digest>,
 }
 
 impl Record {
@@ -107,47 +108,47 @@ impl Fact {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecisionFact {
-    /// `tool_call`, `agent.spawn`, `agent.delegate`, `agent.plan`, `agent.budget` or `data.access`.
-    pub event_type: Arc<str>,
     /// What was to be done.
     pub action: Arc<str>,
-    /// Which tool was to do it.
+    /// The approval that satisfied the escalating rules, or that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tool: Option<Arc<str>>,
-    /// `allow`, `deny` or `escalate`.
-    pub verdict: Arc<str>,
-    /// Whether it was a hard deny.
-    pub hard: bool,
-    /// The stable code of the verdict.
-    pub code: Arc<str>,
-    /// The risk tier.
-    pub risk_tier: RiskTier,
-    /// The names of the rules that carried the outcome.
-    pub rules: Vec<Arc<str>>,
-    /// Who may decide an escalation.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub reviewers: Vec<ReviewerGroup>,
-    /// The digest of the policies that decided.
-    pub policy_version: Arc<str>,
-    /// Who vouches for the identity.
-    pub identity: Identity,
+    pub approval: Option<ApprovalId>,
     /// HMAC of the digest of the frozen arguments, under the tenant's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub args: Option<Digest>,
+    /// The stable code of the verdict.
+    pub code: Arc<str>,
     /// The credential that was shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<CredentialId>,
     /// How many delegations lie before this agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depth: Option<u32>,
+    /// `tool_call`, `agent.spawn`, `agent.delegate`, `agent.plan`, `agent.budget` or `data.access`.
+    pub event_type: Arc<str>,
+    /// Whether it was a hard deny.
+    pub hard: bool,
+    /// Who vouches for the identity.
+    pub identity: Identity,
     /// Whether a permit was given: then an effect may have followed, and an outcome is owed.
     pub permit: bool,
-    /// The approval that satisfied the escalating rules, or that was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approval: Option<ApprovalId>,
     /// The tools that the steps of an allowed plan name: from here on the session calls no others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<Arc<str>>,
+    /// The digest of the policies that decided.
+    pub policy_version: Arc<str>,
+    /// Who may decide an escalation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reviewers: Vec<ReviewerGroup>,
+    /// The risk tier.
+    pub risk_tier: RiskTier,
+    /// The names of the rules that carried the outcome.
+    pub rules: Vec<Arc<str>>,
+    /// Which tool was to do it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<Arc<str>>,
+    /// `allow`, `deny` or `escalate`.
+    pub verdict: Arc<str>,
 }
 
 /// What became of an allowed event.
@@ -156,15 +157,15 @@ pub struct DecisionFact {
 pub struct OutcomeFact {
     /// The decision's record.
     pub decision: RecordId,
-    /// How it ended.
-    pub status: OutcomeStatus,
+    /// How long the effect took.
+    pub elapsed_us: u64,
     /// The type of the error, for instance `ValueError`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Arc<str>>,
-    /// How long the effect took.
-    pub elapsed_us: u64,
     /// How many spans of the result were taken for prompt injection.
     pub injections: u32,
+    /// How it ended.
+    pub status: OutcomeStatus,
 }
 
 /// How an effect ended. An allowed decision without an outcome is *unknown*, never failed.
@@ -196,29 +197,29 @@ pub const ARCHIVED: &str = "archived";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ErasureFact {
-    /// The positions of the records whose views or fields were erased.
-    pub records: Vec<u64>,
+    /// On which ground, for instance `gdpr-17`.
+    pub basis: Arc<str>,
+    /// Who asked for it.
+    pub by: Arc<str>,
     /// The personal fields erased; empty when whole views were.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Arc<str>>,
-    /// Who asked for it.
-    pub by: Arc<str>,
-    /// On which ground, for instance `gdpr-17`.
-    pub basis: Arc<str>,
+    /// The positions of the records whose views or fields were erased.
+    pub records: Vec<u64>,
 }
 
 /// A change of the keys that sign.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyFact {
-    /// What the keys sign: `checkpoints` or `credentials`.
-    pub signs: Arc<str>,
     /// The public key that signs from now on, as text.
     pub added: Arc<str>,
-    /// Until when the key before it signs beside it; its public half verifies what it signed for good.
-    pub overlap_until_us: Micros,
     /// Who changed them.
     pub by: Arc<str>,
+    /// Until when the key before it signs beside it; its public half verifies what it signed for good.
+    pub overlap_until_us: Micros,
+    /// What the keys sign: `checkpoints` or `credentials`.
+    pub signs: Arc<str>,
 }
 
 /// What was found when the log was opened.
@@ -241,14 +242,14 @@ pub const ROLLBACK_ACCEPTED: &str = "rollback_accepted";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RollbackFact {
-    /// How many entries the copy has.
-    pub size: u64,
-    /// The root over them.
-    pub root: Digest,
-    /// The signed checkpoints that the log does not extend from here on, the largest first.
-    pub lost: Vec<LostCheckpoint>,
     /// Who accepted it.
     pub by: Arc<str>,
+    /// The signed checkpoints that the log does not extend from here on, the largest first.
+    pub lost: Vec<LostCheckpoint>,
+    /// The root over them.
+    pub root: Digest,
+    /// How many entries the copy has.
+    pub size: u64,
 }
 
 /// A checkpoint of more entries than are left.
@@ -257,10 +258,10 @@ pub struct RollbackFact {
 pub struct LostCheckpoint {
     /// Where it was kept: `anchor` or `key_folder`.
     pub kept: Arc<str>,
-    /// How many entries it covers.
-    pub size: u64,
     /// The root over them.
     pub root: Digest,
+    /// How many entries it covers.
+    pub size: u64,
 }
 
 /// How safe a record must be before what depends on it goes on.

@@ -2,13 +2,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::borrow::Cow;
-use std::fmt::{self, Display, Write as _};
+use std::cmp::Ordering;
+use std::fmt::{self, Display};
 
 use serde::Serialize;
 use serde::ser::{self, Serializer};
 
 use super::MAX_INTEGER;
-use crate::canonical::{utf16_order, write_float, write_string};
+use crate::canonical::{utf16_order, write_float, write_name, write_string};
 
 /// The room that a usual record needs, in bytes.
 const USUAL_BYTES: usize = 1_024;
@@ -71,10 +72,15 @@ struct Writer {
     members: Vec<Member>,
 }
 
+/// A member of an object, by its place in the text; it ends, with a comma, where the next one begins.
+#[derive(Clone, Copy)]
 struct Member {
-    key: Cow<'static, str>,
-    /// Where it begins in the text; it ends, with a comma, where the next one begins.
+    /// Its key, where the program has it.
+    known: Option<&'static str>,
+    /// Where its key begins, with a quotation mark.
     start: usize,
+    /// Where its key ends, with another.
+    key_end: usize,
 }
 
 impl Writer {
@@ -83,7 +89,9 @@ impl Writer {
         if size > MAX_INTEGER && self.numbers == Numbers::Integers {
             return Err(Stop::Number(format!("{sign}{size}")));
         }
-        write!(self.out, "{sign}{size}").map_err(|error| Stop::Shape(error.to_string()))
+        self.out.push_str(sign);
+        self.out.push_str(itoa::Buffer::new().format(size));
+        Ok(())
     }
 
     fn float(&mut self, float: f64) -> Result<(), Stop> {
@@ -94,33 +102,54 @@ impl Writer {
         Ok(())
     }
 
-    fn begin_member(&mut self, key: Cow<'static, str>) {
+    /// Begins a member of an object whose members begin with the `first` of all open ones; says whether it follows
+    /// the one before it.
+    fn begin_member(
+        &mut self,
+        first: usize,
+        known: Option<&'static str>,
+        write_key: impl FnOnce(&mut Self) -> Result<(), Stop>,
+    ) -> Result<bool, Stop> {
         let start = self.out.len();
-        write_string(&key, &mut self.out);
+        write_key(self)?;
+        let member = Member { known, start, key_end: self.out.len() };
+        let before = self.members.get(first..).and_then(|members| members.last());
+        let follows = before.is_none_or(|before| self.order(*before, member).is_le());
         self.out.push(':');
-        self.members.push(Member { key, start });
+        self.members.push(member);
+        Ok(follows)
     }
 
-    /// Ends an object whose members begin with the `first` of all open ones, and in the text at `body`.
-    fn end_object(&mut self, first: usize, body: usize) {
+    fn order(&self, left: Member, right: Member) -> Ordering {
+        match (left.known, right.known) {
+            (Some(left), Some(right)) => utf16_order(left, right),
+            _ => utf16_order(&self.key(left), &self.key(right)),
+        }
+    }
+
+    /// The key of a member, read back from the text.
+    fn key(&self, member: Member) -> Cow<'_, str> {
+        let quoted = self.out.get(member.start..member.key_end).unwrap_or_default();
+        match quoted.bytes().any(|byte| byte == b'\\') {
+            false => Cow::Borrowed(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default()),
+            true => Cow::Owned(serde_json::from_str(quoted).unwrap_or_default()),
+        }
+    }
+
+    /// Puts the members of an object in order.
+    #[cold]
+    fn sort(&mut self, first: usize, body: usize) {
         let end = self.out.len();
         let members = self.members.get(first..).unwrap_or_default();
-        if !members.is_sorted_by(|left, right| utf16_order(&left.key, &right.key).is_le()) {
-            let ends = members.iter().skip(1).map(|member| member.start).chain([end]);
-            let mut spans: Vec<_> = members.iter().zip(ends).collect();
-            spans.sort_by(|(left, _), (right, _)| utf16_order(&left.key, &right.key));
-            let mut sorted = String::with_capacity(end.saturating_sub(body));
-            for (member, end) in spans {
-                sorted.push_str(self.out.get(member.start..end).unwrap_or_default());
-            }
-            self.out.truncate(body);
-            self.out.push_str(&sorted);
+        let ends = members.iter().skip(1).map(|member| member.start).chain([end]);
+        let mut spans: Vec<_> = members.iter().copied().zip(ends).collect();
+        spans.sort_by(|(left, _), (right, _)| self.order(*left, *right));
+        let mut sorted = String::with_capacity(end.saturating_sub(body));
+        for (member, end) in spans {
+            sorted.push_str(self.out.get(member.start..end).unwrap_or_default());
         }
-        if end > body {
-            self.out.pop();
-        }
-        self.members.truncate(first);
-        self.out.push('}');
+        self.out.truncate(body);
+        self.out.push_str(&sorted);
     }
 }
 
@@ -129,6 +158,8 @@ pub(super) struct Open<'w> {
     writer: &'w mut Writer,
     first: usize,
     body: usize,
+    /// Whether its members came in order so far.
+    ordered: bool,
     /// Whether it is the only member of an object around it.
     wrapped: bool,
 }
@@ -142,12 +173,25 @@ impl<'w> Open<'w> {
         }
         writer.out.push(bracket);
         let (first, body) = (writer.members.len(), writer.out.len());
-        Self { writer, first, body, wrapped: variant.is_some() }
+        Self { writer, first, body, ordered: true, wrapped: variant.is_some() }
     }
 
-    fn member<T: ?Sized + Serialize>(&mut self, key: Cow<'static, str>, value: &T) -> Result<(), Stop> {
-        self.writer.begin_member(key);
+    fn member<T: ?Sized + Serialize>(&mut self, key: &'static str, value: &T) -> Result<(), Stop> {
+        self.begin(Some(key), |writer| {
+            write_name(key, &mut writer.out);
+            Ok(())
+        })?;
         self.value(value)
+    }
+
+    fn begin(
+        &mut self,
+        known: Option<&'static str>,
+        write_key: impl FnOnce(&mut Writer) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        let follows = self.writer.begin_member(self.first, known, write_key)?;
+        self.ordered &= follows;
+        Ok(())
     }
 
     fn value<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), Stop> {
@@ -157,7 +201,14 @@ impl<'w> Open<'w> {
     }
 
     fn end_object(self) -> Result<(), Stop> {
-        self.writer.end_object(self.first, self.body);
+        if !self.ordered {
+            self.writer.sort(self.first, self.body);
+        }
+        if self.writer.out.len() > self.body {
+            self.writer.out.pop();
+        }
+        self.writer.members.truncate(self.first);
+        self.writer.out.push('}');
         self.close();
         Ok(())
     }
@@ -262,7 +313,7 @@ impl<'w> Serializer for &'w mut Writer {
         value: &T,
     ) -> Result<(), Stop> {
         let mut open = Open::new(self, None, '{');
-        open.member(variant.into(), value)?;
+        open.member(variant, value)?;
         open.end_object()
     }
 
@@ -364,13 +415,12 @@ impl ser::SerializeMap for Open<'_> {
     type Error = Stop;
 
     fn serialize_key<T: ?Sized + Serialize>(&mut self, key: &T) -> Result<(), Stop> {
-        match serde_json::to_value(key) {
-            Ok(serde_json::Value::String(key)) => {
-                self.writer.begin_member(key.into());
-                Ok(())
-            }
-            _ => Err(Stop::Shape("a key is no text".to_owned())),
-        }
+        self.begin(None, |writer| {
+            let start = writer.out.len();
+            key.serialize(&mut *writer)?;
+            let is_text = writer.out.get(start..).is_some_and(|key| key.starts_with('"'));
+            if is_text { Ok(()) } else { Err(Stop::Shape("a key is no text".to_owned())) }
+        })
     }
 
     fn serialize_value<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), Stop> {
@@ -387,7 +437,7 @@ impl ser::SerializeStruct for Open<'_> {
     type Error = Stop;
 
     fn serialize_field<T: ?Sized + Serialize>(&mut self, key: &'static str, value: &T) -> Result<(), Stop> {
-        self.member(key.into(), value)
+        self.member(key, value)
     }
 
     fn end(self) -> Result<(), Stop> {
@@ -400,7 +450,7 @@ impl ser::SerializeStructVariant for Open<'_> {
     type Error = Stop;
 
     fn serialize_field<T: ?Sized + Serialize>(&mut self, key: &'static str, value: &T) -> Result<(), Stop> {
-        self.member(key.into(), value)
+        self.member(key, value)
     }
 
     fn end(self) -> Result<(), Stop> {

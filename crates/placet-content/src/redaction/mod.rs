@@ -14,9 +14,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 mod checks;
-mod clean;
 mod keys;
 mod pack;
+mod recall;
 #[cfg(test)]
 mod redaction_tests;
 mod shown;
@@ -27,6 +27,7 @@ use std::sync::{Arc, LazyLock};
 use placet_types::{Object, UnknownLeaf, Value};
 use regex_automata::util::captures::Captures;
 use serde_json::Value as Json;
+use smol_str::ToSmolStr;
 
 use pack::Pack;
 pub use pack::{REDACTION_YAML, RedactionError};
@@ -78,7 +79,7 @@ impl Redactor {
     pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let (shown, left_out) = shorten(text);
         // Most texts hold nothing of the kind, and that is soon known.
-        if left_out == 0 && clean::is_clean(self.0.id, shown, || !self.0.regex.is_match(shown)) {
+        if left_out == 0 && recall::is_clean(self.0.id, shown, || !self.0.regex.is_match(shown)) {
             return Cow::Borrowed(text);
         }
         let mut out = String::new();
@@ -123,7 +124,7 @@ impl Redactor {
     /// nothing.
     #[must_use]
     pub fn hidden_at(&self, path: &str) -> Option<String> {
-        path.split('.').skip(1).find(|key| self.0.keys.kind(key).is_some()).map(hidden)
+        path.split('.').skip(1).find(|key| self.kind_of(key).is_some()).map(hidden)
     }
 
     /// Whether every mark in a text that was shown stands where something about a person was, and there is one. What is
@@ -136,11 +137,16 @@ impl Redactor {
             let mark = format!("[REDACTED:{label}]");
             let patterns =
                 self.0.patterns.iter().filter(|pattern| pattern.mark == mark).map(|pattern| pattern.kind);
-            let mut kinds = patterns.chain(self.0.keys.kind(label)).peekable();
+            let mut kinds = patterns.chain(self.kind_of(label)).peekable();
             kinds.peek().is_some() && kinds.all(|kind| kind == RedactionKind::Personal)
         };
         let first = labels.next();
         first.is_some_and(is_personal) && labels.all(is_personal)
+    }
+
+    /// Why the value under a key is hidden; `None` when it is not.
+    fn kind_of(&self, key: &str) -> Option<RedactionKind> {
+        recall::kind(self.0.id, key, || self.0.keys.kind(key))
     }
 
     /// As [`Redactor::value`], written as it is serialised instead of copied first.
@@ -170,7 +176,7 @@ impl Redactor {
     fn entries(&self, object: &Object, depth: usize) -> Object {
         let mut shown = Object::new();
         for (key, value) in object.iter() {
-            let value = match self.0.keys.kind(key) {
+            let value = match self.kind_of(key) {
                 Some(_) if !value.is_null() => hidden(key).as_str().into(),
                 _ => self.at(value, depth),
             };
@@ -181,7 +187,7 @@ impl Redactor {
 
     /// A card number may come as a number.
     fn number(&self, number: i64) -> Value {
-        match self.text(&number.to_string()) {
+        match self.text(&number.to_smolstr()) {
             Cow::Borrowed(_) => Value::Int(number),
             Cow::Owned(hidden) => hidden.as_str().into(),
         }

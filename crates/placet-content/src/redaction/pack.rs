@@ -4,12 +4,11 @@
 use std::collections::HashSet;
 
 use regex_automata::meta::Regex;
-
-use super::clean::PackId;
 use serde::Deserialize;
 
 use super::checks::Check;
 use super::keys::{Keys, words};
+use super::recall::PackId;
 use super::{RedactionKind, Redactor};
 
 /// The text of the built-in pack, a model for one's own.

@@ -46,7 +46,7 @@ impl Shown<'_> {
         }
         let mut out = serializer.serialize_map(Some(object.len()))?;
         for (key, value) in object.iter() {
-            match redactor.0.keys.kind(key) {
+            match redactor.kind_of(key) {
                 Some(_) if !value.is_null() => out.serialize_entry(key.as_str(), &hidden(key))?,
                 _ => out.serialize_entry(key.as_str(), &Shown { redactor, value, depth })?,
             }

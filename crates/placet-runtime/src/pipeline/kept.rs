@@ -69,16 +69,19 @@ impl Pipeline {
     }
 
     /// What is recorded when a precondition fails: the same event, denied.
-    pub(super) fn fallback(&self, case: &Case, extras: Extras, besides: Besides) -> placet_trust::Fallback {
-        // Long histories stand in no record.
-        let event = case.request.event().clone_without(Field::ToolHistory);
-        let decision = case.decision.clone();
-        let redactor = self.redactor.clone();
+    pub(super) fn fallback(
+        &self,
+        case: &Arc<Case>,
+        extras: Extras,
+        besides: Besides,
+    ) -> placet_trust::Fallback {
+        let (case, redactor) = (case.clone(), self.redactor.clone());
         Box::new(move |refusal| {
-            let denied = denied_at_commit(&decision, refusal);
-            let record = decision_record(&event, &denied, Extras { permit: false, ..extras });
+            let event = case.request.event();
+            let denied = denied_at_commit(&case.decision, refusal);
+            let record = decision_record(event, &denied, Extras { permit: false, ..extras });
             let description = besides.description.as_deref();
-            let view = decision_view(&event, &denied, &redactor, None, description);
+            let view = decision_view(event, &denied, &redactor, None, description);
             (record, Some(besides.added_to(view)))
         })
     }

@@ -172,6 +172,7 @@ impl Prepared {
 }
 
 /// One event on its way, with everything known of it.
+#[derive(Clone)]
 struct Case {
     request: Request,
     decision: Decision,
@@ -316,9 +317,12 @@ impl Pipeline {
         record.ops.extend(approval);
         record.ops.extend(reservation.clone().map(LedgerOp::Reserve));
         let (view, besides) = self.view(ledger, &case, None);
+        let case = Arc::new(case);
         let fallback = self.fallback(&case, extras, besides);
         let proposal = Proposal { record, view: Some(view), personal: Vec::new(), fallback: Some(fallback) };
-        match ledger.commit(proposal, case.ack) {
+        let committed = ledger.commit(proposal, case.ack);
+        let case = Arc::unwrap_or_clone(case);
+        match committed {
             Err(error) => self.unavailable(case, &error),
             Ok(receipt) => match receipt.refused {
                 Some(refusal) => self.refused_at_commit(case, &refusal),
@@ -362,9 +366,12 @@ impl Pipeline {
         let mut record = decision_record(case.request.event(), &case.decision, extras.clone());
         record.ops = ops;
         let (view, besides) = self.view(ledger, &case, question.as_ref());
+        let case = Arc::new(case);
         let fallback = (!record.ops.is_empty()).then(|| self.fallback(&case, extras, besides));
         let proposal = Proposal { record, view: Some(view), personal: Vec::new(), fallback };
-        match ledger.commit(proposal, case.ack) {
+        let committed = ledger.commit(proposal, case.ack);
+        let case = Arc::unwrap_or_clone(case);
+        match committed {
             Err(error) => self.unavailable(case, &error),
             Ok(receipt) => match receipt.refused {
                 Some(refusal) => self.refused_at_commit(case, &refusal),

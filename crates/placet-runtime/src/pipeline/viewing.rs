@@ -5,11 +5,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use placet_audit::view;
 use placet_content::{Redactor, Shown};
 use placet_trust::View;
-use placet_types::{Decision, Event, Field, InputSeen, TraceStep};
+use placet_types::{Decision, Event, Field, InputSeen, RiskTier, RuleRef, Tier, TraceStep};
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 use serde_json::{Value as Json, json};
@@ -127,7 +128,7 @@ impl Serialize for DecisionView<'_> {
                     }
                 }
                 Member::Reason => out.serialize_field(key, &redact.text(&decision.full_reason()))?,
-                Member::Rules => out.serialize_field(key, &decision.rules)?,
+                Member::Rules => out.serialize_field(key, &Rules(&decision.rules))?,
                 Member::Trace => out.serialize_field(key, &Trace { steps: &decision.trace, redact })?,
             }
         }
@@ -172,6 +173,22 @@ impl Serialize for Context<'_> {
     }
 }
 
+/// The rules that carried the outcome.
+struct Rules<'v>(&'v [Arc<RuleRef>]);
+
+impl Serialize for Rules<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Rule<'v> {
+            file: &'v str,
+            line: u32,
+            name: &'v str,
+        }
+        let rules = self.0.iter().map(|rule| Rule { file: &rule.file, line: rule.line, name: &rule.name });
+        serializer.collect_seq(rules)
+    }
+}
+
 /// What each tier said. A reason may quote arguments: Rego puts it together.
 struct Trace<'v> {
     steps: &'v [TraceStep],
@@ -180,9 +197,22 @@ struct Trace<'v> {
 
 impl Serialize for Trace<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.steps.iter().map(|step| match self.redact.text(&step.reason) {
-            Cow::Borrowed(_) => Cow::Borrowed(step),
-            Cow::Owned(reason) => Cow::Owned(TraceStep { reason: reason.into(), ..step.clone() }),
+        #[derive(Serialize)]
+        struct Step<'v> {
+            hard: bool,
+            outcome: &'static str,
+            reason: Cow<'v, str>,
+            risk_tier: RiskTier,
+            rule_matched: Option<&'v str>,
+            tier: Tier,
+        }
+        serializer.collect_seq(self.steps.iter().map(|step| Step {
+            hard: step.hard,
+            outcome: step.outcome,
+            reason: self.redact.text(&step.reason),
+            risk_tier: step.risk_tier,
+            rule_matched: step.rule_matched.as_deref(),
+            tier: step.tier,
         }))
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use placet_store::backend::Backend;
 use placet_store::{LogLedger, Settings};
 use placet_trust::approvals::queue::{Host, Proof, Queue, QueueError, Voter};
-use placet_trust::{Freshness, Ledger, LedgerError, Personal, Proposal, Vault};
+use placet_trust::{Freshness, Ledger, LedgerError, Personal, Proposal, State, StateKey, Vault};
 use placet_types::ledger::{Consumption, Revocation, RevocationTarget};
 use placet_types::memory::{MemorySpace, MemoryWrite, TrustTier, fields};
 use placet_types::record::ErasureFact;
@@ -253,7 +253,12 @@ pub fn an_edited_row_is_noticed(place: &impl Place) {
     let consume = LedgerOp::Consume(Consumption { approval: "a1".into(), digest: Digest([5; 32]) });
     let present = |id: &str| LedgerOp::Present(vec![id.into()]);
     let edits = [
-        ("budget", serde_json::to_string(&budget()).unwrap(), Some("{\"limit\":1000000}"), reserve(1)),
+        (
+            "budget",
+            State::default().row(&StateKey::Budget(budget())).id,
+            Some("{\"limit\":1000000}"),
+            reserve(1),
+        ),
         ("approval", "a1".to_owned(), Some("{\"state\":\"approved\"}"), consume),
         ("credential", "c1".to_owned(), None, present("c1")),
         ("credential", "c2".to_owned(), Some("{\"session\":\"session-1\"}"), present("c2")),

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use placet_types::ledger::{Amount, BudgetKey, MAX_COUNT, Window};
+use placet_types::ledger::{Amount, BudgetKey, BudgetScope, BudgetUnit, MAX_COUNT, Window};
 use placet_types::{DenyCause, Micros, ReservationId};
 use serde::Serialize;
 
+use crate::canonical;
 use crate::state::Refusal;
 
 const MICROS: i64 = 1_000_000;
@@ -89,6 +90,20 @@ struct Row {
     spent: u64,
 }
 
+/// The id of the row of a budget.
+pub(super) fn row_id(key: &BudgetKey) -> String {
+    #[derive(Serialize)]
+    struct Id<'k> {
+        scope: BudgetScope,
+        owner: &'k str,
+        unit: BudgetUnit,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        window: Option<Window>,
+    }
+    let BudgetKey { owner, scope, unit, window } = key;
+    canonical::written(&Id { scope: *scope, owner, unit: *unit, window: *window })
+}
+
 impl Account {
     pub(super) fn new(key: &BudgetKey, at: Micros) -> Self {
         Self {
@@ -108,9 +123,9 @@ impl Account {
     }
 
     /// The body of its row in canonical JSON. Holds stand in the rows of their reservations.
-    pub(super) fn body(&self, key: &BudgetKey) -> Option<String> {
+    pub(super) fn body(&self, key: &BudgetKey) -> String {
         let rolling = matches!(key.window, Some(Window::Rolling(_)));
-        let row = Row {
+        canonical::written(&Row {
             burned_us: self.burned.map(|burned| burned.0),
             drops: rolling.then(|| self.bucket.drops.to_string()),
             in_flight: self.in_flight,
@@ -118,8 +133,7 @@ impl Account {
             period: self.period,
             seen_us: rolling.then_some(self.bucket.seen.0),
             spent: self.spent,
-        };
-        serde_json::to_string(&row).ok()
+        })
     }
 
     pub(super) fn holds(&self) -> impl Iterator<Item = &ReservationId> {

@@ -70,19 +70,6 @@ impl Event {
         &self.slots[field as usize]
     }
 
-    /// A copy in which one field is null: for what does not look at a field that may be large.
-    #[must_use]
-    pub fn clone_without(&self, field: Field) -> Self {
-        let kept = |slot| {
-            if slot == field as usize {
-                Value::Null
-            } else {
-                self.slots.get(slot).cloned().unwrap_or_default()
-            }
-        };
-        Self { slots: Box::new(std::array::from_fn(kept)) }
-    }
-
     /// Sets a field.
     #[allow(clippy::indexing_slicing, reason = "a Field is smaller than FIELDS by construction")]
     pub fn set(&mut self, field: Field, value: impl Into<Value>) {

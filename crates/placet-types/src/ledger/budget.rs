@@ -1,6 +1,7 @@
 //! Budgets: whose they are, what they count, what is taken from them.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
@@ -69,19 +70,32 @@ impl fmt::Display for BudgetUnit {
     }
 }
 
-/// Which budget.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+/// Which budget. Keys are ordered by scope first.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetKey {
-    /// Whose it is.
-    pub scope: BudgetScope,
     /// The id of the owner within the scope; empty for the organisation.
     pub owner: Arc<str>,
+    /// Whose it is.
+    pub scope: BudgetScope,
     /// What it counts.
     pub unit: BudgetUnit,
     /// Its window; absent means that it never starts anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
+}
+
+impl Ord for BudgetKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let Self { owner, scope, unit, window } = self;
+        (scope, owner, unit, window).cmp(&(&other.scope, &other.owner, &other.unit, &other.window))
+    }
+}
+
+impl PartialOrd for BudgetKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl fmt::Display for BudgetKey {
@@ -122,10 +136,10 @@ pub struct BudgetLimit {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Amount {
-    /// Which budget.
-    pub key: BudgetKey,
     /// How much, in the unit of the key.
     pub amount: u64,
+    /// Which budget.
+    pub key: BudgetKey,
     /// A limit that the caller states; it can tighten the known one, never loosen it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
@@ -135,24 +149,24 @@ pub struct Amount {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reservation {
-    /// Its id.
-    pub id: ReservationId,
     /// What is taken; each budget at most once.
     pub amounts: Vec<Amount>,
-    /// Whether a permit was given: then it counts as spent until an outcome says otherwise, and never expires.
-    pub in_flight: bool,
     /// When a reservation without a permit falls back by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_us: Option<Micros>,
+    /// Its id.
+    pub id: ReservationId,
+    /// Whether a permit was given: then it counts as spent until an outcome says otherwise, and never expires.
+    pub in_flight: bool,
 }
 
 /// What a reservation really cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settlement {
-    /// Which reservation.
-    pub id: ReservationId,
     /// What was spent of each budget, each at most once; one that is not named costs what was reserved, one that was
     /// not reserved is charged too. After an effect that failed or was cancelled nothing costs less than reserved.
     pub actual: Vec<Amount>,
+    /// Which reservation.
+    pub id: ReservationId,
 }
