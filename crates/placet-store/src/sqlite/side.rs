@@ -22,14 +22,14 @@ use super::{BUSY_TIMEOUT, SqliteLink, failed};
 /// How large a side file is made.
 const SIDE_BYTES: u64 = 16 << 20;
 
-/// With so many pages in it, a ledger is busy enough for a large side file.
-const BUSY_PAGES: u64 = 512;
+/// With so much in it, a ledger is busy enough for a large side file.
+const BUSY_BYTES: u64 = 2 << 20;
 
-/// With so many pages in it, the side file is copied back.
-const FULL_PAGES: u64 = 2_048;
+/// With so much in it, the side file is copied back.
+const FULL_BYTES: u64 = 8 << 20;
 
-/// With so many, it is copied back even if readers have to be waited for, since nothing else ever empties it.
-const OVERFULL_PAGES: u64 = 16_384;
+/// With so much, it is copied back even if readers have to be waited for, since nothing else ever empties it.
+const OVERFULL_BYTES: u64 = 64 << 20;
 
 /// How long readers are waited for then. Commits wait meanwhile.
 const READERS_TIMEOUT: Duration = Duration::from_millis(500);
@@ -42,6 +42,7 @@ pub(super) struct SideFile {
     path: PathBuf,
     /// How many pages it held after the last commit.
     pages: Arc<AtomicU64>,
+    page_bytes: u64,
     /// Whether it is large, or was asked to be made so.
     large: bool,
 }
@@ -55,15 +56,21 @@ impl SideFile {
             Ok(())
         }))?;
         let large = length(&path) >= SIDE_BYTES;
-        Ok(Self { path, pages, large })
+        let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        let page_bytes = u64::try_from(page_bytes).unwrap_or_default();
+        Ok(Self { path, pages, page_bytes, large })
     }
 
     /// Whether [`Link::tidy`] has something to do.
     pub(super) fn is_untidy(&mut self) -> bool {
-        let pages = self.pages.load(Ordering::Relaxed);
-        let grow = !self.large && pages >= BUSY_PAGES;
+        let held = self.bytes(self.pages.load(Ordering::Relaxed));
+        let grow = !self.large && held >= BUSY_BYTES;
         self.large |= grow;
-        grow || pages >= FULL_PAGES
+        grow || held >= FULL_BYTES
+    }
+
+    fn bytes(&self, pages: u64) -> u64 {
+        pages.saturating_mul(self.page_bytes)
     }
 }
 
@@ -71,10 +78,10 @@ impl SqliteLink {
     /// Copies the side file back if it is full, and lets it start again at its beginning.
     pub(super) fn fold_side(&mut self) -> Result<(), BackendError> {
         let (held, copied) = self.copy_back("NOOP")?;
-        if held >= BUSY_PAGES && length(&self.side.path) < SIDE_BYTES {
+        if held >= BUSY_BYTES && length(&self.side.path) < SIDE_BYTES {
             self.enlarge_side()?;
         }
-        if held < FULL_PAGES || held == copied {
+        if held < FULL_BYTES || held == copied {
             return Ok(());
         }
         // Most is copied while others commit; the rest while they wait, so that nothing is left and the next commit
@@ -82,7 +89,7 @@ impl SqliteLink {
         self.copy_back("PASSIVE")?;
         self.take_lock()?;
         let (held, _) = self.copy_back("PASSIVE").inspect_err(|_| self.release())?;
-        if held >= OVERFULL_PAGES {
+        if held >= OVERFULL_BYTES {
             let restarted = self.restart();
             self.release();
             return restarted;
@@ -99,12 +106,13 @@ impl SqliteLink {
         restarted.map(|_| ())
     }
 
-    /// How many pages the side file holds, and how many of them are copied back.
+    /// How much the side file holds, and how much of it is copied back.
     pub(super) fn copy_back(&self, how: &str) -> Result<(u64, u64), BackendError> {
         let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
         let counts = self.connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], read);
         let (held, copied) = counts.map_err(|error| failed(&error))?;
-        Ok((u64::try_from(held).unwrap_or_default(), u64::try_from(copied).unwrap_or_default()))
+        let bytes = |pages: i64| self.side.bytes(u64::try_from(pages).unwrap_or_default());
+        Ok((bytes(held), bytes(copied)))
     }
 
     /// Appends zeros, which SQLite takes for the end of what was written. Nobody writes meanwhile, not even a program
