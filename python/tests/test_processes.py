@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import multiprocessing
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -60,6 +62,10 @@ class Shared:
         key = subprocess.run(command, capture_output=True, text=True, check=True, env=self.environment())
         report = log.verify(key.stdout.strip())
         assert report["ok"], report
+        if Path(self.ledger).exists():
+            with contextlib.closing(sqlite3.connect(self.ledger)) as database:
+                views = database.execute("SELECT body ->> '$._salt' FROM view").fetchall()
+            assert len(set(views)) == len(views), "no process drew a salt that another has"
         return log.query()
 
     def environment(self, **more: str) -> dict[str, str]:

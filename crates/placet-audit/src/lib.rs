@@ -14,6 +14,7 @@ pub mod leaf;
 pub mod mirror;
 pub mod note;
 pub mod proof;
+mod salt;
 pub mod seal;
 pub mod tlog_proof;
 pub mod tree;

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::leaf::writer;
+use crate::salt::salt;
 use crate::{RandomError, canonical};
 
 /// The member of a view that holds its salt, as 32 hexadecimal digits. What a caller put there is replaced.
@@ -24,7 +25,7 @@ pub const SALT_BYTES: usize = 32;
 /// # Errors
 /// [`RandomError`]: there is no salt, so nothing may be stored.
 pub fn text(mut view: Map<String, Value>) -> Result<String, RandomError> {
-    let salt = HEXLOWER.encode(&crate::random::<16>()?);
+    let salt = HEXLOWER.encode(&salt()?);
     view.insert(SALT_MEMBER.to_owned(), Value::String(salt));
     Ok(canonical::object(&view))
 }
@@ -34,7 +35,7 @@ pub fn text(mut view: Map<String, Value>) -> Result<String, RandomError> {
 /// # Errors
 /// [`RandomError`]: there is no salt, so nothing may be stored.
 pub fn salted(unsalted: &str) -> Result<String, RandomError> {
-    let salt = HEXLOWER.encode(&crate::random::<16>()?);
+    let salt = HEXLOWER.encode(&salt()?);
     let members = unsalted.get(1..).unwrap_or("}");
     let comma = if members.starts_with('}') { "" } else { "," };
     Ok(["{\"", SALT_MEMBER, "\":\"", &salt, "\"", comma, members].concat())

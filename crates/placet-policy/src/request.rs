@@ -189,6 +189,10 @@ fn is_path_shaped(text: &str) -> bool {
 }
 
 fn has_path_shape(text: &str) -> bool {
+    // Nearly every text has none of the signs that make a path.
+    if !text.bytes().any(|byte| matches!(byte, b'/' | b'\\' | b'~' | b':' | b'%')) {
+        return false;
+    }
     let trimmed = text.trim_start();
     if reading::scheme_end(trimmed).is_some() {
         return false;

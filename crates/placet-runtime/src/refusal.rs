@@ -12,7 +12,7 @@ use placet_types::{Decision, DecisionId, DenyCause, Identity, RiskTier, RuleRef,
 /// A forked child inherits the state of the generator; its process id keeps its ids apart from those of its parent.
 #[must_use]
 pub fn new_id() -> DecisionId {
-    let apart = uuid::Uuid::now_v7().as_u128() ^ u128::from(std::process::id());
+    let apart = uuid::Uuid::now_v7().as_u128() ^ u128::from(placet_types::process::id());
     DecisionId(uuid::Uuid::from_u128(apart).to_string().into())
 }
 

@@ -10,7 +10,7 @@ use placet_trust::{
     Freshness, Ledger, LedgerError, Proposal, Recalled, Receipt, Refusal, State, StateKey, TenantKey, Vault,
 };
 use placet_types::record::{ARCHIVED, ErasureFact};
-use placet_types::{Ack, Fact, Record};
+use placet_types::{Ack, Fact, Record, process};
 
 use crate::archive::ViewKeys;
 use crate::backend::{Backend, Erase};
@@ -141,8 +141,12 @@ impl<B: Backend> LogLedger<B> {
 
     /// What belongs to this process. A forked child forgets what it inherited: closing it would harm the parent.
     fn process(&self) -> Arc<Process<B>> {
+        self.process_of(std::process::id())
+    }
+
+    fn process_of(&self, id: u32) -> Arc<Process<B>> {
         let process = self.process.load_full();
-        if process.id == std::process::id() {
+        if process.id == id {
             return process;
         }
         let unusable = (B::INHERITS_LOCKS && process.is_connected()).then(|| self.forked());
@@ -195,8 +199,9 @@ impl<B: Backend> Ledger for LogLedger<B> {
     }
 
     fn read(&self, freshness: Freshness, look: &mut dyn FnMut(&State)) -> Result<(), LedgerError> {
-        let process = self.process();
+        let mut process = self.process_of(process::id());
         if freshness == Freshness::Now || !process.readers.is_fresh() {
+            process = self.process();
             process.submit(Work::Refresh)?;
         }
         process.readers.look(look);
@@ -224,10 +229,10 @@ impl<B: Backend> Ledger for LogLedger<B> {
     }
 
     fn tenant_key(&self, tenant: Option<&str>) -> Result<TenantKey, LedgerError> {
-        let process = self.process();
-        if let Some(key) = process.tenant_key(tenant) {
+        if let Some(key) = self.process_of(process::id()).tenant_key(tenant) {
             return Ok(key);
         }
+        let process = self.process();
         process.submit(Work::Refresh)?;
         process.tenant_key(tenant).ok_or_else(|| LedgerError::Unavailable {
             ledger: self.backend.name(),

@@ -38,6 +38,8 @@ pub(crate) struct Process<B: Backend> {
     pub(crate) watcher: Watcher,
     /// The log's key, once it was opened.
     key: OnceLock<LogKey>,
+    /// The last tenant whose key was asked for.
+    tenant: parking_lot::Mutex<Option<(Option<Arc<str>>, TenantKey)>>,
     /// Held while the keeper has a connection of its own.
     tidying: Mutex<()>,
     /// Whether the keeper should do its housekeeping now.
@@ -140,6 +142,7 @@ impl<B: Backend> Process<B> {
             keeper: Keeper::default(),
             watcher: Watcher::default(),
             key: OnceLock::new(),
+            tenant: parking_lot::Mutex::default(),
             tidying: Mutex::new(()),
             untidy: AtomicBool::new(false),
         }
@@ -163,7 +166,16 @@ impl<B: Backend> Process<B> {
 
     /// The key of a tenant, once the log was opened.
     pub(crate) fn tenant_key(&self, tenant: Option<&str>) -> Option<TenantKey> {
-        self.key.get().map(|key| TenantKey::new(key.tenant_key(tenant)))
+        let key = self.key.get()?;
+        let mut last = self.tenant.lock();
+        match &*last {
+            Some((of, known)) if of.as_deref() == tenant => Some(known.clone()),
+            _ => {
+                let made = TenantKey::new(key.tenant_key(tenant));
+                *last = Some((tenant.map(Arc::from), made.clone()));
+                Some(made)
+            }
+        }
     }
 
     fn write(&self, works: Vec<Work>) -> Vec<Done> {

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use hmac::{Hmac, Mac};
 use placet_types::record::ErasureFact;
 use placet_types::{Ack, Digest, Micros, Record};
+use sha2::Sha256;
 
-use crate::approvals::mac;
+use crate::approvals::keyed;
 use crate::state::{Refusal, State, StateKey};
 
 /// The one place where state is written, and from which it is read.
@@ -106,26 +108,32 @@ pub struct Recalled {
 }
 
 /// The key of a tenant's digests. It is never shown or written down.
-#[derive(Clone, PartialEq, Eq)]
-pub struct TenantKey([u8; 32]);
+#[derive(Clone)]
+pub struct TenantKey {
+    bytes: [u8; 32],
+    /// Ready to be fed.
+    mac: Hmac<Sha256>,
+}
 
 impl TenantKey {
     /// A key from its bytes.
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self { bytes, mac: keyed(&bytes) }
     }
 
     /// The bytes, for deriving a digest.
     #[must_use]
     pub fn bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.bytes
     }
 
     /// HMAC-SHA-256 of a digest under this key.
     #[must_use]
     pub fn mac(&self, digest: &Digest) -> Digest {
-        mac(&self.0, &digest.0)
+        let mut mac = self.mac.clone();
+        mac.update(&digest.0);
+        Digest(mac.finalize().into_bytes().into())
     }
 }
 

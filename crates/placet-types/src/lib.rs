@@ -10,6 +10,7 @@ pub mod ids;
 pub mod json;
 pub mod ledger;
 pub mod memory;
+pub mod process;
 pub mod record;
 pub mod schema;
 pub mod value;

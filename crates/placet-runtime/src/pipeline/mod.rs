@@ -30,7 +30,7 @@ use placet_trust::sessions::ToolHistory;
 use placet_trust::{Ledger, LedgerError, Proposal, Refusal, View};
 use placet_types::ids::{ApprovalId, Digest, RecordId};
 use placet_types::ledger::LedgerOp;
-use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, Record, RiskTier, Verdict};
+use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, Record, RiskTier, Verdict, process};
 
 use crate::config::{Config, ConfigError};
 use crate::digest::digest;
@@ -426,7 +426,7 @@ impl Pipeline {
             credentials: case.holder.map(|holder| holder.lineage).unwrap_or_default(),
             reservation,
             ack: case.ack,
-            process: std::process::id(),
+            process: process::id(),
             granted: Instant::now(),
             watched: None,
         });

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use placet_trust::{LedgerError, Refusal};
 use placet_types::ids::{CredentialId, Digest, RecordId, ReservationId};
 use placet_types::ledger::Amount;
-use placet_types::{Ack, DenyCause};
+use placet_types::{Ack, DenyCause, process};
 
 use super::Pipeline;
 use super::recording::Outcome;
@@ -108,7 +108,7 @@ impl Granted {
         if *call != self.call {
             return refuse("the arguments are not those that were decided; ask anew with them");
         }
-        if self.process != std::process::id() {
+        if self.process != process::id() {
             return refuse("the permit belongs to another process; ask anew in this one");
         }
         if self.granted.elapsed() > Duration::from_secs(PERMIT_SECONDS) {
@@ -122,7 +122,7 @@ impl Granted {
 
     fn finish(&self, outcome: Outcome, ran: Option<Ran>) -> Result<(), LedgerError> {
         // A child that was forked during the effect has a copy of it; the outcome is its parent's to record.
-        if self.process != std::process::id() {
+        if self.process != process::id() {
             return Ok(());
         }
         let elapsed = ran.map_or(Duration::ZERO, |ran| ran.began.elapsed());

@@ -11,7 +11,6 @@ use placet_types::{Event, Field, ReservationId};
 use super::recording::Outcome;
 use super::{Case, Pipeline, count_of, text_of};
 use crate::gate::Gate;
-use crate::refusal;
 
 /// A unit, the field that states a limit in it, and how many of the unit one of the field's are.
 const STATED: [(BudgetUnit, Field, u64); 4] = [
@@ -22,12 +21,13 @@ const STATED: [(BudgetUnit, Field, u64); 4] = [
 ];
 
 impl Pipeline {
-    /// What an allowed call takes, in flight from the start: a permit counts as spent until an outcome says otherwise.
+    /// What an allowed call takes, under the id of its decision, in flight from the start: a permit counts as spent until
+    /// an outcome says otherwise.
     pub(super) fn reservation(&self, case: &Case) -> Option<Reservation> {
         let lineage = case.holder.as_ref().map_or(&[][..], |holder| &holder.limits);
         let amounts = amounts(&self.gate, &self.options.budgets, case.request.event(), lineage);
         (!amounts.is_empty()).then(|| Reservation {
-            id: ReservationId(refusal::new_id().0),
+            id: ReservationId(case.decision.decision_id.0.clone()),
             amounts,
             in_flight: true,
             expires_us: None,

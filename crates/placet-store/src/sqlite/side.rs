@@ -40,7 +40,7 @@ static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 #[derive(Debug)]
 pub(super) struct SideFile {
     path: PathBuf,
-    /// How many pages it held after the last commit.
+    /// How many pages it held after the last commit; 0 once that was told.
     pages: Arc<AtomicU64>,
     page_bytes: u64,
     /// Whether it is large, or was asked to be made so.
@@ -61,9 +61,9 @@ impl SideFile {
         Ok(Self { path, pages, page_bytes, large })
     }
 
-    /// Whether [`Link::tidy`] has something to do.
+    /// Whether [`Link::tidy`] has something to do; said once for each commit.
     pub(super) fn is_untidy(&mut self) -> bool {
-        let held = self.bytes(self.pages.load(Ordering::Relaxed));
+        let held = self.bytes(self.pages.swap(0, Ordering::Relaxed));
         let grow = !self.large && held >= BUSY_BYTES;
         self.large |= grow;
         grow || held >= FULL_BYTES

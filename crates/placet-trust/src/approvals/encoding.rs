@@ -67,24 +67,27 @@ impl Fields {
 }
 
 /// HMAC-SHA-256 of a message.
-pub(crate) fn mac(key: &[u8], message: &[u8]) -> Digest {
-    Digest(keyed(key, message).finalize().into_bytes().into())
+pub(super) fn mac(key: &[u8], message: &[u8]) -> Digest {
+    let mut mac = keyed(key);
+    mac.update(message);
+    Digest(mac.finalize().into_bytes().into())
 }
 
 /// Compares in constant time.
 pub(super) fn mac_holds(key: &[u8], message: &[u8], given: &Digest) -> bool {
-    keyed(key, message).verify_slice(&given.0).is_ok()
+    let mut mac = keyed(key);
+    mac.update(message);
+    mac.verify_slice(&given.0).is_ok()
 }
 
-fn keyed(key: &[u8], message: &[u8]) -> Hmac<Sha256> {
+/// HMAC-SHA-256 under a key, before any message.
+pub(crate) fn keyed(key: &[u8]) -> Hmac<Sha256> {
     // HMAC fills a short key up with zeros and hashes a long one, which is done here since a key of exactly one
     // block cannot fail.
     let short: &[u8] = if key.len() > 64 { &Sha256::digest(key) } else { key };
     let mut block = [0_u8; 64];
     block.iter_mut().zip(short).for_each(|(slot, byte)| *slot = *byte);
-    let mut mac = Hmac::<Sha256>::new(&block.into());
-    mac.update(message);
-    mac
+    Hmac::<Sha256>::new(&block.into())
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ use serde::Serialize;
 use crate::canonical;
 use crate::state::{Refusal, StateKey, StateRow};
 
-pub(crate) use encoding::mac;
+pub(crate) use encoding::keyed;
 pub use error::ApprovalError;
 pub use evidence::{Ballot, evidence};
 pub use reviewers::{ReviewerKeyError, Reviewers};
