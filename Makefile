@@ -5,10 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 GOBIN := $(shell go env GOPATH 2>/dev/null)/bin
 OPA_VERSION := v1.22.0
+# From which property tests draw their cases in `make test`; `make properties` draws new ones.
+SEED := 20261126
 # Where the programs of PostgreSQL are when the machine has none.
 export PLACET_POSTGRES_BIN := $(CURDIR)/$(VENV)/postgres
 
-.PHONY: demo test test-rust test-python lint opa notes postgres venv wheel bench fuzz differential crashes test-all clean
+.PHONY: demo test test-rust test-python lint opa notes postgres venv wheel bench fuzz differential properties crashes test-all clean
 
 demo: wheel ## Build, run the five-minute walkthrough, ask a person, tamper with the log, judge real agent traces.
 	$(BIN)/python demo/walkthrough.py
@@ -16,9 +18,9 @@ demo: wheel ## Build, run the five-minute walkthrough, ask a person, tamper with
 	$(PYTHON) -m venv demo/out/venv
 	demo/out/venv/bin/python demo/traces.py --placet $(BIN)/placet --out demo/out
 
-test: lint test-rust test-python ## Everything CI runs.
+test: lint test-rust test-python ## Everything CI runs. A change is judged on the same generated cases each time.
 
-test-all: test differential crashes ## The long suites too.
+test-all: test properties differential crashes ## The long suites too.
 	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
 	cargo deny check licenses bans sources
 
@@ -30,7 +32,7 @@ lint:
 	cargo metadata --locked --format-version 1 --manifest-path bench/ours_rust/Cargo.toml >/dev/null
 
 test-rust: opa notes postgres
-	PLACET_OPA=$(GOBIN)/opa PLACET_GO_NOTES=$(GOBIN)/placet-go-notes cargo test --workspace --locked
+	PROPTEST_RNG_SEED=$(SEED) PLACET_OPA=$(GOBIN)/opa PLACET_GO_NOTES=$(GOBIN)/placet-go-notes cargo test --workspace --locked
 
 test-python: develop opa postgres
 	$(BIN)/ruff format --check python demo bench
@@ -68,6 +70,9 @@ postgres: venv ## The real PostgreSQL server that tests start: of this machine, 
 
 bench: wheel opa ## Side by side with its peers, in one run.
 	$(BIN)/python bench/run.py
+
+properties: opa notes postgres ## Every test with new generated cases, the promises with ten times as many.
+	PLACET_PROMISE_RUNS=10 PLACET_OPA=$(GOBIN)/opa PLACET_GO_NOTES=$(GOBIN)/placet-go-notes cargo test --workspace --locked
 
 differential: opa ## 10,000 events: native, oracle, exported Rego on the interpreter and on real OPA.
 	PLACET_OPA=$(GOBIN)/opa PLACET_DIFFERENTIAL_EVENTS=10000 cargo test --locked -p placet-testkit --test differential -- --nocapture
