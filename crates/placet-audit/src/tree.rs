@@ -6,6 +6,8 @@
 //! Source: <https://www.rfc-editor.org/rfc/rfc6962.html#section-2.1>.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::sync::Arc;
+
 use placet_types::Digest;
 use sha2::{Digest as _, Sha256};
 
@@ -32,7 +34,7 @@ pub fn empty_root() -> Digest {
 pub struct Frontier {
     size: u64,
     /// INVARIANT: one hash for each one-bit of `size`, the largest subtree first.
-    roots: Vec<Digest>,
+    roots: Arc<Vec<Digest>>,
 }
 
 /// Bytes that are no frontier.
@@ -58,14 +60,15 @@ impl Frontier {
     pub fn push(&mut self, leaf: Digest) {
         let mut root = leaf;
         let mut rest = self.size;
+        let roots = Arc::make_mut(&mut self.roots);
         while rest & 1 == 1 {
-            match self.roots.pop() {
+            match roots.pop() {
                 Some(left) => root = node_hash(&left, &root),
                 None => break,
             }
             rest >>= 1;
         }
-        self.roots.push(root);
+        roots.push(root);
         self.size = self.size.saturating_add(1);
     }
 
@@ -88,7 +91,8 @@ impl Frontier {
     /// The size as 8 bytes, big end first, and the hashes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.size.to_be_bytes().to_vec();
+        let mut bytes = Vec::with_capacity(8 + 32 * self.roots.len());
+        bytes.extend_from_slice(&self.size.to_be_bytes());
         self.roots.iter().for_each(|root| bytes.extend_from_slice(&root.0));
         bytes
     }
@@ -105,6 +109,7 @@ impl Frontier {
         if !left_over.is_empty() || u32::try_from(roots.len()) != Ok(size.count_ones()) {
             return Err(damaged(size));
         }
-        Ok(Self { size, roots: roots.iter().map(|root| Digest(*root)).collect() })
+        let roots: Vec<Digest> = roots.iter().map(|root| Digest(*root)).collect();
+        Ok(Self { size, roots: roots.into() })
     }
 }

@@ -30,29 +30,44 @@ pub fn text(mut view: Map<String, Value>) -> Result<String, RandomError> {
     Ok(canonical::object(&view))
 }
 
-/// As [`text`], of a view that was written by [`unsalted`].
+/// As [`text`], of a view that was written by [`unsalted`], or of any other object in canonical JSON whose keys stand
+/// after the salt's.
 ///
 /// # Errors
 /// [`RandomError`]: there is no salt, so nothing may be stored.
-pub fn salted(unsalted: &str) -> Result<String, RandomError> {
+pub fn salted(mut unsalted: String) -> Result<String, RandomError> {
     let salt = HEXLOWER.encode(&salt()?);
+    if unsalted.starts_with(BLANK) {
+        let end = BLANK.len() - 1;
+        unsalted.replace_range(end - salt.len()..end, &salt);
+        return Ok(unsalted);
+    }
     let members = unsalted.get(1..).unwrap_or("}");
     let comma = if members.starts_with('}') { "" } else { "," };
     Ok(["{\"", SALT_MEMBER, "\":\"", &salt, "\"", comma, members].concat())
 }
 
-/// A view in canonical JSON, without its salt: a value that is written as an object whose keys begin with lower-case
-/// letters, before which the salt's stands.
+/// How a text begins whose salt is not there yet, and what stands in its place: a salt is put in without moving the
+/// text.
+const BLANK: &str = "{\"_salt\":\"00000000000000000000000000000000\"";
+
+/// A view in canonical JSON with a blank for its salt: a value that is written as an object whose keys begin with
+/// lower-case letters, before which the salt's stands.
 ///
 /// # Errors
 /// [`ViewError`] for another value.
 pub fn unsalted(view: &impl Serialize) -> Result<String, ViewError> {
-    let text = writer::any_text(view, String::with_capacity(USUAL_BYTES));
-    let text = text.map_err(|stop| ViewError(stop.to_string()))?;
-    match text.as_bytes() {
-        [b'{', b'"', b'a'..=b'z', ..] | [b'{', b'}'] => Ok(text),
-        _ => Err(ViewError("it is no object with lower-case keys".to_owned())),
+    let mut text = String::with_capacity(USUAL_BYTES);
+    text.push_str(BLANK);
+    let mut text = writer::any_text(view, text).map_err(|stop| ViewError(stop.to_string()))?;
+    // The salt is a member of the object that follows it.
+    let opened = BLANK.len()..BLANK.len() + 1;
+    match text.as_bytes().get(BLANK.len()..) {
+        Some([b'{', b'"', b'a'..=b'z', ..]) => text.replace_range(opened, ","),
+        Some([b'{', b'}']) => text.replace_range(opened, ""),
+        _ => return Err(ViewError("it is no object with lower-case keys".to_owned())),
     }
+    Ok(text)
 }
 
 /// The room that a usual view needs, in bytes.
@@ -98,4 +113,30 @@ impl SaltedValue {
 #[must_use]
 pub fn commitment(salt: &[u8; SALT_BYTES], text: &str) -> Digest {
     Digest(Sha256::new().chain_update(salt).chain_update(text.as_bytes()).finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_salt_is_put_into_every_text_once() {
+        for view in [json!({}), json!({"args": {"_salt": "x"}, "z": 1})] {
+            let blank = unsalted(&view).unwrap();
+            let plain = canonical::text(&view);
+            for text in [blank, plain] {
+                let (one, two) = (salted(text.clone()).unwrap(), salted(text).unwrap());
+                assert_ne!(one, two);
+                let mut members: Map<String, Value> = serde_json::from_str(&one).unwrap();
+                assert_eq!(one, canonical::object(&members), "it is canonical");
+                let salt = members.remove(SALT_MEMBER).unwrap();
+                assert_eq!(Value::Object(members), view);
+                assert_eq!(salt.as_str().map(str::len), Some(32));
+                assert_ne!(salt, json!("0".repeat(32)));
+            }
+        }
+        assert!(unsalted(&json!({"A": 1})).is_err() && unsalted(&json!([])).is_err());
+    }
 }

@@ -157,7 +157,7 @@ impl Found {
             Value::Array(items) => items.iter().for_each(|item| self.walk(item, is_path)),
             Value::Object(object) => {
                 for (key, value) in object.iter() {
-                    self.walk(value, PATH_NAMES.contains(&key.as_str()) || has_path_name(key));
+                    self.walk(value, has_path_name(key));
                     if is_path_shaped(key) {
                         self.add(&Value::String(key.clone()));
                     }
@@ -170,9 +170,12 @@ impl Found {
 
 /// `config_path`, `logFile`: names that end in a word for a path.
 fn has_path_name(key: &str) -> bool {
-    let lower = key.to_ascii_lowercase();
-    PATH_NAMES.contains(&lower.as_str())
-        || ["_path", "_file", "_dir", "_directory", "_folder"].iter().any(|end| lower.ends_with(end))
+    let ends_with = |end: &&str| {
+        let tail = key.len().checked_sub(end.len()).and_then(|at| key.as_bytes().get(at..));
+        tail.is_some_and(|tail| tail.eq_ignore_ascii_case(end.as_bytes()))
+    };
+    PATH_NAMES.iter().any(|name| name.eq_ignore_ascii_case(key))
+        || ["_path", "_file", "_dir", "_directory", "_folder"].iter().any(ends_with)
         || ["Path", "File", "Dir"].iter().any(|end| key.ends_with(end))
 }
 

@@ -53,17 +53,11 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
 
 fn write_object(object: &Object, out: &mut Vec<u8>) {
     head(5, object.len() as u64, out);
-    let mut entries: Vec<(Vec<u8>, &Value)> = object
-        .iter()
-        .map(|(key, value)| {
-            let mut encoded = Vec::with_capacity(key.len() + 2);
-            write_text(key, &mut encoded);
-            (encoded, value)
-        })
-        .collect();
-    entries.sort_by(|one, two| one.0.cmp(&two.0));
+    let mut entries: Vec<(&str, &Value)> = object.iter().map(|(key, value)| (key.as_str(), value)).collect();
+    // The head of a longer text is the greater one, so that encodings are ordered by length first.
+    entries.sort_by_key(|(key, _)| (key.len(), key.as_bytes()));
     for (key, value) in entries {
-        out.extend_from_slice(&key);
+        write_text(key, out);
         write(value, out);
     }
 }

@@ -75,7 +75,7 @@ impl Parts {
     fn new(mut record: Record, view: Option<View>) -> Result<Self, RandomError> {
         let view = match view {
             Some(View::Members(members)) => Some(view::text(members)?),
-            Some(View::Text(text)) => Some(view::salted(&text)?),
+            Some(View::Text(text)) => Some(view::salted(text)?),
             None => None,
         };
         record.view = view.as_deref().map(view::digest);
@@ -281,19 +281,20 @@ impl Round {
         }
         let keys = self.working(engine).map_err(Stop::Failed)?.keys(record);
         for key in &keys {
-            let Some(log) = &engine.log else { return Err(Stop::Failed(closed())) };
+            let (Some(log), Some(link)) = (&engine.log, &mut engine.link) else {
+                return Err(Stop::Failed(closed()));
+            };
             let row = log.rows.row(key, &log.working);
-            let known = self.compared.get(key).copied();
-            let same = match known {
-                Some(same) => same,
-                None => {
-                    let link = engine.link().map_err(Stop::Failed)?;
-                    let stored = link.row(row.kind, &row.id);
-                    let stored = stored.map_err(|error| Stop::Failed(engine.failed("read", error)))?;
-                    let same = stored == row.body;
-                    self.compared.insert(key.clone(), same);
-                    same
-                }
+            let same = match self.compared.get(key) {
+                Some(same) => *same,
+                None => match link.row(row.kind, &row.id) {
+                    Ok(stored) => {
+                        let same = stored == row.body;
+                        self.compared.insert(key.clone(), same);
+                        same
+                    }
+                    Err(error) => return Err(Stop::Failed(engine.failed("read", error))),
+                },
             };
             if !same {
                 return Err(Stop::Refused(edited(&row)));

@@ -1,6 +1,7 @@
 //! The writer's view of a log: its connection, its head, and the state it adds up to.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ahash::HashMap;
@@ -65,8 +66,8 @@ const MOST_ROWS: usize = 4_096;
 
 impl Rows {
     /// The row of a key as the database must have it.
-    pub(crate) fn row(&self, key: &StateKey, state: &State) -> StateRow {
-        self.0.get(key).cloned().unwrap_or_else(|| state.row(key))
+    pub(crate) fn row(&self, key: &StateKey, state: &State) -> Cow<'_, StateRow> {
+        self.0.get(key).map_or_else(|| Cow::Owned(state.row(key)), Cow::Borrowed)
     }
 
     /// The row of a key after a change.
