@@ -151,6 +151,7 @@ impl Gate {
     }
 
     fn over(options: GateOptions, sources: &[(Tier, SourceFile)]) -> Result<Self, GateError> {
+        placet_types::process::notice_forks();
         let registry = Registry::new(&options.config.tools)?;
         let (set, findings) = PolicySet::load(sources, &options.load_options()).map_err(GateError::Policy)?;
         let reload = Reload { fingerprint: fingerprint(sources), failure: None, findings };

@@ -32,6 +32,7 @@ impl<B: Backend> LogLedger<B> {
     /// The ledger in this place.
     #[must_use]
     pub fn new(backend: B, settings: Settings) -> Self {
+        process::notice_forks();
         let (backend, settings) = (Arc::new(backend), Arc::new(settings));
         let process = ArcSwap::from_pointee(Process::new(backend.clone(), settings.clone(), None));
         Self { backend, settings, process }
