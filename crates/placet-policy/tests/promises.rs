@@ -239,6 +239,28 @@ proptest! {
     }
 }
 
+#[test]
+fn f32_aegis_89_a_hidden_clock_leaves_a_time_window_open() {
+    let text = r#"{ version: "1", defaults: { approval: auto }, rules: [
+        { name: mondays, match: { target: "*" }, conditions: { weekdays: [1] }, approval: block } ] }"#;
+    let set = load(&PolicyCase { files: vec![(Tier::Project, text.to_owned())], global_grants: false });
+    let event = br#"{"action":"pay","target":"x","now":"2026-11-21T10:00:00Z"}"#;
+    let request = Request::new(Event::from_json(event).unwrap());
+    let mut hiding = request.event().clone();
+    hiding.set(Field::Now, HiddenType::of(hiding.get(Field::Now)).leaf());
+    let place = Path { field: Field::Now, keys: [].into() };
+    let told: HashMap<AtomId, Truth> =
+        set.asked(request.event(), &[place], &[], usize::MAX).into_iter().collect();
+    let outcomes = |truth: &dyn Fn(&AtomId) -> Option<Truth>| {
+        let known = Known { truth, moved: Vec::new() };
+        let knowing = set.decide_knowing(&Request::new(hiding.clone()), DecisionId("hidden".into()), &known);
+        knowing.outcomes.iter().map(|effect| *effect as u8).collect::<Vec<_>>()
+    };
+    assert_eq!(strength(&decide(&set, &request).verdict), 0, "it is a Saturday");
+    assert_eq!(outcomes(&|_| None), [0, 3]);
+    assert_eq!(outcomes(&|id| told.get(id).copied()), [0]);
+}
+
 /// Hides a value of an event, and its twin; where that is, as rules can say it. Values under keys that say what they are
 /// may be hidden with their type or without.
 fn hide(event: &mut Event, field: Field, place: Index, typed: bool) -> Vec<Path> {
