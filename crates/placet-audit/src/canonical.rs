@@ -81,15 +81,6 @@ pub(crate) fn write_string(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// A name of the program's own, in which nothing has to be escaped.
-pub(crate) fn write_name(name: &'static str, out: &mut String) {
-    debug_assert!(!has_escapes(name.as_bytes()), "`{name}` must be escaped");
-    out.reserve(name.len().saturating_add(3));
-    out.push('"');
-    out.push_str(name);
-    out.push('"');
-}
-
 /// Whether anything has to be escaped, which is so in nearly no text: eight bytes at a time.
 fn has_escapes(bytes: &[u8]) -> bool {
     const EACH: u64 = u64::from_le_bytes([1; 8]);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::ser::{self, Serializer};
 
 use super::MAX_INTEGER;
-use crate::canonical::{utf16_order, write_float, write_name, write_string};
+use crate::canonical::{utf16_order, write_float, write_string};
 
 /// The room that a usual record needs, in bytes.
 const USUAL_BYTES: usize = 1_024;
@@ -177,10 +177,7 @@ impl<'w> Open<'w> {
     }
 
     fn member<T: ?Sized + Serialize>(&mut self, key: &'static str, value: &T) -> Result<(), Stop> {
-        self.begin(Some(key), |writer| {
-            write_name(key, &mut writer.out);
-            Ok(())
-        })?;
+        self.begin(Some(key), |writer| writer.serialize_str(key))?;
         self.value(value)
     }
 
