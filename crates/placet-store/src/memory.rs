@@ -90,7 +90,7 @@ impl Backend for Memory {
     }
 
     fn open(&self) -> Result<MemoryLink, BackendError> {
-        Ok(MemoryLink { place: self.place(), batch: None, writing: false, seen: 0 })
+        Ok(MemoryLink { place: self.place(), batch: None, writing: false, seen: 0, sees: None })
     }
 }
 
@@ -100,6 +100,8 @@ pub struct MemoryLink {
     batch: Option<Pending>,
     writing: bool,
     seen: u64,
+    /// How many entries a transaction sees, while one is open: those of the head that it read.
+    sees: Option<usize>,
 }
 
 struct Pending {
@@ -121,13 +123,15 @@ impl Link for MemoryLink {
             self.writing = true;
         }
         self.seen = tables.generation;
+        self.sees = Some(tables.entries.len());
         Ok(tables.head.clone())
     }
 
     fn leaves(&mut self, from: u64, each: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<(), BackendError> {
         let tables = self.place.lock();
         let skipped = usize::try_from(from).unwrap_or(usize::MAX);
-        for (seq, entry) in (0..).zip(&tables.entries).skip(skipped) {
+        let seen = self.sees.unwrap_or(usize::MAX);
+        for (seq, entry) in (0..).zip(&tables.entries).take(seen).skip(skipped) {
             if !each(seq, entry.leaf.as_bytes()) {
                 break;
             }
@@ -189,12 +193,14 @@ impl Link for MemoryLink {
         tables.note = batch.note.or_else(|| tables.note.take());
         tables.head = Some(batch.head);
         tables.generation = tables.generation.wrapping_add(1);
+        self.sees = Some(tables.entries.len());
         self.seen = tables.generation;
         Ok(())
     }
 
     fn release(&mut self) {
         self.batch = None;
+        self.sees = None;
         if std::mem::take(&mut self.writing) {
             self.place.lock().writing = false;
             self.place.released.notify_one();
