@@ -60,16 +60,15 @@ pub enum LeafError {
 ///
 /// # Errors
 /// [`LeafError::TooLarge`] and [`LeafError::Number`]: the record cannot be kept, so what it stands for must not happen.
-pub fn encode(record: &Record) -> Result<Vec<u8>, LeafError> {
+pub fn encode(record: &Record) -> Result<String, LeafError> {
     let text = writer::text(record).map_err(|stop| match stop {
         Stop::Number(number) => LeafError::Number { number },
         Stop::Shape(cause) => LeafError::Shape { cause },
     })?;
-    let bytes = text.into_bytes();
-    if bytes.len() > MAX_LEAF_BYTES {
-        return Err(LeafError::TooLarge { actual_bytes: bytes.len() });
+    if text.len() > MAX_LEAF_BYTES {
+        return Err(LeafError::TooLarge { actual_bytes: text.len() });
     }
-    Ok(bytes)
+    Ok(text)
 }
 
 /// The record of a leaf.
@@ -87,7 +86,7 @@ pub fn decode(leaf: &[u8]) -> Result<Record, LeafError> {
     if record.v != RECORD_FORMAT {
         return Err(LeafError::Format { found: record.v.to_string() });
     }
-    if encode(&record)? != leaf {
+    if encode(&record)?.as_bytes() != leaf {
         return Err(LeafError::NotCanonical);
     }
     Ok(record)

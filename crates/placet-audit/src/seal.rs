@@ -146,11 +146,11 @@ fn over(key: &LogKey, head: &Head) -> Hmac<Sha256> {
     let mut mac = key.mac.clone();
     mac.update(SEAL_DOMAIN);
     // Parts of varying length carry their length, so that none can be moved into its neighbour.
-    let frontier = head.frontier.to_bytes();
-    for part in [head.origin.as_bytes(), &frontier] {
-        mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        mac.update(part);
-    }
+    let length = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX).to_be_bytes();
+    mac.update(&length(head.origin.len()));
+    mac.update(head.origin.as_bytes());
+    mac.update(&length(head.frontier.count_bytes()));
+    head.frontier.each_part(|part| mac.update(part));
     mac.update(&head.chain.0);
     mac.update(&head.time_us.0.to_be_bytes());
     mac

@@ -91,10 +91,20 @@ impl Frontier {
     /// The size as 8 bytes, big end first, and the hashes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(8 + 32 * self.roots.len());
-        bytes.extend_from_slice(&self.size.to_be_bytes());
-        self.roots.iter().for_each(|root| bytes.extend_from_slice(&root.0));
+        let mut bytes = Vec::with_capacity(self.count_bytes());
+        self.each_part(|part| bytes.extend_from_slice(part));
         bytes
+    }
+
+    /// How many bytes [`Self::to_bytes`] has.
+    pub(crate) fn count_bytes(&self) -> usize {
+        8 + 32 * self.roots.len()
+    }
+
+    /// [`Self::to_bytes`], piece by piece.
+    pub(crate) fn each_part(&self, mut take: impl FnMut(&[u8])) {
+        take(&self.size.to_be_bytes());
+        self.roots.iter().for_each(|root| take(&root.0));
     }
 
     /// Reads what [`Self::to_bytes`] wrote.

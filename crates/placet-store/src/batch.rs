@@ -254,8 +254,6 @@ impl Round {
         let Parts { mut record, view, personal } = parts;
         record.time_us = self.now;
         let leaf = leaf::encode(&record).map_err(|error| Stop::Rejected(unencodable(engine, &error)))?;
-        let leaf =
-            String::from_utf8(leaf).map_err(|error| Stop::Rejected(engine.unavailable("append", error)))?;
         let keys = self.compare(engine, &record)?;
         self.working(engine).map_err(Stop::Failed)?.admit(&record).map_err(Stop::Refused)?;
         self.touched.extend(keys);

@@ -52,21 +52,24 @@ impl<W, D> Queue<W, D> {
     /// Has a work done, by this thread or by the one that leads. `write` must answer each work, in order, and must
     /// not unwind.
     pub(crate) fn submit(&self, work: W, write: &dyn Fn(Vec<W>) -> Vec<D>) -> Result<D, Full> {
-        let slot = Arc::new(Slot::new());
         let mut state = self.state.lock();
         if state.waiting.len() >= self.limit {
             return Err(Full(state.waiting.len()));
         }
-        state.waiting.push_back(Job { work: Some(work), slot: slot.clone() });
-        let leads = !std::mem::replace(&mut state.led, true);
-        drop(state);
-        if leads {
-            self.lead(&slot, write);
+        if !std::mem::replace(&mut state.led, true) {
+            // Nobody writes, so nobody waits either.
+            drop(state);
+            let done = write(vec![work]).pop();
+            self.lead(None, write);
+            return done.ok_or(Full(0));
         }
+        let slot = Arc::new(Slot::new());
+        state.waiting.push_back(Job { work: Some(work), slot: slot.clone() });
+        drop(state);
         loop {
             match slot.wait() {
                 Turn::Done(done) => return Ok(done),
-                Turn::Lead | Turn::Waiting => self.lead(&slot, write),
+                Turn::Lead | Turn::Waiting => self.lead(Some(&slot), write),
             }
         }
     }
@@ -88,7 +91,8 @@ impl<W, D> Queue<W, D> {
         self.hand_over(self.state.lock());
     }
 
-    fn lead(&self, own: &Slot<D>, write: &dyn Fn(Vec<W>) -> Vec<D>) {
+    /// Writes batches until nobody waits; not many more once its own work, which may be in `own`, is done.
+    fn lead(&self, own: Option<&Slot<D>>, write: &dyn Fn(Vec<W>) -> Vec<D>) {
         let mut extra = 0;
         loop {
             let mut state = self.state.lock();
@@ -101,7 +105,7 @@ impl<W, D> Queue<W, D> {
             for (slot, done) in slots.iter().zip(write(works)) {
                 slot.turn(Turn::Done(done));
             }
-            extra += usize::from(own.is_done());
+            extra += usize::from(own.is_none_or(Slot::is_done));
         }
     }
 

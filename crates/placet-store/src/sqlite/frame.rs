@@ -9,7 +9,7 @@ use placet_audit::view::SaltedValue;
 use placet_trust::StateRow;
 use placet_types::{Digest, Micros};
 use postcard::ser_flavors::Flavor;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::backend::{BackendError, Batch, NewEntry, StoredHead};
 
@@ -19,14 +19,12 @@ pub(super) const PREFIX: usize = 8;
 /// What tells whether anybody wrote.
 pub(super) type Tail = [u8; 24];
 
-/// One batch, as it stands in the file.
+/// One batch, as it stands in the file, with its entries and rows.
 #[derive(Serialize, Deserialize)]
-struct Frame<'f> {
+struct Frame<'f, E, R> {
     turn: u64,
-    #[serde(borrow)]
-    entries: Vec<Entry<'f>>,
-    #[serde(borrow)]
-    rows: Vec<FrameRow<'f>>,
+    entries: E,
+    rows: R,
     origin: &'f str,
     frontier: &'f [u8],
     chain: [u8; 32],
@@ -54,6 +52,18 @@ struct FrameRow<'f> {
     /// What the database held, in the first frame that has this row.
     #[serde(borrow)]
     before: Option<Option<&'f str>>,
+}
+
+/// A batch that was read from the file.
+type ReadFrame<'f> = Frame<'f, Vec<Entry<'f>>, Vec<FrameRow<'f>>>;
+
+/// What is written one after the other, without a list of it.
+struct Each<I>(I);
+
+impl<I: Iterator<Item: Serialize> + Clone> Serialize for Each<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.clone())
+    }
 }
 
 /// Batches that are not in the database, in order, with the head of the last.
@@ -123,7 +133,7 @@ pub(super) fn frame<'f>(
     batch: &'f Batch,
     turn: u64,
     buffer: Vec<u8>,
-    before: impl Fn(&StateRow) -> Option<Option<&'f str>>,
+    before: impl Fn(&StateRow) -> Option<Option<&'f str>> + Copy,
 ) -> Result<Vec<u8>, BackendError> {
     let StoredHead { head, seal } = &batch.head;
     let frontier = head.frontier.to_bytes();
@@ -134,7 +144,7 @@ pub(super) fn frame<'f>(
         view: entry.view.as_deref(),
         personal: entry.personal.iter().map(|(field, value)| (&**field, value.salt, &*value.text)).collect(),
     });
-    let rows = batch.rows.iter().map(|row| FrameRow {
+    let rows = batch.rows.iter().map(move |row| FrameRow {
         kind: row.kind,
         id: &row.id,
         body: row.body.as_deref(),
@@ -142,8 +152,8 @@ pub(super) fn frame<'f>(
     });
     let frame = Frame {
         turn,
-        entries: entries.collect(),
-        rows: rows.collect(),
+        entries: Each(entries),
+        rows: Each(rows),
         origin: &head.origin,
         frontier: &frontier,
         chain: head.chain.0,
@@ -198,7 +208,7 @@ fn follow(entries: &[NewEntry], head: &StoredHead, size: u64) -> bool {
     numbers.eq(size..end) && head.head.size() == end
 }
 
-fn next_frame(bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
+fn next_frame(bytes: &[u8]) -> Option<(ReadFrame<'_>, &[u8])> {
     let (body, rest) = next_body(bytes)?;
     Some((postcard::from_bytes(body).ok()?, rest))
 }
@@ -219,7 +229,7 @@ pub(super) fn is_cut(bytes: &[u8]) -> bool {
     })
 }
 
-impl Frame<'_> {
+impl ReadFrame<'_> {
     fn batch(&self) -> Option<Pending> {
         let frontier = Frontier::from_bytes(self.frontier).ok()?;
         let (chain, time_us) = (Digest(self.chain), Micros(self.time_us));

@@ -392,8 +392,9 @@ impl Link for SqliteLink {
                 let turn = self.standing.as_ref().map_or(0, Standing::turn);
                 let buffer = std::mem::take(&mut self.buffer);
                 let frame = frame::frame(batch, turn, buffer, |row| self.known_rows.before(row))?;
-                let (head, rows) = (batch.head.clone(), batch.rows.clone());
-                *spilling = Some(Spilling { frame, head, rows });
+                *spilling = Some(Spilling { frame, head: batch.head.clone() });
+                // If the commit fails, the connection is given up with what it knew.
+                batch.rows.iter().for_each(|row| self.known_rows.spill(row));
                 return Ok(());
             }
             Turn::Database(open) => open.head = Some(batch.head.clone()),

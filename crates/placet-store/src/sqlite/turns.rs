@@ -1,9 +1,9 @@
 //! Which of the two is written to, the database or its spill file, and how what was spilled gets into the database.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use ahash::HashMap;
 use placet_trust::StateRow;
 
 use super::frame::{self, Pending};
@@ -38,7 +38,6 @@ pub(super) struct Open {
 pub(super) struct Spilling {
     pub(super) frame: Vec<u8>,
     pub(super) head: StoredHead,
-    pub(super) rows: Vec<StateRow>,
 }
 
 /// The head of the database as a connection left it. While its version stays, nobody else wrote to it.
@@ -88,9 +87,18 @@ impl KnownRows {
 
     fn set(&mut self, kind: &str, id: &str, row: KnownRow) {
         if !self.0.contains_key(kind) {
-            self.0.insert(kind.into(), HashMap::new());
+            self.0.insert(kind.into(), HashMap::default());
         }
-        self.0.get_mut(kind).map(|rows| rows.insert(id.into(), row));
+        let Some(rows) = self.0.get_mut(kind) else { return };
+        match rows.get_mut(id) {
+            Some(known) => *known = row,
+            None => drop(rows.insert(id.into(), row)),
+        }
+    }
+
+    /// It is spilled.
+    pub(super) fn spill(&mut self, row: &StateRow) {
+        self.set(row.kind, &row.id, KnownRow { body: row.body.clone(), spilled: true });
     }
 
     /// It is written to the database.
@@ -222,7 +230,7 @@ impl SqliteLink {
     fn take_in(&self, pending: &Pending) -> Result<(), BackendError> {
         pending.entries.iter().try_for_each(|entry| self.insert(entry))?;
         let last = signed(pending.head.head.size().saturating_sub(1))?;
-        let mut rows: HashMap<(&str, &str), Option<&str>> = HashMap::new();
+        let mut rows: HashMap<(&str, &str), Option<&str>> = HashMap::default();
         for row in &pending.rows {
             let key = (&*row.kind, &*row.id);
             match &row.before {
@@ -291,9 +299,6 @@ impl SqliteLink {
         standing.head = spilling.head;
         self.seen = Some(standing.mark);
         self.buffer = spilling.frame;
-        for row in spilling.rows {
-            self.known_rows.set(row.kind, &row.id, KnownRow { body: row.body, spilled: true });
-        }
         Ok(())
     }
 
