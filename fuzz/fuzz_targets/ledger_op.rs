@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
         let last = admitted.last().map_or(record.time_us, |last: &Record| last.time_us);
         record.time_us = record.time_us.max(last);
         if let Ok(leaf) = leaf::encode(&record) {
-            assert_eq!(leaf::decode(&leaf).expect("a leaf of ours"), record);
+            assert_eq!(leaf::decode(leaf.as_bytes()).expect("a leaf of ours"), record);
         }
         keys.extend(state.keys(&record));
         let before: Vec<_> = keys.iter().map(|key| state.row(key)).collect();

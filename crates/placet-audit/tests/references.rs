@@ -268,7 +268,7 @@ fn promise_8_an_operation_on_another_thing_is_found_though_the_keys_were_used() 
             }
             let record: Record = serde_json::from_value(record).unwrap();
             let mut edited = clean.clone();
-            edited.entries[at].leaf = leaf::encode(&record).unwrap();
+            edited.entries[at].leaf = leaf::encode(&record).unwrap().into_bytes();
             edited.sign_all();
             let path = folder.path().join(format!("{at}-{number}.db"));
             write_sqlite(&path, &edited);

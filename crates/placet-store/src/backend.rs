@@ -1,11 +1,13 @@
 //! What a log needs of the place it is kept in. It knows neither operations nor keys.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use placet_audit::seal::Head;
 use placet_audit::view::SaltedValue;
+use placet_trust::StateRow;
 use placet_types::Digest;
 
 /// A place to keep a log in.
@@ -55,6 +57,15 @@ pub trait Link: Send {
     /// # Errors
     /// [`BackendError`].
     fn row(&mut self, kind: &str, id: &str) -> Result<Option<String>, BackendError>;
+
+    /// Whether each of these rows is stored as it is here; one without a body is if it is not there.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    fn agrees(&mut self, rows: &[Cow<'_, StateRow>]) -> Result<Vec<bool>, BackendError> {
+        let agrees = |row: &Cow<'_, StateRow>| Ok(self.row(row.kind, &row.id)? == row.body);
+        rows.iter().map(agrees).collect()
+    }
 
     /// The stored view of an entry.
     ///
@@ -133,7 +144,7 @@ pub struct Batch {
     /// New entries, in order.
     pub entries: Vec<NewEntry>,
     /// Cached rows as they are from now on; without a body the row goes.
-    pub rows: Vec<placet_trust::StateRow>,
+    pub rows: Vec<StateRow>,
     /// Views and personal fields that go.
     pub erase: Vec<Erase>,
     /// A signed checkpoint with its size.

@@ -12,6 +12,7 @@ use placet_audit::{RandomError, tree};
 use placet_trust::{Fallback, LedgerError, Proposal, Receipt, Refusal, State, StateKey, View};
 use placet_types::record::RecoveryFact;
 use placet_types::{Ack, Digest, Fact, Micros, Record, RecordId};
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::backend::{Access, Backend, Batch, Erase, Link, NewEntry};
@@ -134,13 +135,15 @@ pub(crate) fn write<B: Backend>(
     published: bool,
     publish: &dyn Publish,
 ) -> Result<Vec<Done>, LedgerError> {
-    let mut round = Round::new(engine)?;
+    let mut round = Round::new(engine, works.len() > 1)?;
     let mut done = Vec::with_capacity(works.len());
     round.note_clock(engine)?;
     let awaited = works.iter().any(|work| matches!(work, Work::Commit(entry) if entry.ack == Ack::Published));
-    let mut acks = Vec::with_capacity(works.len());
-    for work in works {
-        acks.push(work.ack());
+    let mut published_at = Vec::new();
+    for (at, work) in works.into_iter().enumerate() {
+        if work.ack() == Some(Ack::Published) {
+            published_at.push(at);
+        }
         done.push(match work {
             Work::Commit(entry) => round.take(engine, *entry)?.map(Some),
             Work::Refresh | Work::Sign => Ok(None),
@@ -153,8 +156,9 @@ pub(crate) fn write<B: Backend>(
     let spread = round.finish(engine, published && grew, awaited, publish)?;
     if let Err(error) = spread {
         // Everything is committed, but not in every place that `published` promises.
-        let waited = done.iter_mut().zip(acks).filter(|(_, ack)| *ack == Some(Ack::Published));
-        waited.for_each(|(done, _)| *done = Err(error.clone()));
+        for at in published_at {
+            done.iter_mut().skip(at).take(1).for_each(|done| *done = Err(error.clone()));
+        }
     }
     Ok(done)
 }
@@ -167,7 +171,9 @@ struct Round {
     entries: Vec<NewEntry>,
     records: Vec<Record>,
     erase: Vec<Erase>,
-    /// Keys whose rows were compared in this transaction, and whether they were as the log has them.
+    /// Whether other works may follow.
+    several: bool,
+    /// Keys whose rows were compared for earlier works, and whether they were as the log has them.
     compared: BTreeMap<StateKey, bool>,
     touched: BTreeSet<StateKey>,
 }
@@ -183,7 +189,7 @@ enum Stop {
 }
 
 impl Round {
-    fn new<B: Backend>(engine: &Engine<B>) -> Result<Self, LedgerError> {
+    fn new<B: Backend>(engine: &Engine<B>, several: bool) -> Result<Self, LedgerError> {
         let Some(log) = &engine.log else { return Err(closed()) };
         let clock = (engine.settings.clock)();
         Ok(Self {
@@ -193,6 +199,7 @@ impl Round {
             entries: Vec::new(),
             records: Vec::new(),
             erase: Vec::new(),
+            several,
             compared: BTreeMap::new(),
             touched: BTreeSet::new(),
         })
@@ -278,27 +285,37 @@ impl Round {
             return Ok(Vec::new());
         }
         let keys = self.working(engine).map_err(Stop::Failed)?.keys(record);
-        for key in &keys {
-            let (Some(log), Some(link)) = (&engine.log, &mut engine.link) else {
-                return Err(Stop::Failed(closed()));
-            };
-            let row = log.rows.row(key, &log.working);
-            let same = match self.compared.get(key) {
-                Some(same) => *same,
-                None => match link.row(row.kind, &row.id) {
-                    Ok(stored) => {
-                        let same = stored == row.body;
-                        self.compared.insert(key.clone(), same);
-                        same
-                    }
-                    Err(error) => return Err(Stop::Failed(engine.failed("read", error))),
-                },
-            };
-            if !same {
-                return Err(Stop::Refused(edited(&row)));
-            }
+        let edited = self.compare_keys(engine, &keys).map_err(Stop::Failed)?;
+        edited.map_or(Ok(keys), |refusal| Err(Stop::Refused(refusal)))
+    }
+
+    /// Holds rows against the log that this round did not compare yet: no record of the round has changed them, since
+    /// its rows are compared first. The refusal is of the first that was edited.
+    fn compare_keys<B: Backend>(
+        &mut self,
+        engine: &mut Engine<B>,
+        keys: &[StateKey],
+    ) -> Result<Option<Refusal>, LedgerError> {
+        let (Some(log), Some(link)) = (&engine.log, &mut engine.link) else { return Err(closed()) };
+        let edited_before = keys.iter().find(|key| self.compared.get(key) == Some(&false));
+        if let Some(key) = edited_before {
+            return Ok(Some(edited(&log.rows.row(key, &log.working))));
         }
-        Ok(keys)
+        let unknown = || keys.iter().filter(|key| !self.compared.contains_key(key));
+        let rows: SmallVec<[_; 4]> = unknown().map(|key| log.rows.row(key, &log.working)).collect();
+        let agree = match link.agrees(&rows) {
+            Ok(agree) => agree,
+            Err(error) => {
+                drop(rows);
+                return Err(engine.failed("read", error));
+            }
+        };
+        let refusal = rows.iter().zip(&agree).find(|(_, agrees)| !**agrees).map(|(row, _)| edited(row));
+        if self.several {
+            let compared: Vec<_> = unknown().cloned().zip(agree).collect();
+            self.compared.extend(compared);
+        }
+        Ok(refusal)
     }
 
     /// Commits, shows the new state, and keeps a checkpoint in its other places. The inner result is of the latter.
@@ -309,8 +326,7 @@ impl Round {
         awaited: bool,
         publish: &dyn Publish,
     ) -> Result<Result<(), LedgerError>, LedgerError> {
-        let leaves: Vec<Digest> = self.entries.iter().map(|entry| entry.hash).collect();
-        let note = if sign { Some(engine.sign(&self.head, &leaves)?) } else { None };
+        let note = if sign { Some(engine.sign(&self.head, &self.entries)?) } else { None };
         let Some(log) = &mut engine.log else { return Err(closed()) };
         let rows = self.touched.iter().map(|key| log.rows.changed(key, &log.working)).collect();
         let head = log.sealed(self.head);
@@ -319,7 +335,7 @@ impl Round {
         let written = link.append(&batch).and_then(|()| link.commit());
         written.map_err(|error| engine.failed("append", error))?;
         if let Some(log) = &mut engine.log {
-            log.committed(batch.head.clone(), leaves.into_iter());
+            log.committed(batch.head.clone(), batch.entries.iter().map(|entry| entry.hash));
             log.publish(&self.records, publish);
         }
         engine.mirror(&batch);

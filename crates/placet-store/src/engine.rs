@@ -12,7 +12,7 @@ use placet_trust::{LedgerError, State, StateKey, StateRow};
 use placet_types::record::{LostCheckpoint, RecoveryFact};
 use placet_types::{Digest, Fact, Micros, Record};
 
-use crate::backend::{Access, Backend, BackendError, Batch, Link, StoredHead};
+use crate::backend::{Access, Backend, BackendError, Batch, Link, NewEntry, StoredHead};
 use crate::mirror::Mirror;
 use crate::rotation::Signers;
 use crate::settings::Settings;
@@ -268,14 +268,19 @@ impl<B: Backend> Engine<B> {
 
     /// Signs a checkpoint of a head that is about to be committed, after holding the log against the copies of the
     /// last one.
-    pub(crate) fn sign(&mut self, head: &Head, new: &[Digest]) -> Result<(u64, String), LedgerError> {
+    pub(crate) fn sign(&mut self, head: &Head, new: &[NewEntry]) -> Result<(u64, String), LedgerError> {
         let Some(mut log) = self.log.take() else { return Err(closed()) };
         let signed = self.sign_log(&mut log, head, new);
         self.log = Some(log);
         signed
     }
 
-    fn sign_log(&mut self, log: &mut Log, head: &Head, new: &[Digest]) -> Result<(u64, String), LedgerError> {
+    fn sign_log(
+        &mut self,
+        log: &mut Log,
+        head: &Head,
+        new: &[NewEntry],
+    ) -> Result<(u64, String), LedgerError> {
         // Keys may have been changed since by another process.
         let signing = self.settings.keys.signers(&head.origin, false, (self.settings.clock)());
         log.signing = signing.map_err(|error| self.unavailable("append", error))?;
@@ -292,7 +297,7 @@ impl<B: Backend> Engine<B> {
         let (origin, base) = (head.origin.clone(), &log.grown.base);
         let next = Checkpoint { origin: origin.clone(), size: head.size(), root: head.frontier.root() };
         let before = Checkpoint { origin, size: base.size(), root: base.root() };
-        let mut leaves = log.grown.since.iter().chain(new).copied();
+        let mut leaves = log.grown.since.iter().copied().chain(new.iter().map(|entry| entry.hash));
         let earlier = Earlier::Grown { checkpoint: &before, frontier: base, leaves: &mut leaves };
         match checkpoint::sign(&next, earlier, &log.signing.keys()) {
             Ok(note) => Ok((next.size, note)),

@@ -343,7 +343,7 @@ fn check_amounts(amounts: &[Amount]) -> Result<(), Refusal> {
         check_key(key)?;
         check_count("amount", *amount, key)?;
         check_count("limit", limit.unwrap_or(0), key)?;
-        if !seen.insert(key) {
+        if amounts.len() > 1 && !seen.insert(key) {
             return Err(invalid(format!("the budget for {key} is named twice; add the amounts up")));
         }
     }

@@ -91,7 +91,7 @@ pub fn rewrite(entry: &mut StoredEntry, dice: &mut Dice) {
         text.insert(text.len() - 1, ' ');
         record.view = Some(view::digest(text));
     }
-    entry.leaf = leaf::encode(&record).unwrap();
+    entry.leaf = leaf::encode(&record).unwrap().into_bytes();
 }
 
 fn any(log: &Log, dice: &mut Dice) -> usize {

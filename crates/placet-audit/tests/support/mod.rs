@@ -113,7 +113,7 @@ impl Log {
         let mut record = Record::new(id.into(), fact);
         record.time_us = Micros(1_800_000_000_000_000);
         record.ops = ops;
-        let leaf = leaf::encode(&record).unwrap();
+        let leaf = leaf::encode(&record).unwrap().into_bytes();
         let seq = self.entries.len() as u64;
         self.entries.push(StoredEntry { seq, leaf, personal: Some(Vec::new()), ..StoredEntry::default() });
         self.sign_all();
@@ -313,7 +313,7 @@ impl Maker {
                 value: salted.text,
             });
         }
-        let leaf = leaf::encode(&record).unwrap();
+        let leaf = leaf::encode(&record).unwrap().into_bytes();
         let hash = tree::leaf_hash(&leaf);
         let seq = self.head.size();
         self.head.push(hash, record.time_us);

@@ -8,6 +8,7 @@ mod source;
 mod spill;
 mod turns;
 
+use std::borrow::Cow;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use placet_audit::seal::Head;
 use placet_audit::tree::Frontier;
 use placet_audit::view::SaltedValue;
+use placet_trust::StateRow;
 use placet_types::{Digest, Micros};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
@@ -306,6 +308,16 @@ impl SqliteLink {
         self.one("SELECT body FROM state WHERE kind = ?1 AND id = ?2", [kind, id], |row| row.get(0))
     }
 
+    /// The ids and texts of rows of a kind, this many at most.
+    fn stored_rows(&self, kind: &str, most: usize) -> Result<Vec<(String, String)>, BackendError> {
+        let sql = "SELECT id, body FROM state WHERE kind = ?1 LIMIT ?2";
+        let mut statement = self.connection.prepare_cached(sql).map_err(|error| failed(&error))?;
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let rows = statement.query_map(params![kind, most], read).map_err(|error| failed(&error))?;
+        rows.collect::<Result<_, _>>().map_err(|error| failed(&error))
+    }
+
     fn write_head(&self, StoredHead { head, seal }: &StoredHead) -> Result<(), BackendError> {
         let (frontier, size) = (head.frontier.to_bytes(), signed(head.size())?);
         let values = params![head.origin, size, frontier, head.chain.0, head.time_us.0, seal.0];
@@ -353,10 +365,19 @@ impl Link for SqliteLink {
 
     fn row(&mut self, kind: &str, id: &str) -> Result<Option<String>, BackendError> {
         if matches!(self.turn, Turn::Spill(_)) {
-            return self.known_row(kind, id);
+            return Ok(self.known_row(kind, id)?.map(str::to_owned));
         }
         self.use_database()?;
         self.stored_row(kind, id)
+    }
+
+    fn agrees(&mut self, rows: &[Cow<'_, StateRow>]) -> Result<Vec<bool>, BackendError> {
+        if matches!(self.turn, Turn::Spill(_)) {
+            let agrees =
+                |row: &Cow<'_, StateRow>| Ok(self.known_row(row.kind, &row.id)? == row.body.as_deref());
+            return rows.iter().map(agrees).collect();
+        }
+        rows.iter().map(|row| Ok(self.row(row.kind, &row.id)? == row.body)).collect()
     }
 
     fn view(&mut self, seq: u64) -> Result<Option<String>, BackendError> {
@@ -400,7 +421,7 @@ impl Link for SqliteLink {
             Turn::Database(open) => open.head = Some(batch.head.clone()),
             Turn::Nobody => {}
         }
-        batch.rows.iter().for_each(|row| self.known_rows.forget(row));
+        batch.rows.iter().for_each(|row| self.known_rows.store(row));
         self.write(batch)
     }
 

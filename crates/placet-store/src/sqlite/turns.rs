@@ -57,9 +57,16 @@ pub(super) struct Standing {
     head: StoredHead,
 }
 
-/// Cached rows as they stand while nobody else writes.
+/// Cached rows as they stand while nobody else writes, by kind and id.
 #[derive(Debug, Default)]
-pub(super) struct KnownRows(HashMap<Box<str>, HashMap<Box<str>, KnownRow>>);
+pub(super) struct KnownRows(HashMap<Box<str>, KnownKind>);
+
+#[derive(Debug, Default)]
+struct KnownKind {
+    rows: HashMap<Box<str>, KnownRow>,
+    /// Whether the database has no others, once that was looked at. Most records come with a reservation that is new.
+    whole: Option<bool>,
+}
 
 #[derive(Debug)]
 struct KnownRow {
@@ -74,9 +81,12 @@ const LOOK_AFTER: Duration = Duration::from_millis(5);
 /// How many rows are known at most.
 const MOST_KNOWN: usize = 4_096;
 
+/// Of a kind with no more rows than this in the database all are read at once.
+const MOST_WHOLE: usize = 1_024;
+
 impl KnownRows {
     fn get(&self, kind: &str, id: &str) -> Option<&KnownRow> {
-        self.0.get(kind)?.get(id)
+        self.0.get(kind)?.rows.get(id)
     }
 
     /// What the database holds of a row that was not spilled yet.
@@ -87,12 +97,28 @@ impl KnownRows {
 
     fn set(&mut self, kind: &str, id: &str, row: KnownRow) {
         if !self.0.contains_key(kind) {
-            self.0.insert(kind.into(), HashMap::default());
+            self.0.insert(kind.into(), KnownKind::default());
         }
-        let Some(rows) = self.0.get_mut(kind) else { return };
+        let Some(KnownKind { rows, .. }) = self.0.get_mut(kind) else { return };
         match rows.get_mut(id) {
             Some(known) => *known = row,
             None => drop(rows.insert(id.into(), row)),
+        }
+    }
+
+    fn whole(&self, kind: &str) -> Option<bool> {
+        self.0.get(kind)?.whole
+    }
+
+    /// Takes in all rows of a kind, unless there are too many.
+    fn read(&mut self, kind: &str, stored: Vec<(String, String)>) {
+        let known = self.0.entry(kind.into()).or_default();
+        known.whole = Some(stored.len() <= MOST_WHOLE);
+        if known.whole == Some(true) {
+            for (id, body) in stored {
+                let row = KnownRow { body: Some(body), spilled: false };
+                known.rows.entry(id.into()).or_insert(row);
+            }
         }
     }
 
@@ -102,17 +128,25 @@ impl KnownRows {
     }
 
     /// It is written to the database.
-    pub(super) fn forget(&mut self, row: &StateRow) {
-        self.0.get_mut(row.kind).map(|rows| rows.remove(&*row.id));
+    pub(super) fn store(&mut self, row: &StateRow) {
+        match &row.body {
+            Some(body) if self.whole(row.kind) == Some(true) => {
+                self.set(row.kind, &row.id, KnownRow { body: Some(body.clone()), spilled: false });
+            }
+            _ => drop(self.0.get_mut(row.kind).map(|known| known.rows.remove(&*row.id))),
+        }
     }
 
     /// Everything is in the database now.
     fn settle(&mut self) {
-        let count: usize = self.0.values().map(HashMap::len).sum();
+        for KnownKind { rows, whole } in self.0.values_mut() {
+            rows.retain(|_, row| row.body.is_some() || *whole != Some(true));
+            rows.values_mut().for_each(|row| row.spilled = false);
+        }
+        let count: usize = self.0.values().map(|known| known.rows.len()).sum();
         if count > MOST_KNOWN {
             self.0.clear();
         }
-        self.0.values_mut().flat_map(HashMap::values_mut).for_each(|row| row.spilled = false);
     }
 }
 
@@ -282,13 +316,24 @@ impl SqliteLink {
     }
 
     /// A cached row, while nobody else writes.
-    pub(super) fn known_row(&mut self, kind: &str, id: &str) -> Result<Option<String>, BackendError> {
-        if let Some(known) = self.known_rows.get(kind, id) {
-            return Ok(known.body.clone());
+    pub(super) fn known_row(&mut self, kind: &str, id: &str) -> Result<Option<&str>, BackendError> {
+        if self.known_rows.get(kind, id).is_none() {
+            self.look_up(kind, id)?;
         }
-        let body = self.stored_row(kind, id)?;
-        self.known_rows.set(kind, id, KnownRow { body: body.clone(), spilled: false });
-        Ok(body)
+        Ok(self.known_rows.get(kind, id).and_then(|known| known.body.as_deref()))
+    }
+
+    fn look_up(&mut self, kind: &str, id: &str) -> Result<(), BackendError> {
+        if self.known_rows.whole(kind).is_none() {
+            let stored = self.stored_rows(kind, MOST_WHOLE.saturating_add(1))?;
+            self.known_rows.read(kind, stored);
+        }
+        if self.known_rows.get(kind, id).is_none() {
+            let whole = self.known_rows.whole(kind) == Some(true);
+            let body = if whole { None } else { self.stored_row(kind, id)? };
+            self.known_rows.set(kind, id, KnownRow { body, spilled: false });
+        }
+        Ok(())
     }
 
     pub(super) fn commit_frame(&mut self, spilling: Spilling) -> Result<(), BackendError> {

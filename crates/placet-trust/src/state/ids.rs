@@ -4,10 +4,10 @@
 //! What grows: about ten bytes a record.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
+use ahash::HashSet;
 use placet_types::RecordId;
 
 /// The ids of a log's records, as hashes under a key of this process: an id is refused wrongly once in 2^64 over the
