@@ -13,6 +13,7 @@ mod facts;
 mod identity;
 mod kept;
 mod permit;
+mod prepared;
 mod recording;
 pub mod spending;
 mod trouble;
@@ -26,7 +27,6 @@ use parking_lot::Mutex;
 use placet_content::Redactor;
 use placet_policy::Request;
 use placet_trust::budgets::BudgetRule;
-use placet_trust::sessions::ToolHistory;
 use placet_trust::{Ledger, LedgerError, Proposal, Refusal, View};
 use placet_types::ids::{ApprovalId, Digest, RecordId};
 use placet_types::ledger::LedgerOp;
@@ -38,16 +38,18 @@ use crate::files;
 use crate::gate::Gate;
 use crate::refusal;
 use crate::registrar::Registrar;
-use crate::telemetry::{Lap, Observer};
+use crate::telemetry::Observer;
 
 pub use escalation::ApprovalTerms;
 pub use permit::{Effect, PERMIT_SECONDS, Permit};
+pub use prepared::Prepared;
 pub use recording::Outcome;
 
-use facts::{add_history, count_of, on_plan, text_of};
+use facts::{add_history, count_of, text_of};
 use identity::Holder;
 use kept::Descriptions;
 use permit::Granted;
+use prepared::Settled;
 use recording::{Extras, decision_record, outcome_fact};
 use viewing::outcome_view;
 
@@ -140,37 +142,6 @@ pub struct Started {
     pub permit: Permit,
 }
 
-/// An event whose identity and attributes are settled, ready to be decided.
-pub struct Prepared {
-    event: Event,
-    holder: Option<Holder>,
-    refusal: Option<Refusal>,
-    /// What its session called before, where that is not written into the event yet.
-    history: Option<ToolHistory>,
-    /// When all of this was done, and when the credential was verified; only where somebody looks on.
-    settled: Option<Lap>,
-    verified: Option<Lap>,
-}
-
-impl Prepared {
-    /// The event as policies see it.
-    #[must_use]
-    pub fn event(&self) -> &Event {
-        &self.event
-    }
-
-    fn with_history(mut self) -> Self {
-        add_history(&mut self.event, self.history.take().as_ref());
-        self
-    }
-
-    /// Whether it is refused whatever policies say, and why.
-    #[must_use]
-    pub fn refusal(&self) -> Option<&Refusal> {
-        self.refusal.as_ref()
-    }
-}
-
 /// One event on its way, with everything known of it.
 #[derive(Clone)]
 struct Case {
@@ -205,15 +176,14 @@ impl Pipeline {
         self.options.ledger.as_ref()
     }
 
-    /// Takes the event out of what was prepared, and decides it.
-    fn judge(&self, prepared: &mut Prepared) -> (Decision, Request) {
-        let event = std::mem::take(&mut prepared.event);
-        match &prepared.refusal {
+    /// Decides an event of which that much is settled.
+    fn judge(&self, event: Event, settled: &Settled) -> (Decision, Request) {
+        match &settled.refusal {
             // Policies may deny an off-plan call harder.
             Some(refusal) if refusal.cause != DenyCause::OffPlan => {
                 (self.denied(refusal), Request::new(event))
             }
-            _ => self.gate.judge_with(event, &|event| add_history(event, prepared.history.as_ref())),
+            _ => self.gate.judge_with(event, &|event| add_history(event, settled.history.as_ref())),
         }
     }
 
@@ -221,46 +191,19 @@ impl Pipeline {
         refusal::precondition(refusal.cause, refusal.reason.clone(), self.gate.policy_version())
     }
 
-    /// The first half of [`Pipeline::begin`], for enforcement points whose policies are decided elsewhere: settles
-    /// identity and attributes.
-    #[must_use]
-    pub fn prepare(&self, event: Event) -> Prepared {
-        self.settle_identity(event, false).with_history()
-    }
-
-    fn settle_identity(&self, mut event: Event, timed: bool) -> Prepared {
-        let begun = timed.then(Instant::now);
-        event.complete();
-        self.gate.tell_time(&mut event);
-        let began = (timed && self.options.credentials.is_some()).then(Instant::now);
-        let (holder, refusal) = match self.identify(&mut event) {
-            Ok(holder) => (holder, None),
-            Err(refusal) => (None, Some(refusal)),
-        };
-        let verified = began.map(Lap::since);
-        let (facts, refusal) = match refusal {
-            Some(refusal) => (None, Some(refusal)),
-            None => match self.add_facts(&mut event, holder.as_ref()) {
-                Ok(facts) => (facts, None),
-                Err(refusal) => (None, Some(refusal)),
-            },
-        };
-        let refusal = refusal
-            .or_else(|| on_plan(&event, facts.as_ref()?).err())
-            .or_else(|| self.check_authority(&event, holder.as_ref()).err());
-        let history = facts.map(|facts| facts.tool_history);
-        Prepared { event, holder, refusal, history, settled: begun.map(Lap::since), verified }
-    }
-
     /// The second half of [`Pipeline::begin`]: commits the decision with what it takes, and gives a permit if it is
     /// an allow. A refusal of the first half stands, whatever the decision.
     pub fn conclude(self: &Arc<Self>, prepared: Prepared, decision: Decision, request: Request) -> Begun {
-        self.commit_case(self.case(prepared, decision, request, true))
+        self.commit_case(self.case(prepared.settled, decision, request, true))
     }
 
     /// Records a decision that was only asked for.
     pub fn note(self: &Arc<Self>, prepared: Prepared, decision: Decision, request: Request) -> Refused {
-        match self.commit_case(self.case(prepared, decision, request, false)) {
+        self.commit_note(self.case(prepared.settled, decision, request, false))
+    }
+
+    fn commit_note(self: &Arc<Self>, case: Case) -> Refused {
+        match self.commit_case(case) {
             Begun::Refused(refused) => refused,
             Begun::Started(Started { decision, request, permit }) => {
                 permit.discard();
@@ -269,15 +212,16 @@ impl Pipeline {
         }
     }
 
-    fn case(&self, prepared: Prepared, decision: Decision, request: Request, wants_permit: bool) -> Case {
-        let mut decision = match &prepared.refusal {
+    /// From here on the history of the session is not held any more, so that the ledger adds to it in place.
+    fn case(&self, settled: Settled, decision: Decision, request: Request, wants_permit: bool) -> Case {
+        let mut decision = match &settled.refusal {
             Some(refusal) if !matches!(decision.verdict, Verdict::Deny { .. }) => self.denied(refusal),
             _ => decision,
         };
-        decision.identity = if prepared.holder.is_some() { Identity::Verified } else { Identity::Asserted };
+        decision.identity = if settled.holder.is_some() { Identity::Verified } else { Identity::Asserted };
         let call = Digest(digest(request.event().get(Field::Args)));
         let ack = self.gate.ack_of(request.event()).unwrap_or(self.options.ack);
-        Case { request, decision, holder: prepared.holder, call, ack, wants_permit }
+        Case { request, decision, holder: settled.holder, call, ack, wants_permit }
     }
 
     fn commit_case(self: &Arc<Self>, case: Case) -> Begun {
