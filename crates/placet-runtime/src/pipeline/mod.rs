@@ -12,6 +12,7 @@ mod escalation;
 mod facts;
 mod identity;
 mod kept;
+mod outcomes;
 mod permit;
 mod prepared;
 mod recording;
@@ -21,16 +22,16 @@ mod viewing;
 mod watched;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use placet_content::Redactor;
 use placet_policy::Request;
 use placet_trust::budgets::BudgetRule;
-use placet_trust::{Ledger, LedgerError, Proposal, Refusal, View};
-use placet_types::ids::{ApprovalId, Digest, RecordId};
+use placet_trust::{Ledger, LedgerError, Proposal, Refusal};
+use placet_types::ids::{ApprovalId, Digest};
 use placet_types::ledger::LedgerOp;
-use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, Record, RiskTier, Verdict, process};
+use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, RiskTier, Verdict, process};
 
 use crate::config::{Config, ConfigError};
 use crate::digest::digest;
@@ -48,10 +49,10 @@ pub use recording::Outcome;
 use facts::{add_history, count_of, text_of};
 use identity::Holder;
 use kept::Descriptions;
+use outcomes::{Origin, Owed};
 use permit::Granted;
 use prepared::Settled;
-use recording::{Extras, decision_record, outcome_fact};
-use viewing::outcome_view;
+use recording::{Extras, decision_record};
 
 /// What the pipeline of one deployment is made of, besides its policies.
 #[derive(Clone, Default)]
@@ -105,13 +106,6 @@ pub struct Pipeline {
     /// Outcomes that could not be recorded. While there are any, nothing new begins.
     owed: Mutex<Vec<Owed>>,
     troubles: trouble::Troubles,
-}
-
-/// An outcome that could not be recorded.
-struct Owed {
-    record: Record,
-    view: View,
-    ack: Ack,
 }
 
 /// The answer to an event.
@@ -242,7 +236,8 @@ impl Pipeline {
             let Case { decision, request, .. } = case;
             return Begun::Refused(Refused { decision, request, approval: None });
         }
-        self.started(case, RecordId::from(""), None)
+        let origin = Origin::unrecorded(case.ack);
+        self.started(case, origin)
     }
 
     /// Commits an allow with its budgets, and with the approval that it uses, if it needs one.
@@ -259,7 +254,9 @@ impl Pipeline {
         let mut record = decision_record(case.request.event(), &case.decision, extras.clone());
         record.ops.extend(self.presentation(ledger, case.holder.as_ref()));
         record.ops.extend(approval);
-        record.ops.extend(reservation.clone().map(LedgerOp::Reserve));
+        let reserved = reservation.as_ref().map(|taken| taken.amounts.clone()).unwrap_or_default();
+        record.ops.extend(reservation.map(LedgerOp::Reserve));
+        let origin = Origin::of(&record, reserved, case.ack);
         let (view, besides) = self.view(ledger, &case, None);
         let case = Arc::new(case);
         let fallback = self.fallback(&case, extras, besides);
@@ -270,10 +267,7 @@ impl Pipeline {
             Err(error) => self.unavailable(case, &error),
             Ok(receipt) => match receipt.refused {
                 Some(refusal) => self.refused_at_commit(case, &refusal),
-                None => {
-                    let record = RecordId(case.decision.decision_id.0.clone());
-                    self.started(case, record, reservation.map(|taken| (taken.id, taken.amounts)))
-                }
+                None => self.started(case, origin),
             },
         }
     }
@@ -349,76 +343,21 @@ impl Pipeline {
         self.refused_at_commit(case, &Refusal::new(cause, error.to_string()))
     }
 
-    fn started(
-        self: &Arc<Self>,
-        case: Case,
-        record: RecordId,
-        reservation: Option<(placet_types::ReservationId, Vec<placet_types::ledger::Amount>)>,
-    ) -> Begun {
+    fn started(self: &Arc<Self>, case: Case, origin: Origin) -> Begun {
         if let Some(holder) = case.holder.as_ref().filter(|_| case.wants_permit) {
             holder.spend_proof();
         }
-        let text = |field| case.request.event().get(field).as_str().map(Arc::<str>::from);
         let permit = Permit::new(Granted {
             pipeline: self.clone(),
-            record,
-            session: text(Field::SessionId),
-            tenant: text(Field::TenantId),
-            agent: text(Field::AgentId),
+            origin,
             call: case.call,
             policy_version: self.gate.policy_version(),
             credentials: case.holder.map(|holder| holder.lineage).unwrap_or_default(),
-            reservation,
-            ack: case.ack,
             process: process::id(),
             granted: Instant::now(),
             watched: None,
         });
         Begun::Started(Started { decision: case.decision, request: case.request, permit })
-    }
-
-    /// Records an outcome with what it cost. One that cannot be recorded is owed: nothing new begins before it is.
-    fn settle(&self, granted: &Granted, outcome: Outcome, elapsed: Duration) -> Result<(), LedgerError> {
-        let Some(ledger) = &self.options.ledger else { return Ok(()) };
-        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX >> 11);
-        let fact = outcome_fact(&granted.record, &outcome, elapsed_us);
-        let mut record = Record::new(RecordId(refusal::new_id().0), fact);
-        record.session = granted.session.clone();
-        record.tenant = granted.tenant.clone();
-        record.agent = granted.agent.clone();
-        record.ops.extend(spending::settlement(granted.reservation.as_ref(), &outcome, elapsed));
-        let view = outcome_view(&outcome, &self.redactor);
-        let owed = Owed { record, view, ack: granted.ack };
-        let paid = self.pay(ledger.as_ref(), &owed).inspect_err(|_| self.owed.lock().push(owed));
-        self.troubles.look(ledger.as_ref());
-        paid
-    }
-
-    fn pay(&self, ledger: &dyn Ledger, owed: &Owed) -> Result<(), LedgerError> {
-        let Owed { record, view, ack } = owed;
-        let proposal = |record: Record| Proposal {
-            record,
-            view: Some(view.clone()),
-            personal: Vec::new(),
-            fallback: None,
-        };
-        let receipt = ledger.commit(proposal(record.clone()), *ack)?;
-        let Some(refusal) = receipt.refused else { return Ok(()) };
-        // The effect has happened: its outcome is recorded even when its costs can no longer be settled.
-        tracing::error!(target: "placet::pipeline", %refusal, "the cost of an effect was not settled");
-        let mut bare = record.clone();
-        bare.ops = Vec::new();
-        ledger.commit(proposal(bare), *ack).map(|_| ())
-    }
-
-    /// Records the outcomes that are owed; nothing new begins while one remains.
-    fn pay_debts(&self, ledger: &dyn Ledger) -> Result<(), LedgerError> {
-        let mut debts = self.owed.lock();
-        while let Some(owed) = debts.first() {
-            self.pay(ledger, owed)?;
-            debts.remove(0);
-        }
-        Ok(())
     }
 }
 
