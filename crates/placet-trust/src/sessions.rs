@@ -213,11 +213,12 @@ impl Sessions {
         })
     }
 
-    fn shared(&mut self, name: &Arc<str>) -> Arc<str> {
+    fn shared(&mut self, name: &str) -> Arc<str> {
         if let Some(known) = self.names.get(name) {
             return known.clone();
         }
+        let name: Arc<str> = name.into();
         self.names.insert(name.clone());
-        name.clone()
+        name
     }
 }
