@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use placet_policy::SourceFile;
@@ -11,7 +11,7 @@ use placet_runtime::pipeline::{Begun, Outcome, Pipeline, PipelineOptions, Refuse
 use placet_runtime::{FixedClock, Gate, GateOptions, Registrar};
 use placet_store::{LogLedger, Memory, Settings};
 use placet_trust::credentials::broker::{BrokerLimits, IssueRequest};
-use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, State, TenantKey};
+use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, State, TenantKey, View};
 use placet_types::ledger::{Vote, VoteStrength};
 use placet_types::record::ChangeFact;
 use placet_types::{Ack, ApproverId, DenyCause, Digest, Event, Fact, LedgerOp, Record, RecordId, Verdict};
@@ -27,10 +27,13 @@ struct Fickle {
     inner: LogLedger<Memory>,
     fails: AtomicBool,
     commits: AtomicUsize,
+    /// What it was told to commit, whether it did or not.
+    told: Mutex<Vec<(Record, Option<View>)>>,
 }
 
 impl Ledger for Fickle {
     fn commit(&self, proposal: Proposal, ack: Ack) -> Result<Receipt, LedgerError> {
+        self.told.lock().unwrap().push((proposal.record.clone(), proposal.view.clone()));
         if self.fails.load(Ordering::Relaxed) {
             let cause = "the disk is full".to_owned();
             return Err(LedgerError::Unavailable { ledger: "test".into(), action: "append", cause });
@@ -68,7 +71,12 @@ fn gate(policy: &str) -> Gate {
 
 fn ledger() -> Arc<Fickle> {
     let inner = LogLedger::new(Memory::default(), Settings::with_passing_keys().unwrap());
-    Arc::new(Fickle { inner, fails: AtomicBool::new(false), commits: AtomicUsize::new(0) })
+    Arc::new(Fickle {
+        inner,
+        fails: AtomicBool::new(false),
+        commits: AtomicUsize::new(0),
+        told: Mutex::default(),
+    })
 }
 
 fn bench(change: impl FnOnce(&mut PipelineOptions)) -> Bench {
@@ -159,6 +167,25 @@ fn promise_7_an_outcome_that_is_owed_stops_everything_new() {
     bench.ledger.fails.store(false, Ordering::Relaxed);
     assert_eq!(run(&bench, pay("5")), Ok(()), "once the outcome is recorded, calls go on");
     assert_eq!(bench.ledger.commits.load(Ordering::Relaxed), 4, "decision, owed outcome, decision, outcome");
+}
+
+/// A ledger that has a record already whose answer was lost takes it for the same one.
+#[test]
+fn promise_7_an_outcome_that_is_owed_is_told_again_as_it_was() {
+    let bench = bench(|_| {});
+    let Started { permit, .. } = started(bench.pipeline.begin(limited(5)));
+    let call = permit.call().unwrap();
+    let effect = permit.spend(&call).unwrap();
+    bench.ledger.fails.store(true, Ordering::Relaxed);
+    assert!(effect.finish(Outcome::succeeded(Some("password=hunter2".into()))).is_err());
+    assert_eq!(code(bench.pipeline.begin(pay("5"))), "audit_unavailable");
+    let told = bench.ledger.told.lock().unwrap();
+    let [(decision, _), first, second] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(first, second);
+    let (outcome, Some(View::Text(view))) = first else { panic!("{first:?}") };
+    assert_eq!((&outcome.session, outcome.ops.len()), (&decision.session, 1));
+    assert!(matches!(&outcome.fact, Fact::Outcome(fact) if fact.decision == decision.id));
+    assert!(view.contains("[REDACTED:") && !view.contains("hunter2"), "{view}");
 }
 
 #[test]

@@ -102,9 +102,13 @@ impl SessionFacts {
     }
 }
 
-/// The latest tools that a session was allowed to call: a shared snapshot.
+/// The latest tools that a session was allowed to call: a shared snapshot, whose clone is one count.
 #[derive(Debug, Clone, Default)]
-pub struct ToolHistory {
+pub struct ToolHistory(Option<Arc<Calls>>);
+
+/// Calls in slices. A copy is made only where one is added while somebody still holds a snapshot; slices stay shared.
+#[derive(Debug, Clone, Default)]
+struct Calls {
     /// Full slices, oldest first.
     full: VecDeque<Arc<[Arc<str>]>>,
     /// The latest, fewer than a full slice.
@@ -114,19 +118,33 @@ pub struct ToolHistory {
 impl ToolHistory {
     /// The names, oldest first: all when there are few, else at least the latest [`HISTORY_LIMIT`].
     pub fn iter(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.full.iter().flat_map(|slice| slice.iter()).chain(&self.latest)
+        self.0.iter().flat_map(|calls| calls.iter())
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.full.len().saturating_mul(CHUNK).saturating_add(self.latest.len())
+        self.0.as_ref().map_or(0, |calls| calls.len())
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn push(&mut self, name: Arc<str>) {
+        Arc::make_mut(self.0.get_or_insert_default()).push(name);
+    }
+}
+
+impl Calls {
+    fn iter(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.full.iter().flat_map(|slice| slice.iter()).chain(&self.latest)
+    }
+
+    fn len(&self) -> usize {
+        self.full.len().saturating_mul(CHUNK).saturating_add(self.latest.len())
     }
 
     fn push(&mut self, name: Arc<str>) {
@@ -195,11 +213,12 @@ impl Sessions {
         })
     }
 
-    fn shared(&mut self, name: &Arc<str>) -> Arc<str> {
+    fn shared(&mut self, name: &str) -> Arc<str> {
         if let Some(known) = self.names.get(name) {
             return known.clone();
         }
+        let name: Arc<str> = name.into();
         self.names.insert(name.clone());
-        name.clone()
+        name
     }
 }

@@ -131,8 +131,11 @@ impl State {
     #[must_use]
     pub fn facts(&self, session: &SessionKey) -> SessionFacts {
         let mut facts = self.sessions.facts(session);
-        let used = |unit| {
-            let key = BudgetKey { scope: BudgetScope::Session, owner: session.0.clone(), unit, window: None };
+        let owner = session.0.clone();
+        let mut key =
+            BudgetKey { scope: BudgetScope::Session, owner, unit: BudgetUnit::Tokens, window: None };
+        let mut used = |unit| {
+            key.unit = unit;
             // A budget without a window stands the same at every moment; holds are not yet spent.
             self.budgets
                 .standing(&key, Micros::default())

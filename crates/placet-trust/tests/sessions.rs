@@ -85,10 +85,16 @@ fn f82_snapshots_stay_as_they_are() {
     let key = SessionKey::stated(None, "s");
     state.admit(&call("s", "allow", "one")).unwrap();
     let before = state.facts(&key);
+    let mut later = Vec::new();
     for _ in 0..200 {
         state.admit(&call("s", "allow", "two")).unwrap();
+        later.push(state.facts(&key).tool_history);
     }
     assert_eq!(before.tool_history.iter().map(|name| &**name).collect::<Vec<_>>(), ["one"]);
+    for (more, snapshot) in later.iter().enumerate() {
+        assert_eq!(snapshot.len(), more + 2);
+        assert!(snapshot.iter().skip(1).all(|name| &**name == "two"));
+    }
 }
 
 /// Row F82: the counters come from the budgets, with what is in flight and without what is only held.

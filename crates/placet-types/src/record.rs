@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::decision::{Identity, ReviewerGroup, RiskTier};
 use crate::ids::{ApprovalId, CredentialId, Digest, Micros, RecordId};
@@ -74,6 +75,7 @@ impl Record {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "nearly every fact is a decision, or the outcome of one")]
 pub enum Fact {
     /// An event was decided; committed before any effect.
     Decision(DecisionFact),
@@ -109,7 +111,7 @@ impl Fact {
 #[serde(deny_unknown_fields)]
 pub struct DecisionFact {
     /// What was to be done.
-    pub action: Arc<str>,
+    pub action: SmolStr,
     /// The approval that satisfied the escalating rules, or that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalId>,
@@ -117,7 +119,7 @@ pub struct DecisionFact {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub args: Option<Digest>,
     /// The stable code of the verdict.
-    pub code: Arc<str>,
+    pub code: SmolStr,
     /// The credential that was shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<CredentialId>,
@@ -125,7 +127,7 @@ pub struct DecisionFact {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depth: Option<u32>,
     /// `tool_call`, `agent.spawn`, `agent.delegate`, `agent.plan`, `agent.budget` or `data.access`.
-    pub event_type: Arc<str>,
+    pub event_type: SmolStr,
     /// Whether it was a hard deny.
     pub hard: bool,
     /// Who vouches for the identity.
@@ -146,9 +148,9 @@ pub struct DecisionFact {
     pub rules: Vec<Arc<str>>,
     /// Which tool was to do it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tool: Option<Arc<str>>,
+    pub tool: Option<SmolStr>,
     /// `allow`, `deny` or `escalate`.
-    pub verdict: Arc<str>,
+    pub verdict: SmolStr,
 }
 
 /// What became of an allowed event.

@@ -12,7 +12,9 @@ mod escalation;
 mod facts;
 mod identity;
 mod kept;
+mod outcomes;
 mod permit;
+mod prepared;
 mod recording;
 pub mod spending;
 mod trouble;
@@ -20,17 +22,16 @@ mod viewing;
 mod watched;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use placet_content::Redactor;
 use placet_policy::Request;
 use placet_trust::budgets::BudgetRule;
-use placet_trust::sessions::ToolHistory;
-use placet_trust::{Ledger, LedgerError, Proposal, Refusal, View};
-use placet_types::ids::{ApprovalId, Digest, RecordId};
+use placet_trust::{Ledger, LedgerError, Proposal, Refusal};
+use placet_types::ids::{ApprovalId, Digest};
 use placet_types::ledger::LedgerOp;
-use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, Record, RiskTier, Verdict, process};
+use placet_types::{Ack, Decision, DenyCause, Event, Field, Identity, RiskTier, Verdict, process};
 
 use crate::config::{Config, ConfigError};
 use crate::digest::digest;
@@ -38,18 +39,20 @@ use crate::files;
 use crate::gate::Gate;
 use crate::refusal;
 use crate::registrar::Registrar;
-use crate::telemetry::{Lap, Observer};
+use crate::telemetry::Observer;
 
 pub use escalation::ApprovalTerms;
 pub use permit::{Effect, PERMIT_SECONDS, Permit};
+pub use prepared::Prepared;
 pub use recording::Outcome;
 
-use facts::{add_history, count_of, on_plan, text_of};
+use facts::{add_history, count_of, text_of};
 use identity::Holder;
 use kept::Descriptions;
+use outcomes::{Origin, Owed};
 use permit::Granted;
-use recording::{Extras, decision_record, outcome_fact};
-use viewing::outcome_view;
+use prepared::Settled;
+use recording::{Extras, decision_record};
 
 /// What the pipeline of one deployment is made of, besides its policies.
 #[derive(Clone, Default)]
@@ -105,13 +108,6 @@ pub struct Pipeline {
     troubles: trouble::Troubles,
 }
 
-/// An outcome that could not be recorded.
-struct Owed {
-    record: Record,
-    view: View,
-    ack: Ack,
-}
-
 /// The answer to an event.
 pub enum Begun {
     /// It may not happen.
@@ -138,37 +134,6 @@ pub struct Started {
     pub request: Request,
     /// The proof, to be spent once.
     pub permit: Permit,
-}
-
-/// An event whose identity and attributes are settled, ready to be decided.
-pub struct Prepared {
-    event: Event,
-    holder: Option<Holder>,
-    refusal: Option<Refusal>,
-    /// What its session called before, where that is not written into the event yet.
-    history: Option<ToolHistory>,
-    /// When all of this was done, and when the credential was verified; only where somebody looks on.
-    settled: Option<Lap>,
-    verified: Option<Lap>,
-}
-
-impl Prepared {
-    /// The event as policies see it.
-    #[must_use]
-    pub fn event(&self) -> &Event {
-        &self.event
-    }
-
-    fn with_history(mut self) -> Self {
-        add_history(&mut self.event, self.history.take().as_ref());
-        self
-    }
-
-    /// Whether it is refused whatever policies say, and why.
-    #[must_use]
-    pub fn refusal(&self) -> Option<&Refusal> {
-        self.refusal.as_ref()
-    }
 }
 
 /// One event on its way, with everything known of it.
@@ -205,15 +170,14 @@ impl Pipeline {
         self.options.ledger.as_ref()
     }
 
-    /// Takes the event out of what was prepared, and decides it.
-    fn judge(&self, prepared: &mut Prepared) -> (Decision, Request) {
-        let event = std::mem::take(&mut prepared.event);
-        match &prepared.refusal {
+    /// Decides an event of which that much is settled.
+    fn judge(&self, event: Event, settled: &Settled) -> (Decision, Request) {
+        match &settled.refusal {
             // Policies may deny an off-plan call harder.
             Some(refusal) if refusal.cause != DenyCause::OffPlan => {
                 (self.denied(refusal), Request::new(event))
             }
-            _ => self.gate.judge_with(event, &|event| add_history(event, prepared.history.as_ref())),
+            _ => self.gate.judge_with(event, &|event| add_history(event, settled.history.as_ref())),
         }
     }
 
@@ -221,46 +185,19 @@ impl Pipeline {
         refusal::precondition(refusal.cause, refusal.reason.clone(), self.gate.policy_version())
     }
 
-    /// The first half of [`Pipeline::begin`], for enforcement points whose policies are decided elsewhere: settles
-    /// identity and attributes.
-    #[must_use]
-    pub fn prepare(&self, event: Event) -> Prepared {
-        self.settle_identity(event, false).with_history()
-    }
-
-    fn settle_identity(&self, mut event: Event, timed: bool) -> Prepared {
-        let begun = timed.then(Instant::now);
-        event.complete();
-        self.gate.tell_time(&mut event);
-        let began = (timed && self.options.credentials.is_some()).then(Instant::now);
-        let (holder, refusal) = match self.identify(&mut event) {
-            Ok(holder) => (holder, None),
-            Err(refusal) => (None, Some(refusal)),
-        };
-        let verified = began.map(Lap::since);
-        let (facts, refusal) = match refusal {
-            Some(refusal) => (None, Some(refusal)),
-            None => match self.add_facts(&mut event, holder.as_ref()) {
-                Ok(facts) => (facts, None),
-                Err(refusal) => (None, Some(refusal)),
-            },
-        };
-        let refusal = refusal
-            .or_else(|| on_plan(&event, facts.as_ref()?).err())
-            .or_else(|| self.check_authority(&event, holder.as_ref()).err());
-        let history = facts.map(|facts| facts.tool_history);
-        Prepared { event, holder, refusal, history, settled: begun.map(Lap::since), verified }
-    }
-
     /// The second half of [`Pipeline::begin`]: commits the decision with what it takes, and gives a permit if it is
     /// an allow. A refusal of the first half stands, whatever the decision.
     pub fn conclude(self: &Arc<Self>, prepared: Prepared, decision: Decision, request: Request) -> Begun {
-        self.commit_case(self.case(prepared, decision, request, true))
+        self.commit_case(self.case(prepared.settled, decision, request, true))
     }
 
     /// Records a decision that was only asked for.
     pub fn note(self: &Arc<Self>, prepared: Prepared, decision: Decision, request: Request) -> Refused {
-        match self.commit_case(self.case(prepared, decision, request, false)) {
+        self.commit_note(self.case(prepared.settled, decision, request, false))
+    }
+
+    fn commit_note(self: &Arc<Self>, case: Case) -> Refused {
+        match self.commit_case(case) {
             Begun::Refused(refused) => refused,
             Begun::Started(Started { decision, request, permit }) => {
                 permit.discard();
@@ -269,15 +206,16 @@ impl Pipeline {
         }
     }
 
-    fn case(&self, prepared: Prepared, decision: Decision, request: Request, wants_permit: bool) -> Case {
-        let mut decision = match &prepared.refusal {
+    /// From here on the history of the session is not held any more, so that the ledger adds to it in place.
+    fn case(&self, settled: Settled, decision: Decision, request: Request, wants_permit: bool) -> Case {
+        let mut decision = match &settled.refusal {
             Some(refusal) if !matches!(decision.verdict, Verdict::Deny { .. }) => self.denied(refusal),
             _ => decision,
         };
-        decision.identity = if prepared.holder.is_some() { Identity::Verified } else { Identity::Asserted };
+        decision.identity = if settled.holder.is_some() { Identity::Verified } else { Identity::Asserted };
         let call = Digest(digest(request.event().get(Field::Args)));
         let ack = self.gate.ack_of(request.event()).unwrap_or(self.options.ack);
-        Case { request, decision, holder: prepared.holder, call, ack, wants_permit }
+        Case { request, decision, holder: settled.holder, call, ack, wants_permit }
     }
 
     fn commit_case(self: &Arc<Self>, case: Case) -> Begun {
@@ -298,7 +236,8 @@ impl Pipeline {
             let Case { decision, request, .. } = case;
             return Begun::Refused(Refused { decision, request, approval: None });
         }
-        self.started(case, RecordId::from(""), None)
+        let origin = Origin::unrecorded(case.ack);
+        self.started(case, origin)
     }
 
     /// Commits an allow with its budgets, and with the approval that it uses, if it needs one.
@@ -315,7 +254,9 @@ impl Pipeline {
         let mut record = decision_record(case.request.event(), &case.decision, extras.clone());
         record.ops.extend(self.presentation(ledger, case.holder.as_ref()));
         record.ops.extend(approval);
-        record.ops.extend(reservation.clone().map(LedgerOp::Reserve));
+        let reserved = reservation.as_ref().map(|taken| taken.amounts.clone()).unwrap_or_default();
+        record.ops.extend(reservation.map(LedgerOp::Reserve));
+        let origin = Origin::of(&record, reserved, case.ack);
         let (view, besides) = self.view(ledger, &case, None);
         let case = Arc::new(case);
         let fallback = self.fallback(&case, extras, besides);
@@ -326,10 +267,7 @@ impl Pipeline {
             Err(error) => self.unavailable(case, &error),
             Ok(receipt) => match receipt.refused {
                 Some(refusal) => self.refused_at_commit(case, &refusal),
-                None => {
-                    let record = RecordId(case.decision.decision_id.0.clone());
-                    self.started(case, record, reservation.map(|taken| (taken.id, taken.amounts)))
-                }
+                None => self.started(case, origin),
             },
         }
     }
@@ -405,76 +343,21 @@ impl Pipeline {
         self.refused_at_commit(case, &Refusal::new(cause, error.to_string()))
     }
 
-    fn started(
-        self: &Arc<Self>,
-        case: Case,
-        record: RecordId,
-        reservation: Option<(placet_types::ReservationId, Vec<placet_types::ledger::Amount>)>,
-    ) -> Begun {
+    fn started(self: &Arc<Self>, case: Case, origin: Origin) -> Begun {
         if let Some(holder) = case.holder.as_ref().filter(|_| case.wants_permit) {
             holder.spend_proof();
         }
-        let text = |field| case.request.event().get(field).as_str().map(Arc::<str>::from);
         let permit = Permit::new(Granted {
             pipeline: self.clone(),
-            record,
-            session: text(Field::SessionId),
-            tenant: text(Field::TenantId),
-            agent: text(Field::AgentId),
+            origin,
             call: case.call,
             policy_version: self.gate.policy_version(),
             credentials: case.holder.map(|holder| holder.lineage).unwrap_or_default(),
-            reservation,
-            ack: case.ack,
             process: process::id(),
             granted: Instant::now(),
             watched: None,
         });
         Begun::Started(Started { decision: case.decision, request: case.request, permit })
-    }
-
-    /// Records an outcome with what it cost. One that cannot be recorded is owed: nothing new begins before it is.
-    fn settle(&self, granted: &Granted, outcome: Outcome, elapsed: Duration) -> Result<(), LedgerError> {
-        let Some(ledger) = &self.options.ledger else { return Ok(()) };
-        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX >> 11);
-        let fact = outcome_fact(&granted.record, &outcome, elapsed_us);
-        let mut record = Record::new(RecordId(refusal::new_id().0), fact);
-        record.session = granted.session.clone();
-        record.tenant = granted.tenant.clone();
-        record.agent = granted.agent.clone();
-        record.ops.extend(spending::settlement(granted.reservation.as_ref(), &outcome, elapsed));
-        let view = outcome_view(&outcome, &self.redactor);
-        let owed = Owed { record, view, ack: granted.ack };
-        let paid = self.pay(ledger.as_ref(), &owed).inspect_err(|_| self.owed.lock().push(owed));
-        self.troubles.look(ledger.as_ref());
-        paid
-    }
-
-    fn pay(&self, ledger: &dyn Ledger, owed: &Owed) -> Result<(), LedgerError> {
-        let Owed { record, view, ack } = owed;
-        let proposal = |record: Record| Proposal {
-            record,
-            view: Some(view.clone()),
-            personal: Vec::new(),
-            fallback: None,
-        };
-        let receipt = ledger.commit(proposal(record.clone()), *ack)?;
-        let Some(refusal) = receipt.refused else { return Ok(()) };
-        // The effect has happened: its outcome is recorded even when its costs can no longer be settled.
-        tracing::error!(target: "placet::pipeline", %refusal, "the cost of an effect was not settled");
-        let mut bare = record.clone();
-        bare.ops = Vec::new();
-        ledger.commit(proposal(bare), *ack).map(|_| ())
-    }
-
-    /// Records the outcomes that are owed; nothing new begins while one remains.
-    fn pay_debts(&self, ledger: &dyn Ledger) -> Result<(), LedgerError> {
-        let mut debts = self.owed.lock();
-        while let Some(owed) = debts.first() {
-            self.pay(ledger, owed)?;
-            debts.remove(0);
-        }
-        Ok(())
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use placet_trust::{LedgerError, Refusal};
-use placet_types::ids::{CredentialId, Digest, RecordId, ReservationId};
-use placet_types::ledger::Amount;
-use placet_types::{Ack, DenyCause, process};
+use placet_types::ids::{CredentialId, Digest, RecordId};
+use placet_types::{DenyCause, process};
 
 use super::Pipeline;
+use super::outcomes::Origin;
 use super::recording::Outcome;
 use crate::telemetry::{Ended, Lap, Step, Watch};
 
@@ -24,15 +24,10 @@ pub struct Permit(Option<Granted>);
 /// What a permit stands for.
 pub(super) struct Granted {
     pub(super) pipeline: Arc<Pipeline>,
-    pub(super) record: RecordId,
-    pub(super) session: Option<Arc<str>>,
-    pub(super) tenant: Option<Arc<str>>,
-    pub(super) agent: Option<Arc<str>>,
+    pub(super) origin: Origin,
     pub(super) call: Digest,
     pub(super) policy_version: Arc<str>,
     pub(super) credentials: Vec<CredentialId>,
-    pub(super) reservation: Option<(ReservationId, Vec<Amount>)>,
-    pub(super) ack: Ack,
     pub(super) process: u32,
     pub(super) granted: Instant,
     /// Who looks on, if anybody.
@@ -66,7 +61,7 @@ impl Permit {
     /// The id of the decision.
     #[must_use]
     pub fn decision(&self) -> Option<&RecordId> {
-        self.0.as_ref().map(|granted| &granted.record)
+        self.0.as_ref().map(|granted| &granted.origin.decision)
     }
 
     /// The digest of the frozen arguments that it is for.
@@ -120,23 +115,24 @@ impl Granted {
         self.pipeline.still_live(&self.credentials)
     }
 
-    fn finish(&self, outcome: Outcome, ran: Option<Ran>) -> Result<(), LedgerError> {
+    fn finish(self, outcome: Outcome, ran: Option<Ran>) -> Result<(), LedgerError> {
         // A child that was forked during the effect has a copy of it; the outcome is its parent's to record.
         if self.process != process::id() {
             return Ok(());
         }
         let elapsed = ran.map_or(Duration::ZERO, |ran| ran.began.elapsed());
-        let Some(watched) = &self.watched else { return self.pipeline.settle(self, outcome, elapsed) };
+        let Self { pipeline, origin, watched, .. } = self;
+        let Some(watched) = watched else { return pipeline.settle(origin, outcome, elapsed) };
         let (status, error_type, injections) =
             (outcome.status, outcome.error_type.clone(), outcome.injections);
         let settling = Instant::now();
-        let result = self.pipeline.settle(self, outcome, elapsed);
+        let result = pipeline.settle(origin, outcome, elapsed);
         let over = ran.and_then(|ran| ran.returned);
         watched.watch.saw(&Step::Ended(Ended {
             tool: watched.tool.as_deref(),
             ran: ran.map(|ran| Lap { began: ran.began, ended: over.unwrap_or(settling) }),
             cleaned: over.map(|over| Lap { began: over, ended: settling }),
-            recorded: self.pipeline.ledger().is_some().then(|| Lap::since(settling)),
+            recorded: pipeline.ledger().is_some().then(|| Lap::since(settling)),
             unrecorded: result.is_err(),
             status,
             error_type,
@@ -146,9 +142,10 @@ impl Granted {
     }
 
     /// Where nobody waits for an answer; a failure is kept, and refuses new calls until it is made good.
-    fn finish_quietly(&self, outcome: Outcome, ran: Option<Ran>) {
+    fn finish_quietly(self, outcome: Outcome, ran: Option<Ran>) {
+        let decision = self.origin.decision.clone();
         if let Err(error) = self.finish(outcome, ran) {
-            tracing::error!(target: "placet::pipeline", %error, decision = %self.record, "an outcome was not recorded");
+            tracing::error!(target: "placet::pipeline", %error, %decision, "an outcome was not recorded");
         }
     }
 }
@@ -191,7 +188,7 @@ impl Effect {
     /// The id of the decision.
     #[must_use]
     pub fn decision(&self) -> Option<&RecordId> {
-        self.granted.as_ref().map(|granted| &granted.record)
+        self.granted.as_ref().map(|granted| &granted.origin.decision)
     }
 }
 

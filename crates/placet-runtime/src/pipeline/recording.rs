@@ -19,11 +19,15 @@ pub(super) struct Extras {
 
 /// The record of a decision, without operations.
 pub(super) fn decision_record(event: &Event, decision: &Decision, extras: Extras) -> Record {
+    let word = |field| match event.get(field) {
+        Value::String(word) => Some(word.clone()),
+        _ => None,
+    };
     let text = |field| event.get(field).as_str().map(Arc::<str>::from);
     let fact = DecisionFact {
-        event_type: text(Field::EventType).unwrap_or_default(),
-        action: text(Field::Action).unwrap_or_default(),
-        tool: text(Field::ToolName),
+        event_type: word(Field::EventType).unwrap_or_default(),
+        action: word(Field::Action).unwrap_or_default(),
+        tool: word(Field::ToolName),
         verdict: decision.verdict.word().into(),
         hard: decision.verdict.is_hard(),
         code: decision.verdict.code().into(),

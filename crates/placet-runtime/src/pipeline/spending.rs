@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use placet_trust::budgets::{BudgetRule, CredentialLimits, Spender, applicable};
+use placet_types::ids::{RecordId, ReservationId};
 use placet_types::ledger::{Amount, BudgetUnit, LedgerOp, Reservation, Settlement};
 use placet_types::record::OutcomeStatus;
-use placet_types::{Event, Field, ReservationId};
+use placet_types::{Event, Field};
 
 use super::recording::Outcome;
 use super::{Case, Pipeline, count_of, text_of};
@@ -73,16 +74,19 @@ pub fn charged(taken: &[Amount], used: &[(BudgetUnit, u64)], elapsed: Duration) 
     taken.iter().filter_map(cost).collect()
 }
 
-/// The operation that ends a reservation: given back where nothing began, else what was spent.
+/// The operation that ends a decision's reservation: given back where nothing began, else what was spent.
 pub(super) fn settlement(
-    reservation: Option<&(ReservationId, Vec<Amount>)>,
+    decision: &RecordId,
+    reserved: &[Amount],
     outcome: &Outcome,
     elapsed: Duration,
 ) -> Option<LedgerOp> {
-    let (id, amounts) = reservation?;
-    if outcome.status == OutcomeStatus::NotStarted {
-        return Some(LedgerOp::Release(id.clone()));
+    if reserved.is_empty() {
+        return None;
     }
-    let actual = charged(amounts, &outcome.used, elapsed);
-    Some(LedgerOp::Settle(Settlement { id: id.clone(), actual }))
+    let id = ReservationId(decision.0.clone());
+    if outcome.status == OutcomeStatus::NotStarted {
+        return Some(LedgerOp::Release(id));
+    }
+    Some(LedgerOp::Settle(Settlement { id, actual: charged(reserved, &outcome.used, elapsed) }))
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use placet_policy::Request;
 use placet_types::{ApprovalId, Decision, Event, Field};
 
+use super::prepared::Settled;
 use super::{Begun, Pipeline, Prepared, Refused, Started, text_of};
 use crate::telemetry::{Decided, Lap, Opening, Step, Waited, Watch};
 
@@ -31,10 +32,10 @@ impl Pipeline {
     }
 
     /// As [`Pipeline::begin`], with those who look on given.
-    pub fn begin_watched(self: &Arc<Self>, event: Event, watch: &Watch) -> Begun {
-        let mut prepared = self.settle_identity(event, watch.is_on());
-        let (decision, request) = self.judge(&mut prepared);
-        self.conclude_watched(prepared, decision, request, watch)
+    pub fn begin_watched(self: &Arc<Self>, mut event: Event, watch: &Watch) -> Begun {
+        let settled = self.settle_identity(&mut event, watch.is_on());
+        let (decision, request) = self.judge(event, &settled);
+        self.concluded(settled, decision, request, watch)
     }
 
     /// Decides an event and records the decision; gives no permit, since the caller only asks.
@@ -44,15 +45,15 @@ impl Pipeline {
     }
 
     /// As [`Pipeline::ask`], with those who look on given.
-    pub fn ask_watched(self: &Arc<Self>, event: Event, watch: &Watch) -> Refused {
-        let mut prepared = self.settle_identity(event, watch.is_on());
-        let (decision, request) = self.judge(&mut prepared);
-        self.note_watched(prepared, decision, request, watch)
+    pub fn ask_watched(self: &Arc<Self>, mut event: Event, watch: &Watch) -> Refused {
+        let settled = self.settle_identity(&mut event, watch.is_on());
+        let (decision, request) = self.judge(event, &settled);
+        self.noted(settled, decision, request, watch)
     }
 
     /// As [`Pipeline::prepare`], timed for those who look on.
     pub fn prepare_watched(&self, event: Event, watch: &Watch) -> Prepared {
-        self.settle_identity(event, watch.is_on()).with_history()
+        self.prepare_timed(event, watch.is_on())
     }
 
     /// As [`Pipeline::conclude`], shown to those who look on; what became of the permit will be too.
@@ -63,10 +64,20 @@ impl Pipeline {
         request: Request,
         watch: &Watch,
     ) -> Begun {
-        let Some(laps) = Laps::of(&prepared, watch) else {
-            return self.conclude(prepared, decision, request);
-        };
-        match self.conclude(prepared, decision, request) {
+        self.concluded(prepared.settled, decision, request, watch)
+    }
+
+    fn concluded(
+        self: &Arc<Self>,
+        settled: Settled,
+        decision: Decision,
+        request: Request,
+        watch: &Watch,
+    ) -> Begun {
+        let laps = Laps::of(&settled, watch);
+        let begun = self.commit_case(self.case(settled, decision, request, true));
+        let Some(laps) = laps else { return begun };
+        match begun {
             Begun::Refused(refused) => {
                 let Refused { decision, request, approval } = &refused;
                 laps.show(watch, request, decision, approval.as_ref(), self.recorded_since(laps.concluded));
@@ -89,10 +100,19 @@ impl Pipeline {
         request: Request,
         watch: &Watch,
     ) -> Refused {
-        let Some(laps) = Laps::of(&prepared, watch) else {
-            return self.note(prepared, decision, request);
-        };
-        let refused = self.note(prepared, decision, request);
+        self.noted(prepared.settled, decision, request, watch)
+    }
+
+    fn noted(
+        self: &Arc<Self>,
+        settled: Settled,
+        decision: Decision,
+        request: Request,
+        watch: &Watch,
+    ) -> Refused {
+        let laps = Laps::of(&settled, watch);
+        let refused = self.commit_note(self.case(settled, decision, request, false));
+        let Some(laps) = laps else { return refused };
         let Refused { decision, request, approval } = &refused;
         laps.show(watch, request, decision, approval.as_ref(), self.recorded_since(laps.concluded));
         refused
@@ -127,14 +147,14 @@ struct Laps {
 }
 
 impl Laps {
-    fn of(prepared: &Prepared, watch: &Watch) -> Option<Self> {
+    fn of(known: &Settled, watch: &Watch) -> Option<Self> {
         if !watch.is_on() {
             return None;
         }
         let concluded = Instant::now();
-        let judged = prepared.settled.filter(|_| prepared.refusal.is_none());
+        let judged = known.done.filter(|_| known.refusal.is_none());
         let judged = judged.map(|settled| Lap { began: settled.ended, ended: concluded });
-        Some(Self { settled: prepared.settled, verified: prepared.verified, judged, concluded })
+        Some(Self { settled: known.done, verified: known.verified, judged, concluded })
     }
 
     fn show(

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use placet_trust::{Refusal, State};
@@ -62,7 +61,7 @@ pub(crate) fn decision(verdict: &str, tool: Option<&str>) -> DecisionFact {
     DecisionFact {
         event_type: "tool_call".into(),
         action: tool.unwrap_or("act").into(),
-        tool: tool.map(Arc::from),
+        tool: tool.map(Into::into),
         verdict: verdict.into(),
         hard: false,
         code: "allowed".into(),

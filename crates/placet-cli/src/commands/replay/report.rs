@@ -99,7 +99,7 @@ fn word(verdict: &str, hard: bool) -> String {
 }
 
 fn tool(decision: &DecisionFact) -> Arc<str> {
-    decision.tool.clone().unwrap_or_else(|| decision.action.clone())
+    decision.tool.as_deref().unwrap_or(&decision.action).into()
 }
 
 impl Change {

@@ -1,0 +1,84 @@
+//! What is settled of an event before policies are asked: who it is, what its session did, and whether that refuses it.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::time::Instant;
+
+use placet_trust::Refusal;
+use placet_trust::sessions::ToolHistory;
+use placet_types::Event;
+
+use super::Pipeline;
+use super::facts::{add_history, on_plan};
+use super::identity::Holder;
+use crate::telemetry::Lap;
+
+/// An event whose identity and attributes are settled, ready to be decided.
+pub struct Prepared {
+    event: Event,
+    pub(super) settled: Settled,
+}
+
+/// What is settled of an event, besides what is written into it.
+pub(super) struct Settled {
+    pub(super) holder: Option<Holder>,
+    /// Why it is refused whatever policies say, if it is.
+    pub(super) refusal: Option<Refusal>,
+    /// What its session called before, where that is not written into the event yet.
+    pub(super) history: Option<ToolHistory>,
+    /// When all of this was done, and when the credential was verified; only where somebody looks on.
+    pub(super) done: Option<Lap>,
+    pub(super) verified: Option<Lap>,
+}
+
+impl Prepared {
+    /// The event as policies see it.
+    #[must_use]
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// Whether it is refused whatever policies say, and why.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.settled.refusal.as_ref()
+    }
+}
+
+impl Pipeline {
+    /// The first half of [`Pipeline::begin`], for enforcement points whose policies are decided elsewhere: settles
+    /// identity and attributes.
+    #[must_use]
+    pub fn prepare(&self, event: Event) -> Prepared {
+        self.prepare_timed(event, false)
+    }
+
+    pub(super) fn prepare_timed(&self, mut event: Event, timed: bool) -> Prepared {
+        let mut settled = self.settle_identity(&mut event, timed);
+        add_history(&mut event, settled.history.take().as_ref());
+        Prepared { event, settled }
+    }
+
+    pub(super) fn settle_identity(&self, event: &mut Event, timed: bool) -> Settled {
+        let begun = timed.then(Instant::now);
+        event.complete();
+        self.gate.tell_time(event);
+        let began = (timed && self.options.credentials.is_some()).then(Instant::now);
+        let (holder, refusal) = match self.identify(event) {
+            Ok(holder) => (holder, None),
+            Err(refusal) => (None, Some(refusal)),
+        };
+        let verified = began.map(Lap::since);
+        let (facts, refusal) = match refusal {
+            Some(refusal) => (None, Some(refusal)),
+            None => match self.add_facts(event, holder.as_ref()) {
+                Ok(facts) => (facts, None),
+                Err(refusal) => (None, Some(refusal)),
+            },
+        };
+        let refusal = refusal
+            .or_else(|| on_plan(event, facts.as_ref()?).err())
+            .or_else(|| self.check_authority(event, holder.as_ref()).err());
+        let history = facts.map(|facts| facts.tool_history);
+        Settled { holder, refusal, history, done: begun.map(Lap::since), verified }
+    }
+}
