@@ -43,7 +43,7 @@ use crate::telemetry::Observer;
 
 pub use escalation::ApprovalTerms;
 pub use permit::{Effect, PERMIT_SECONDS, Permit};
-pub use prepared::Prepared;
+pub use prepared::{Prepared, Stated};
 pub use recording::Outcome;
 
 use facts::{add_history, count_of, text_of};
