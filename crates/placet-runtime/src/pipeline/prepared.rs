@@ -25,6 +25,8 @@ pub(super) struct Settled {
     pub(super) refusal: Option<Refusal>,
     /// What its session called before, where that is not written into the event yet.
     pub(super) history: Option<ToolHistory>,
+    /// Whether its `now` is no time.
+    pub(super) bad_now: bool,
     /// When all of this was done, and when the credential was verified; only where somebody looks on.
     pub(super) done: Option<Lap>,
     pub(super) verified: Option<Lap>,
@@ -128,7 +130,7 @@ impl Pipeline {
     pub(super) fn settle_identity(&self, event: &mut Event, timed: bool) -> Settled {
         let begun = timed.then(Instant::now);
         event.complete();
-        self.gate.tell_time(event);
+        let bad_now = self.gate.tell_time(event);
         let began = (timed && self.options.credentials.is_some()).then(Instant::now);
         let (holder, refusal) = match self.identify(event) {
             Ok(holder) => (holder, None),
@@ -146,6 +148,6 @@ impl Pipeline {
             .or_else(|| on_plan(event, facts.as_ref()?).err())
             .or_else(|| self.check_authority(event, holder.as_ref()).err());
         let history = facts.map(|facts| facts.tool_history);
-        Settled { holder, refusal, history, done: begun.map(Lap::since), verified }
+        Settled { holder, refusal, history, bad_now, done: begun.map(Lap::since), verified }
     }
 }
