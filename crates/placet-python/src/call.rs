@@ -14,6 +14,7 @@ use placet::{Decision, DecisionId, DenyCause, Event, Request, Value, refusal};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use smol_str::SmolStr;
 
 use crate::approvals::{Asker, Stop};
 use crate::decision::PolicyDecision;
@@ -73,7 +74,7 @@ pub(crate) struct Call {
     pipeline: Arc<Pipeline>,
     watch: Watch,
     /// The tool, as refusals name it; empty where only a question is asked.
-    tool: String,
+    tool: SmolStr,
     stage: Owing,
     frozen: Option<(Py<PyTuple>, Py<PyDict>)>,
     args: Option<Py<PyDict>>,
@@ -116,7 +117,7 @@ impl Call {
         Self {
             pipeline,
             watch,
-            tool: tool.to_owned(),
+            tool: tool.into(),
             stage: Owing(Mutex::new(stage)),
             frozen: None,
             args: None,
