@@ -7,6 +7,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::cmp::Ordering;
+use std::fmt::Write;
 
 use serde_json::{Map, Number, Value};
 
@@ -72,7 +73,6 @@ pub(crate) fn utf16_order(left: &str, right: &str) -> Ordering {
 }
 
 pub(crate) fn write_string(text: &str, out: &mut String) {
-    out.reserve(text.len().saturating_add(2));
     out.push('"');
     match has_escapes(text.as_bytes()) {
         true => write_escaped(text, out),
@@ -83,18 +83,29 @@ pub(crate) fn write_string(text: &str, out: &mut String) {
 
 /// Whether anything has to be escaped, which is so in nearly no text: eight bytes at a time.
 fn has_escapes(bytes: &[u8]) -> bool {
+    let Some(tail) = tail(bytes) else { return bytes.iter().any(|byte| needs_escape(*byte)) };
+    let (words, _) = bytes.as_chunks();
+    words.iter().fold(escapes(tail), |found, word| found | escapes(u64::from_le_bytes(*word))) != 0
+}
+
+/// What stands past the last whole word, with some of what stands before it; None for fewer than four bytes.
+fn tail(bytes: &[u8]) -> Option<u64> {
+    if let Some(last) = bytes.last_chunk() {
+        return Some(u64::from_le_bytes(*last));
+    }
+    let (first, last) = (bytes.first_chunk()?, bytes.last_chunk()?);
+    Some(u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32)
+}
+
+/// Not 0 where one of the bytes has to be escaped.
+fn escapes(word: u64) -> u64 {
     const EACH: u64 = u64::from_le_bytes([1; 8]);
     const HIGH: u64 = EACH << 7;
     // A byte below `limit` leaves its high bit set; what it borrows from those above is of no matter, for then one was
     // found. See "Bit Twiddling Hacks", `hasless`.
     let less = |word: u64, limit: u64| word.wrapping_sub(EACH.wrapping_mul(limit)) & !word & HIGH;
     let is = |word: u64, byte: u8| less(word ^ EACH.wrapping_mul(u64::from(byte)), 1);
-    let (words, rest) = bytes.as_chunks();
-    let found = words.iter().fold(0, |found, word| {
-        let word = u64::from_le_bytes(*word);
-        found | less(word, u64::from(b' ')) | is(word, b'"') | is(word, b'\\')
-    });
-    found != 0 || rest.iter().any(|byte| needs_escape(*byte))
+    less(word, u64::from(b' ')) | is(word, b'"') | is(word, b'\\')
 }
 
 fn needs_escape(byte: u8) -> bool {
@@ -141,6 +152,9 @@ pub(crate) fn write_float(float: f64, out: &mut String) {
         out.push('0');
         return;
     }
+    if write_plain(float, out) {
+        return;
+    }
     let scientific = shortest(float.abs());
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
@@ -168,6 +182,22 @@ pub(crate) fn write_float(float: f64, out: &mut String) {
     }
 }
 
+/// Writes a double of few digits and no exponent; says whether it did. No other text of that few digits reads back as
+/// the same double, so that the shortest one is the nearest too.
+fn write_plain(float: f64, out: &mut String) -> bool {
+    if !(1e-6..1e21).contains(&float.abs()) {
+        return false;
+    }
+    let start = out.len();
+    let written = write!(out, "{float}").is_ok();
+    let digits = out.get(start..).unwrap_or_default().bytes().filter(u8::is_ascii_digit).count();
+    let is_plain = written && digits <= f64::DIGITS as usize;
+    if !is_plain {
+        out.truncate(start);
+    }
+    is_plain
+}
+
 /// The shortest digits that read back as the same double, and of those the nearest, even at a tie: `d.ddde±x`.
 fn shortest(float: f64) -> String {
     let shortest = format!("{float:e}");
@@ -185,4 +215,35 @@ fn push_split(digits: &str, at: i32, out: &mut String) {
     out.push_str(whole);
     out.push('.');
     out.push_str(fraction);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_has_to_be_escaped_is_found_wherever_it_stands() {
+        for length in 0..40 {
+            for place in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut bytes = vec![b'x'; length];
+                    bytes[place] = byte;
+                    assert_eq!(has_escapes(&bytes), needs_escape(byte), "{byte} at {place} of {length}");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn decimals_are_written_as_by_another_program(digits in -(10_i64.pow(17))..10_i64.pow(17), cut in 0..17_u32, point in -25..25) {
+            let digits = digits / 10_i64.pow(cut);
+            let float: f64 = format!("{digits}e{point}").parse().unwrap();
+            let mut out = String::new();
+            write_float(float, &mut out);
+            prop_assert_eq!(out, serde_jcs::to_string(&float).unwrap());
+        }
+    }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Program {
 #[derive(Debug)]
 struct FieldIndex {
     path: Path,
-    exact: HashMap<SmolStr, Vec<u32>>,
+    exact: ahash::HashMap<SmolStr, Vec<u32>>,
     globs: Option<GlobIndex>,
     /// Those that fire when the field is missing or no text: their condition is then unknown.
     restricting: Vec<u32>,
@@ -224,7 +224,7 @@ fn any_of_globs(parts: &[Expr]) -> Option<Filing<'_>> {
 struct Draft {
     path: Path,
     used: bool,
-    exact: HashMap<SmolStr, Vec<u32>>,
+    exact: ahash::HashMap<SmolStr, Vec<u32>>,
     literals: HashMap<String, Vec<u32>>,
     unfiled: Vec<u32>,
     restricting: Vec<u32>,
@@ -235,7 +235,7 @@ impl Draft {
         Self {
             path,
             used: false,
-            exact: HashMap::new(),
+            exact: ahash::HashMap::default(),
             literals: HashMap::new(),
             unfiled: Vec::new(),
             restricting: Vec::new(),

@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use placet::channels::{Step, Waited, Waiting};
-use placet::pipeline::{Begun, Effect, Outcome, Permit, Pipeline, Prepared, Refused, Started};
+use placet::pipeline::{Begun, Effect, Outcome, Permit, Pipeline, Prepared, Refused, Started, Stated};
 use placet::telemetry::Watch;
 use placet::trust::Refusal;
 use placet::{Decision, DecisionId, DenyCause, Event, Request, Value, refusal};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use smol_str::SmolStr;
 
 use crate::approvals::{Asker, Stop};
 use crate::decision::PolicyDecision;
@@ -29,9 +30,9 @@ const KEPT_BYTES: usize = 64 << 10;
 /// Where a call stands.
 enum Stage {
     /// Not decided yet; a decision made beforehand refuses it.
-    Asked(Box<Event>, Option<Box<Decision>>),
+    Asked(Event, Option<Box<Decision>>),
     /// Identity and attributes are settled; another evaluator decides. With the event as it came, to begin again.
-    Prepared(Box<Prepared>, Box<Event>),
+    Prepared(Box<Prepared>, Event),
     Granted(Permit),
     Running(Effect),
     Over,
@@ -73,7 +74,7 @@ pub(crate) struct Call {
     pipeline: Arc<Pipeline>,
     watch: Watch,
     /// The tool, as refusals name it; empty where only a question is asked.
-    tool: String,
+    tool: SmolStr,
     stage: Owing,
     frozen: Option<(Py<PyTuple>, Py<PyDict>)>,
     args: Option<Py<PyDict>>,
@@ -96,18 +97,18 @@ impl Call {
         frozen: (Py<PyTuple>, Py<PyDict>),
         args: Option<Py<PyDict>>,
     ) -> Self {
-        let stage = Stage::Asked(Box::new(event), None);
+        let stage = Stage::Asked(event, None);
         Self { frozen: Some(frozen), args, ..Self::new(course, tool, stage, true) }
     }
 
     /// A call that could not be bound or frozen: refused, and recorded as such.
     pub(crate) fn invalid(course: Course, tool: &str, event: Event, decision: Decision) -> Self {
-        Self::new(course, tool, Stage::Asked(Box::new(event), Some(Box::new(decision))), true)
+        Self::new(course, tool, Stage::Asked(event, Some(Box::new(decision))), true)
     }
 
     /// A question without an effect.
     pub(crate) fn question(py: Python<'_>, course: Course, event: &FrozenEvent) -> Self {
-        let stage = Stage::Asked(Box::new(event.event()), None);
+        let stage = Stage::Asked(event.event(), None);
         Self { args: Some(event.args(py)), ..Self::new(course, "", stage, event.is_tool_call) }
     }
 
@@ -116,7 +117,7 @@ impl Call {
         Self {
             pipeline,
             watch,
-            tool: tool.to_owned(),
+            tool: tool.into(),
             stage: Owing(Mutex::new(stage)),
             frozen: None,
             args: None,
@@ -145,8 +146,8 @@ impl Call {
     /// Decides the call, records the decision, and keeps the permit; or raises.
     pub(crate) fn decide(&self, py: Python<'_>) -> PyResult<()> {
         let begun = match self.stage.take() {
-            Stage::Asked(event, None) => wait(py, || self.pipeline.begin_watched(*event, &self.watch)),
-            Stage::Asked(event, Some(decision)) => Begun::Refused(wait(py, || self.note(*event, *decision))),
+            Stage::Asked(event, None) => wait(py, || self.pipeline.begin_watched(event, &self.watch)),
+            Stage::Asked(event, Some(decision)) => Begun::Refused(wait(py, || self.note(event, *decision))),
             other => return self.out_of_turn(other),
         };
         self.take_up(py, begun)
@@ -154,36 +155,39 @@ impl Call {
 
     /// As [`Self::decide`]; where people have to decide, asks them and waits. Signals are heeded meanwhile.
     pub(crate) fn decide_waiting(&self, py: Python<'_>, waiting: &Waiting) -> PyResult<()> {
-        let event = match self.stage.take() {
-            Stage::Asked(event, None) => *event,
+        let mut event = match self.stage.take() {
+            Stage::Asked(event, None) => event,
             stage => {
                 self.stage.set(stage);
                 return self.decide(py);
             }
         };
         loop {
-            let refused = match wait(py, || self.pipeline.begin_watched(event.clone(), &self.watch)) {
+            let stated = Stated::of(&event);
+            let refused = match wait(py, || self.pipeline.begin_watched(event, &self.watch)) {
                 Begun::Refused(refused) => refused,
                 started @ Begun::Started(_) => return self.take_up(py, started),
             };
             self.tell(py);
-            if let Some(refused) = self.people_decided(py, refused, waiting)? {
-                return self.take_up(py, Begun::Refused(refused));
-            }
+            event = match self.people_decided(py, refused, waiting, |begun| stated.put_back(begun))? {
+                Ok(event) => event,
+                Err(refused) => return self.take_up(py, Begun::Refused(*refused)),
+            };
         }
     }
 
-    /// Waits for people; what is refused in the end, or None when they decided.
+    /// Waits for people; when they decided, the event to begin again with, else what is refused in the end.
     fn people_decided(
         &self,
         py: Python<'_>,
         refused: Refused,
         waiting: &Waiting,
-    ) -> PyResult<Option<Refused>> {
+        again: impl FnOnce(&Event) -> Event,
+    ) -> PyResult<Result<Event, Box<Refused>>> {
         let (began, approval) = (Instant::now(), refused.approval.clone());
-        let mut step = match self.pipeline.waits(refused, waiting) {
-            Ok(wait) => Step::Waits(Box::new(wait)),
-            Err(refused) => return Ok(Some(*refused)),
+        let (event, mut step) = match self.pipeline.waits(refused, waiting) {
+            Ok(wait) => (again(wait.event()), Step::Waits(Box::new(wait))),
+            Err(refused) => return Ok(Err(refused)),
         };
         let waited = |refused| Pipeline::waited(&self.watch, began, approval.as_ref(), refused);
         loop {
@@ -195,11 +199,11 @@ impl Call {
                 }
                 Step::Ended(Waited::Decided) => {
                     waited(None);
-                    return Ok(None);
+                    return Ok(Ok(event));
                 }
                 Step::Ended(Waited::Refused(refused)) => {
                     waited(Some(&refused));
-                    return Ok(Some(refused));
+                    return Ok(Err(Box::new(refused)));
                 }
             };
         }
@@ -316,7 +320,7 @@ impl Call {
         };
         let original = event.clone();
         let prepared = wait(py, || {
-            let mut event = *event;
+            let mut event = event;
             self.pipeline.gate().complete(&mut event);
             self.pipeline.prepare_watched(event, &self.watch)
         });
@@ -349,9 +353,9 @@ impl Call {
         };
         let until = *self.until.lock().get_or_insert_with(|| asker.waiting(stop).until);
         let waiting = Waiting { until, ..asker.waiting(stop) };
-        match self.people_decided(py, refused, &waiting)? {
-            Some(refused) => self.take_up(py, Begun::Refused(refused)).map(|()| true),
-            None => {
+        match self.people_decided(py, refused, &waiting, |_| event)? {
+            Err(refused) => self.take_up(py, Begun::Refused(*refused)).map(|()| true),
+            Ok(event) => {
                 self.stage.set(Stage::Asked(event, None));
                 Ok(false)
             }
@@ -412,7 +416,7 @@ impl Call {
 
 impl Call {
     /// Commits what another evaluator decided; with the event as it came.
-    fn concluded(&self, py: Python<'_>, decision: Option<&PolicyDecision>) -> PyResult<(Begun, Box<Event>)> {
+    fn concluded(&self, py: Python<'_>, decision: Option<&PolicyDecision>) -> PyResult<(Begun, Event)> {
         let (prepared, event) = match self.stage.take() {
             Stage::Prepared(prepared, event) => (prepared, event),
             other => return self.out_of_turn(other),

@@ -172,21 +172,19 @@ impl Gate {
     }
 
     /// As [`Gate::decide`], and returns the closed question that was decided beside the answer.
-    pub fn judge(&self, event: Event) -> (Decision, Request) {
-        self.judge_with(event, &|_| ())
+    pub fn judge(&self, mut event: Event) -> (Decision, Request) {
+        let bad_now = self.tell_time(&mut event);
+        self.judge_told(event, bad_now, &|_| ())
     }
 
-    /// As [`Gate::judge`], of a session whose tool history is written into the event only if the policies that decide
-    /// may look at it.
-    pub(crate) fn judge_with(
+    /// As [`Gate::judge`], of an event that was told the time, and of a session whose tool history is written into the
+    /// event only if the policies that decide may look at it.
+    pub(crate) fn judge_told(
         &self,
         mut event: Event,
+        bad_now: bool,
         add_history: &dyn Fn(&mut Event),
     ) -> (Decision, Request) {
-        let given = event.get(Field::Now);
-        let readable = given.as_str().is_some_and(|now| now.parse::<jiff::Timestamp>().is_ok());
-        let bad_now = !given.is_null() && !readable;
-        self.tell_time(&mut event);
         self.registry.complete(&mut event);
         self.reload_if_due();
         let loaded = self.current.load();
@@ -243,11 +241,16 @@ impl Gate {
         self.registry.complete(event);
     }
 
-    /// Sets the event's `now` where it has none.
-    pub(crate) fn tell_time(&self, event: &mut Event) {
-        if event.get(Field::Now).is_null() {
-            let now = self.options.clock.now().to_string();
-            event.set(Field::Now, Value::String(now.into()));
+    /// Sets the event's `now` where it has none; says whether it has one that is no time.
+    pub(crate) fn tell_time(&self, event: &mut Event) -> bool {
+        match event.get(Field::Now) {
+            Value::Null => {
+                let now = self.options.clock.now().to_string();
+                event.set(Field::Now, Value::String(now.into()));
+                false
+            }
+            Value::String(now) => now.parse::<jiff::Timestamp>().is_err(),
+            _ => true,
         }
     }
 

@@ -13,7 +13,8 @@ use placet_types::{Decision, DecisionId, DenyCause, Identity, RiskTier, RuleRef,
 #[must_use]
 pub fn new_id() -> DecisionId {
     let apart = uuid::Uuid::now_v7().as_u128() ^ u128::from(placet_types::process::id());
-    DecisionId(uuid::Uuid::from_u128(apart).to_string().into())
+    let id = uuid::Uuid::from_u128(apart).hyphenated();
+    DecisionId((&*id.encode_lower(&mut uuid::Uuid::encode_buffer())).into())
 }
 
 /// What is said about a tool call that may not run; `None` when it may.

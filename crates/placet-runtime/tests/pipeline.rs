@@ -6,15 +6,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use placet_policy::SourceFile;
-use placet_runtime::pipeline::{Begun, Outcome, Pipeline, PipelineOptions, Refused, Started};
+use placet_policy::{Request, SourceFile};
+use placet_runtime::pipeline::{Begun, Outcome, Pipeline, PipelineOptions, Refused, Started, Stated};
 use placet_runtime::{FixedClock, Gate, GateOptions, Registrar};
 use placet_store::{LogLedger, Memory, Settings};
 use placet_trust::credentials::broker::{BrokerLimits, IssueRequest};
 use placet_trust::{Freshness, Ledger, LedgerError, Proposal, Receipt, State, TenantKey, View};
 use placet_types::ledger::{Vote, VoteStrength};
 use placet_types::record::ChangeFact;
-use placet_types::{Ack, ApproverId, DenyCause, Digest, Event, Fact, LedgerOp, Record, RecordId, Verdict};
+use placet_types::{
+    Ack, ApproverId, DenyCause, Digest, Event, Fact, Field, LedgerOp, Record, RecordId, Value, Verdict,
+};
+use proptest::prelude::*;
 
 const POLICY: &str = "version: 1\nrules:\n\
     - { name: read, when: { action: read }, then: allow }\n\
@@ -335,6 +338,73 @@ fn f22_identity_is_what_the_credential_says() {
     let call = permit.call().unwrap();
     assert_eq!(permit.spend(&call).err().unwrap().cause.code(), "credential_validation", "revoked since");
     assert_eq!(run(&bench, read(&own, "[]")), denied, "revoked");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    /// What is kept of an event is enough to begin it again as it came, whoever shows which credential.
+    #[test]
+    fn f16_an_event_that_began_is_put_back_as_it_came(
+        event in placet_testkit::events::event(),
+        identity in 0..3,
+        args in placet_testkit::events::value(),
+        odd in 0..4,
+    ) {
+        let (bench, token) = of_holder();
+        run(&bench, holders(event_of("read"), &token)).unwrap();
+        let mut event = event;
+        if odd == 0 {
+            event.set(Field::Args, args);
+        }
+        let (pipeline, event) = match identity {
+            0 => (self::bench(|_| {}).pipeline, event),
+            1 => (bench.pipeline, event),
+            _ => (bench.pipeline, holders(event, &token)),
+        };
+        let stated = Stated::of(&event);
+        let again = match pipeline.begin(event.clone()) {
+            Begun::Refused(refused) => stated.put_back(refused.request.event()),
+            Begun::Started(started) => stated.put_back(started.request.event()),
+        };
+        let closed = |event: &Event| Request::new(event.clone());
+        prop_assert_eq!(closed(&again), closed(&event));
+        let (first, second) = (pipeline.prepare(event), pipeline.prepare(again));
+        prop_assert_eq!(closed(first.event()), closed(second.event()));
+        prop_assert_eq!(first.refusal(), second.refusal());
+    }
+}
+
+/// A pipeline that demands credentials, and the token of one with a tenant, an agent and a role.
+fn of_holder() -> (Bench, String) {
+    let ledger = ledger();
+    let registrar = Arc::new(Registrar::new(ledger.clone(), clock(), BrokerLimits::default(), "test".into()));
+    let mut request = IssueRequest::new("s1", ["clerk"]);
+    request.tenant = Some("t1".into());
+    request.agent = Some("a1".into());
+    request.role = Some("clerk".into());
+    let token = registrar.broker().issue(&request).unwrap().bearer().secret_text();
+    let options = PipelineOptions {
+        ledger: Some(ledger.clone()),
+        credentials: Some(registrar),
+        ..PipelineOptions::default()
+    };
+    (Bench { pipeline: Arc::new(Pipeline::new(gate(POLICY), options)), ledger }, token)
+}
+
+fn event_of(action: &str) -> Event {
+    event(&format!(r#"{{"action":"{action}"}}"#))
+}
+
+/// The event in the session of that token.
+fn holders(mut event: Event, token: &str) -> Event {
+    event.set(Field::TokenId, token);
+    event.set(Field::SessionId, "s1");
+    for field in [Field::SessionScopes, Field::TenantId, Field::AgentId, Field::UserRole, Field::Tenant] {
+        event.set(field, Value::Null);
+    }
+    event.set(Field::AgentRole, Value::Null);
+    event
 }
 
 fn plan(session: &str, tools: &[&str]) -> Event {

@@ -51,13 +51,13 @@ impl SessionKey {
 
 /// The budget owner that stands for one credential.
 pub(crate) fn credential_owner(id: &CredentialId) -> Arc<str> {
-    format!("credential:{}", escaped(&id.0)).into()
+    ["credential:", &*escaped(&id.0)].concat().into()
 }
 
 /// The budget owner that stands for a name within a tenant: no two pairs give the same one.
 pub(crate) fn owner(tenant: Option<&str>, name: &str) -> Arc<str> {
     match tenant {
-        Some(tenant) => format!("{}/{}", escaped(tenant), escaped(name)).into(),
+        Some(tenant) => [&*escaped(tenant), "/", &*escaped(name)].concat().into(),
         None => escaped(name).into(),
     }
 }

@@ -85,11 +85,13 @@ struct Member {
 
 impl Writer {
     fn integer(&mut self, negative: bool, size: u64) -> Result<(), Stop> {
-        let sign = if negative { "-" } else { "" };
         if size > MAX_INTEGER && self.numbers == Numbers::Integers {
+            let sign = if negative { "-" } else { "" };
             return Err(Stop::Number(format!("{sign}{size}")));
         }
-        self.out.push_str(sign);
+        if negative {
+            self.out.push('-');
+        }
         self.out.push_str(itoa::Buffer::new().format(size));
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::RedactionKind;
 const LONGEST: usize = 23;
 
 /// How many are remembered in a thread; each has one place.
-const PLACES: usize = 128;
+const PLACES: usize = 512;
 
 /// What was found out about texts, by the patterns that found it out.
 type Memo<T> = RefCell<Vec<(PackId, SmolStr, T)>>;
@@ -77,9 +77,13 @@ fn recall<T: Copy + Default>(
     found
 }
 
-/// FNV-1a, of which only the spread matters: a text that shares its place with another is looked at again.
+/// Multiplies eight bytes at a time; only the spread matters: a text that shares its place with another is looked at
+/// again.
 fn place(text: &str) -> usize {
-    let mix = |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    let hash = text.bytes().fold(0x811c_9dc5, mix);
-    usize::try_from(hash ^ (hash >> 16)).unwrap_or_default() % PLACES
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let (words, rest) = text.as_bytes().as_chunks();
+    let rest = rest.iter().fold(text.len() as u64, |rest, byte| (rest << 8) | u64::from(*byte));
+    let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(ODD).rotate_left(29);
+    let hash = words.iter().fold(mix(0, rest), |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    usize::try_from(hash.wrapping_mul(ODD) >> 32).unwrap_or_default() % PLACES
 }

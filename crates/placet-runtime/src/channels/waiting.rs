@@ -67,6 +67,12 @@ pub enum Step {
 }
 
 impl Wait {
+    /// The event that waits, as it was decided.
+    #[must_use]
+    pub fn event(&self) -> &Event {
+        self.refused.request.event()
+    }
+
     /// Waits for at most 50 ms, or until somebody decides.
     #[must_use]
     pub fn step(mut self) -> Step {

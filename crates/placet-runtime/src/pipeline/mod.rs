@@ -43,7 +43,7 @@ use crate::telemetry::Observer;
 
 pub use escalation::ApprovalTerms;
 pub use permit::{Effect, PERMIT_SECONDS, Permit};
-pub use prepared::Prepared;
+pub use prepared::{Prepared, Stated};
 pub use recording::Outcome;
 
 use facts::{add_history, count_of, text_of};
@@ -177,7 +177,10 @@ impl Pipeline {
             Some(refusal) if refusal.cause != DenyCause::OffPlan => {
                 (self.denied(refusal), Request::new(event))
             }
-            _ => self.gate.judge_with(event, &|event| add_history(event, settled.history.as_ref())),
+            _ => {
+                let history = settled.history.as_ref();
+                self.gate.judge_told(event, settled.bad_now, &|event| add_history(event, history))
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use placet_trust::Refusal;
 use placet_trust::sessions::ToolHistory;
-use placet_types::Event;
+use placet_types::{Event, Field, Value};
 
 use super::Pipeline;
 use super::facts::{add_history, on_plan};
@@ -25,6 +25,8 @@ pub(super) struct Settled {
     pub(super) refusal: Option<Refusal>,
     /// What its session called before, where that is not written into the event yet.
     pub(super) history: Option<ToolHistory>,
+    /// Whether its `now` is no time.
+    pub(super) bad_now: bool,
     /// When all of this was done, and when the credential was verified; only where somebody looks on.
     pub(super) done: Option<Lap>,
     pub(super) verified: Option<Lap>,
@@ -44,6 +46,73 @@ impl Prepared {
     }
 }
 
+/// The fields of an event that [`Pipeline::begin`] writes anew, from the clock, the credential and the ledger.
+const WRITTEN: [Field; 21] = [
+    Field::Now,
+    Field::TokenId,
+    Field::ParentTokenId,
+    Field::DelegationDepth,
+    Field::ParentDepth,
+    Field::TenantId,
+    Field::Tenant,
+    Field::AgentId,
+    Field::UserRole,
+    Field::AgentRole,
+    Field::SessionSelfId,
+    Field::Scopes,
+    Field::BudgetUsedTokens,
+    Field::TokensSpent,
+    Field::BudgetUsedApiCalls,
+    Field::ApiCalls,
+    Field::BudgetUsedCostCents,
+    Field::Cost,
+    Field::BudgetUsedComputeSeconds,
+    Field::ComputeSeconds,
+    Field::ToolHistory,
+];
+
+/// What a caller stated in the fields that [`Pipeline::begin`] writes anew. It is kept instead of the whole event, so
+/// that a call begins again as it came when people have decided.
+pub struct Stated(Kept);
+
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and stands on the stack")]
+enum Kept {
+    Written([Value; WRITTEN.len()]),
+    Whole(Event),
+}
+
+impl Stated {
+    /// What an event states before it begins.
+    #[must_use]
+    pub fn of(event: &Event) -> Self {
+        if is_odd(event) {
+            return Self(Kept::Whole(event.clone()));
+        }
+        Self(Kept::Written(WRITTEN.map(|field| event.get(field).clone())))
+    }
+
+    /// The event that began, to begin again: what else was done to it follows from the event alone, and is done to it
+    /// again without a change.
+    #[must_use]
+    pub fn put_back(self, begun: &Event) -> Event {
+        match self.0 {
+            Kept::Whole(event) => event,
+            Kept::Written(values) => {
+                let mut event = begun.clone();
+                WRITTEN.into_iter().zip(values).for_each(|(field, value)| event.set(field, value));
+                event
+            }
+        }
+    }
+}
+
+/// Whether a value of the wrong type is looked into before the request is closed, after which nothing can: a proof of
+/// possession is for the arguments as they came, and a declared resource stands among the resources as it came.
+fn is_odd(event: &Event) -> bool {
+    !matches!(event.get(Field::Args), Value::Object(_) | Value::Unknown(_) | Value::Null)
+        || !matches!(event.get(Field::ResourcePath), Value::String(_) | Value::Unknown(_) | Value::Null)
+}
+
 impl Pipeline {
     /// The first half of [`Pipeline::begin`], for enforcement points whose policies are decided elsewhere: settles
     /// identity and attributes.
@@ -61,7 +130,7 @@ impl Pipeline {
     pub(super) fn settle_identity(&self, event: &mut Event, timed: bool) -> Settled {
         let begun = timed.then(Instant::now);
         event.complete();
-        self.gate.tell_time(event);
+        let bad_now = self.gate.tell_time(event);
         let began = (timed && self.options.credentials.is_some()).then(Instant::now);
         let (holder, refusal) = match self.identify(event) {
             Ok(holder) => (holder, None),
@@ -79,6 +148,6 @@ impl Pipeline {
             .or_else(|| on_plan(event, facts.as_ref()?).err())
             .or_else(|| self.check_authority(event, holder.as_ref()).err());
         let history = facts.map(|facts| facts.tool_history);
-        Settled { holder, refusal, history, done: begun.map(Lap::since), verified }
+        Settled { holder, refusal, history, bad_now, done: begun.map(Lap::since), verified }
     }
 }

@@ -76,13 +76,9 @@ impl Spender<'_> {
 /// what it turns out to cost is charged by the settlement all the same.
 #[must_use]
 pub fn applicable(spender: &Spender<'_>, rules: &[BudgetRule], estimate: &Estimate) -> Vec<Amount> {
-    let mut limits: BTreeMap<BudgetKey, Option<u64>> = BTreeMap::new();
+    let mut amounts: Vec<Amount> = Vec::new();
     let mut add = |key: BudgetKey, limit: Option<u64>| {
-        let known = limits.entry(key).or_insert(limit);
-        *known = match (*known, limit) {
-            (Some(known), Some(limit)) => Some(known.min(limit)),
-            (known, limit) => known.or(limit),
-        };
+        amounts.push(Amount { amount: estimate.of(key.unit), key, limit });
     };
     let forever = |owner: &Arc<str>, unit| BudgetKey {
         scope: BudgetScope::Session,
@@ -115,5 +111,21 @@ pub fn applicable(spender: &Spender<'_>, rules: &[BudgetRule], estimate: &Estima
             );
         }
     }
-    limits.into_iter().map(|(key, limit)| Amount { amount: estimate.of(key.unit), key, limit }).collect()
+    amounts.sort_by(|one, other| one.key.cmp(&other.key));
+    amounts.dedup_by(|again, first| {
+        let same = again.key == first.key;
+        if same {
+            first.limit = tighter(first.limit, again.limit);
+        }
+        same
+    });
+    amounts
+}
+
+/// The limit that holds where there are two.
+fn tighter(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
