@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use common::Project;
 use common::ledger::{Deployment, call, deploy, project};
 use placet::pipeline::Outcome;
-use placet::{Gate, GateOptions, SourceFile};
+use placet::{Event, Gate, GateOptions, SourceFile, Verdict};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -131,6 +131,33 @@ fn f29_what_a_key_hides_is_hidden_wherever_it_was_looked_at() {
     drop(deployment);
     let shown = project.run(&["audit", "export"]).exits(0).out;
     assert!(!shown.contains("hunter2") && shown.contains("/srv/a"), "{shown}");
+}
+
+#[test]
+fn f32_what_closing_an_event_makes_of_a_hidden_value_is_not_taken_for_sure() {
+    let project =
+        project("version: 1\nrules: [{ name: a, when: { action: { glob: \"*\" } }, then: allow }]\n");
+    let deployment = deploy(&project);
+    let spawn = |session: &str| {
+        let context = format!("\"delegation_depth\":0,\"parent_session_id\":\"ann@ours.example\"{session}");
+        let text = format!("{{\"event_type\":\"agent.spawn\",\"context\":{{{context}}}}}");
+        Event::from_json(text.as_bytes()).expect("an event")
+    };
+    let read = call("read", r#"{"password_file":["/srv/a"]}"#, "s1");
+    for event in [read, spawn(""), spawn(",\"session_id\":\"s1\"")] {
+        assert_eq!(deployment.pipeline.ask(event).decision.verdict, Verdict::Allow);
+    }
+    drop(deployment);
+    // A hidden list of paths is one more resource beside those that were found in it; and a spawn without a session
+    // has no parent, whatever its context names.
+    let rules =
+        "  - { name: a, when: { resources: { count: { where: { exists: true }, gt: 1 } } }, then: block }
+  - { name: b, when: { event_type: agent.spawn, parent.session_id: { exists: true } }, then: block }
+  - { name: c, when: { action: { glob: \"*\" } }, then: allow }\n";
+    let report = replay(&project, rules, 1);
+    assert_eq!(verdicts(&report), [(2, "deny (hard)")], "{report:#}");
+    assert_eq!(report["undecidable"][0]["could_be"], json!(["allow", "deny (hard)"]), "{report:#}");
+    assert_eq!((&report["undecidable"][1], &report["unchanged"]), (&json!(null), &json!(1)), "{report:#}");
 }
 
 #[test]

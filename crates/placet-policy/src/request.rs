@@ -50,6 +50,8 @@ impl Request {
     #[must_use]
     pub fn new(mut event: Event) -> Self {
         event.complete();
+        // Before it counts as a resource: else closing the event again would find another one.
+        refuse_wrong_type(&mut event, Field::ResourcePath);
         let resources = match event.get(Field::Resources) {
             Value::Array(named) => collect(&event, named),
             // A list of resources that is no list stays: every guard over it is then unknown, and denies.
@@ -72,22 +74,24 @@ impl Request {
 /// Scopes given as one text would else be searched as a text, and `pay` found in `repay`: a field of another type
 /// than its own is unknown to every rule.
 fn refuse_wrong_types(event: &mut Event) {
-    for &field in Field::ALL {
-        let value = event.get(field);
-        let found = match value {
-            Value::Null | Value::Unknown(_) => continue,
-            Value::String(_) => Kind::Text,
-            Value::Int(_) | Value::Float(_) => Kind::Number,
-            Value::Bool(_) => Kind::Flag,
-            Value::Array(_) => Kind::List,
-            Value::Object(_) => Kind::Object,
-        };
-        if found != Kind::of(field) {
-            let content = serde_json::to_vec(value).unwrap_or_default();
-            event.set(field, Value::unknown("wrong_type", content));
-        }
-    }
+    Field::ALL.iter().for_each(|field| refuse_wrong_type(event, *field));
     refuse_wrong_tags(event);
+}
+
+fn refuse_wrong_type(event: &mut Event, field: Field) {
+    let value = event.get(field);
+    let found = match value {
+        Value::Null | Value::Unknown(_) => return,
+        Value::String(_) => Kind::Text,
+        Value::Int(_) | Value::Float(_) => Kind::Number,
+        Value::Bool(_) => Kind::Flag,
+        Value::Array(_) => Kind::List,
+        Value::Object(_) => Kind::Object,
+    };
+    if found != Kind::of(field) {
+        let content = serde_json::to_vec(value).unwrap_or_default();
+        event.set(field, Value::unknown("wrong_type", content));
+    }
 }
 
 /// The same for the tags of steps: a text would hide the tags of the step's tool.

@@ -198,6 +198,12 @@ proptest! {
         );
     }
 
+    #[test]
+    fn closing_an_event_twice_changes_nothing(event in event()) {
+        let once = Request::new(event);
+        prop_assert_eq!(Request::new(once.event().clone()), once);
+    }
+
     /// What replay relies on where values were redacted: what it is sure of is the truth, whatever was hidden and whatever
     /// other policies had asked; and where these policies had asked themselves, it is sure.
     #[test]
@@ -205,7 +211,7 @@ proptest! {
         case in policy_case(),
         others in policy_case(),
         event in event(),
-        hidden in prop::collection::vec((prop::sample::select(Field::ALL), any::<Index>(), any::<bool>()), 1..4),
+        hidden in prop::collection::vec((hidden_field(), any::<Index>(), any::<bool>()), 1..4),
     ) {
         let request = Request::new(event);
         let mut hiding = request.event().clone();
@@ -259,6 +265,55 @@ fn f32_aegis_89_a_hidden_clock_leaves_a_time_window_open() {
     assert_eq!(strength(&decide(&set, &request).verdict), 0, "it is a Saturday");
     assert_eq!(outcomes(&|_| None), [0, 3]);
     assert_eq!(outcomes(&|id| told.get(id).copied()), [0]);
+}
+
+/// Completing an event again makes something of a hidden value that may not have been there.
+#[test]
+fn f32_aegis_89_what_is_made_of_a_hidden_value_may_not_have_been_there() {
+    let counts = |limit: &str| format!("resources: {{ count: {{ {limit}, where: {{ exists: true }} }} }}");
+    let path = [Step::Key("path".into())];
+    for (condition, event, field, place, truth) in [
+        ("resources: { some: { exists: true } }".into(), r#"{"args":{"path":5}}"#, Field::Args, &path[..], 0),
+        ("resources: { every: { exists: false } }".into(), r#"{"args":{"path":5}}"#, Field::Args, &path, 3),
+        (counts("lt: 2"), r#"{"args":{"path":"/a"}}"#, Field::Args, &path, 3),
+        (counts("lt: 2"), r#"{"resource_path":"/a"}"#, Field::ResourcePath, &[], 3),
+        (counts("gt: 1"), r#"{"args":{"path":["/a"]}}"#, Field::Args, &path, 0),
+        // Nothing but the type of the event is hidden; but what is no text was a resource twice.
+        ("resources: { contains: 7 }".into(), r#"{"resource_path":5}"#, Field::EventType, &[], 3),
+        ("action: { exists: true }".into(), "{}", Field::EventType, &[], 0),
+        (
+            "parent.session_id: { exists: true }".into(),
+            r#"{"event_type":"agent.spawn","context":{"parent_session_id":"p"}}"#,
+            Field::EventType,
+            &[],
+            0,
+        ),
+    ] {
+        let rule = format!("version: 1\nrules: [{{ name: rule, when: {{ {condition} }}, then: block }}]\n");
+        let default = "version: '1'\ndefaults: { approval: auto }\nrules: []\n".to_owned();
+        let files = vec![(Tier::Project, rule), (Tier::Project, default)];
+        let set = load(&PolicyCase { files, global_grants: false });
+        let request = Request::new(Event::from_json(event.as_bytes()).unwrap());
+        assert_eq!(strength(&decide(&set, &request).verdict), truth, "{condition} {event}");
+        let mut hiding = request.event().clone();
+        let mut found = Vec::new();
+        places(request.event().get(field), &[], &mut found);
+        let (_, held) = found.into_iter().find(|(at, _)| at == place).unwrap();
+        hiding.set(field, put(hiding.get(field), place, &HiddenType::of(held).leaf()));
+        let closed = Request::new(hiding.clone());
+        let differs = |field: &Field| closed.event().get(*field) != hiding.get(*field);
+        let moved = Field::ALL.iter().copied().filter(differs).collect();
+        let known = Known { truth: &|_| None, moved };
+        let knowing = set.decide_knowing(&closed, DecisionId("hidden".into()), &known);
+        let outcomes: Vec<u8> = knowing.outcomes.iter().map(|effect| *effect as u8).collect();
+        assert!(outcomes.contains(&truth), "{truth} is not in {outcomes:?}: {condition} {event}");
+    }
+}
+
+/// Any field, and those more often of which completing an event makes others.
+fn hidden_field() -> impl Strategy<Value = Field> {
+    let sources = &[Field::Args, Field::ResourcePath, Field::Steps, Field::EventType];
+    prop_oneof![3 => prop::sample::select(Field::ALL), 1 => prop::sample::select(&sources[..])]
 }
 
 /// Hides a value of an event, and its twin; where that is, as rules can say it. Values under keys that say what they are

@@ -134,6 +134,8 @@ impl Features {
                 Field::ParentSessionId => Some(Field::ParentSelfSessionId),
                 _ => None,
             };
+            // The parent of what is spawned is the session that asks, and no twin of the one that the context names.
+            let twin = twin.filter(|twin| event.get(*twin) == event.get(field));
             for field in std::iter::once(field).chain(twin) {
                 let value = put(event.get(field), below, &leaf);
                 event.set(field, value);

@@ -111,6 +111,7 @@ const FIELDS: &[&str] = &[
     "context.budget_used_tokens",
     "session.cost",
     "parent.depth",
+    "parent.session_id",
     "data_classification",
     "resource_path",
     "context.session_scopes",

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use placet_types::{Field, Value};
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use super::{AtomId, HiddenType, Known, hidden, holds_hidden};
@@ -52,6 +53,15 @@ impl Possible {
             }
         }
         Self(set)
+    }
+
+    /// What comes of combining all, each with every truth that it may have.
+    fn fold(
+        all: impl Iterator<Item = Self>,
+        start: Truth,
+        combine: impl Fn(Truth, Truth) -> Truth + Copy,
+    ) -> Self {
+        all.fold(Self::of(start), |set, other| set.with(other, combine))
     }
 }
 
@@ -111,53 +121,25 @@ impl<'e> Search<'_, 'e> {
 
     fn at(&self, expr: &Expr, element: Option<&'e Value>) -> Possible {
         match expr {
-            Expr::All(parts) => self.fold(parts.iter(), element, Truth::True, Truth::min),
-            Expr::Any(parts) => self.fold(parts.iter(), element, Truth::False, Truth::max),
+            Expr::All(parts) => {
+                Possible::fold(parts.iter().map(|part| self.at(part, element)), Truth::True, Truth::min)
+            }
+            Expr::Any(parts) => {
+                Possible::fold(parts.iter().map(|part| self.at(part, element)), Truth::False, Truth::max)
+            }
             Expr::Not(part) => self.at(part, element).negate(),
             Expr::Test(test) => self.test(expr, test, element),
-            Expr::Some(subject, part) => {
-                self.each(expr, subject, element, |items| self.over(items, part, Truth::False, Truth::max))
-            }
-            Expr::Every(subject, part) => self.each(expr, subject, element, |items| match items {
+            Expr::Some(subject, part) => self.each(expr, subject, part, element, |truths| {
+                Possible::fold(truths.iter().copied(), Truth::False, Truth::max)
+            }),
+            Expr::Every(subject, part) => self.each(expr, subject, part, element, |truths| match truths {
                 [] => Possible::of(Truth::Unknown),
-                items => self.over(items, part, Truth::True, Truth::min),
+                truths => Possible::fold(truths.iter().copied(), Truth::True, Truth::min),
             }),
             Expr::CountOf(subject, part, order, limit) => {
-                self.each(expr, subject, element, |items| self.count(items, part, *order, *limit))
+                self.each(expr, subject, part, element, |truths| count(truths, *order, *limit))
             }
         }
-    }
-
-    fn fold<'x>(
-        &self,
-        parts: impl Iterator<Item = &'x Expr>,
-        element: Option<&'e Value>,
-        start: Truth,
-        combine: impl Fn(Truth, Truth) -> Truth + Copy,
-    ) -> Possible {
-        parts.fold(Possible::of(start), |set, part| set.with(self.at(part, element), combine))
-    }
-
-    fn over(
-        &self,
-        items: &'e [Value],
-        part: &Expr,
-        start: Truth,
-        combine: impl Fn(Truth, Truth) -> Truth + Copy,
-    ) -> Possible {
-        items.iter().fold(Possible::of(start), |set, item| set.with(self.at(part, Some(item)), combine))
-    }
-
-    #[allow(clippy::cast_precision_loss, reason = "no list in memory has 2^53 elements")]
-    fn count(&self, items: &'e [Value], part: &Expr, order: Order, limit: f64) -> Possible {
-        let (mut fewest, mut most) = (0_usize, 0_usize);
-        for item in items {
-            let Some(truth) = self.at(part, Some(item)).only() else { return Possible::ANY };
-            fewest += usize::from(truth == Truth::True);
-            most += usize::from(truth != Truth::False);
-        }
-        let holds = |count: usize| (count as f64).partial_cmp(&limit).is_some_and(|found| order.holds(found));
-        Possible::of(Truth::of_readings(holds(fewest), holds(most)))
     }
 
     fn reach(&self, subject: &Subject, element: Option<&'e Value>) -> Reach<'e> {
@@ -168,20 +150,37 @@ impl<'e> Search<'_, 'e> {
     }
 
     fn reach_path(&self, path: &Path) -> Reach<'e> {
+        if self.is_made_of_hidden(path.field) {
+            return Reach::Below;
+        }
         reach(self.evaluation.event().get(path.field), &path.keys)
     }
 
-    /// A condition over the elements of a list.
+    /// Whether completing the event made the value of a field of one that is hidden: it may as well be missing.
+    fn is_made_of_hidden(&self, field: Field) -> bool {
+        let is_unseen = |field| matches!(self.evaluation.event().get(field), Value::Unknown(_));
+        self.known.moved.contains(&field) && (is_unseen(field) || is_unseen(Field::EventType))
+    }
+
+    /// A condition over the elements of a list, by the truths that it may have at each.
     fn each(
         &self,
         expr: &Expr,
         subject: &Subject,
+        part: &Expr,
         element: Option<&'e Value>,
-        items: impl Fn(&'e [Value]) -> Possible,
+        combine: impl Fn(&[Possible]) -> Possible,
     ) -> Possible {
-        let list = self.reach(subject, element);
-        let seen = match list {
-            Reach::Value(Value::Array(list)) => items(list),
+        let is_moved = matches!(subject, Subject::Path(path) if self.known.moved.contains(&path.field));
+        // What is hidden in a list to which elements were added may not have been there: any truth leaves that open.
+        let truths = |item| match hidden(item) {
+            Some(_) if is_moved => Possible::ANY,
+            _ => self.at(part, Some(item)),
+        };
+        let seen = match self.reach(subject, element) {
+            Reach::Value(Value::Array(list)) => {
+                combine(&list.iter().map(truths).collect::<SmallVec<[Possible; 8]>>())
+            }
             Reach::Missing | Reach::Value(_) => Possible::of(Truth::Unknown),
             Reach::Hidden(kind) if !matches!(kind, HiddenType::Array | HiddenType::Any) => {
                 Possible::of(Truth::Unknown)
@@ -225,6 +224,19 @@ impl<'e> Search<'_, 'e> {
         }
         (self.known.truth)(&AtomId::of(expr)?).map(Possible::of)
     }
+}
+
+/// How many elements of a list may meet a condition.
+#[allow(clippy::cast_precision_loss, reason = "no list in memory has 2^53 elements")]
+fn count(truths: &[Possible], order: Order, limit: f64) -> Possible {
+    let (mut fewest, mut most) = (0_usize, 0_usize);
+    for possible in truths {
+        let Some(truth) = possible.only() else { return Possible::ANY };
+        fewest += usize::from(truth == Truth::True);
+        most += usize::from(truth != Truth::False);
+    }
+    let holds = |count: usize| (count as f64).partial_cmp(&limit).is_some_and(|found| order.holds(found));
+    Possible::of(Truth::of_readings(holds(fewest), holds(most)))
 }
 
 fn is_resources(subject: &Subject) -> bool {
