@@ -56,6 +56,15 @@ pub trait Link: Send {
     /// [`BackendError`].
     fn row(&mut self, kind: &str, id: &str) -> Result<Option<String>, BackendError>;
 
+    /// The stored texts of several cached rows, given by kind and id, in the order asked for. Worth its own
+    /// implementation where each question takes an exchange with a server.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    fn rows(&mut self, wanted: &[(&str, &str)]) -> Result<Vec<Option<String>>, BackendError> {
+        wanted.iter().map(|(kind, id)| self.row(kind, id)).collect()
+    }
+
     /// The stored view of an entry.
     ///
     /// # Errors

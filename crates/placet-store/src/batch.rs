@@ -137,6 +137,9 @@ pub(crate) fn write<B: Backend>(
     let mut round = Round::new(engine)?;
     let mut done = Vec::with_capacity(works.len());
     round.note_clock(engine)?;
+    if works.len() > 1 {
+        round.compare_all(engine, &works)?;
+    }
     let awaited = works.iter().any(|work| matches!(work, Work::Commit(entry) if entry.ack == Ack::Published));
     let mut acks = Vec::with_capacity(works.len());
     for work in works {
@@ -270,6 +273,18 @@ impl Round {
         engine.log.as_mut().map(|log| &mut log.working).ok_or_else(closed)
     }
 
+    /// Holds the cached rows that several works need against the log with one question. What a record needs beyond
+    /// that, because of one before it in this round, is asked for when it is its turn.
+    fn compare_all<B: Backend>(&mut self, engine: &mut Engine<B>, works: &[Work]) -> Result<(), LedgerError> {
+        let working = &engine.log.as_ref().ok_or_else(closed)?.working;
+        let needed = works.iter().filter_map(|work| match work {
+            Work::Commit(entry) => Some(working.keys(&entry.parts.record)),
+            Work::Refresh | Work::Sign => None,
+        });
+        let keys: BTreeSet<StateKey> = needed.flatten().collect();
+        self.compare_keys(engine, keys)
+    }
+
     /// Holds the cached rows that a record needs against the log.
     fn compare<B: Backend>(
         &mut self,
@@ -280,27 +295,31 @@ impl Round {
             return Ok(Vec::new());
         }
         let keys = self.working(engine).map_err(Stop::Failed)?.keys(record);
-        for key in &keys {
-            let (Some(log), Some(link)) = (&engine.log, &mut engine.link) else {
-                return Err(Stop::Failed(closed()));
-            };
-            let row = log.rows.row(key, &log.working);
-            let same = match self.compared.get(key) {
-                Some(same) => *same,
-                None => match link.row(row.kind, &row.id) {
-                    Ok(stored) => {
-                        let same = stored == row.body;
-                        self.compared.insert(key.clone(), same);
-                        same
-                    }
-                    Err(error) => return Err(Stop::Failed(engine.failed("read", error))),
-                },
-            };
-            if !same {
-                return Err(Stop::Refused(edited(&row)));
-            }
+        self.compare_keys(engine, keys.iter().cloned()).map_err(Stop::Failed)?;
+        match keys.iter().find(|key| self.compared.get(key) != Some(&true)) {
+            Some(key) => Err(Stop::Refused(edited(&self.working(engine).map_err(Stop::Failed)?.row(key)))),
+            None => Ok(keys),
         }
-        Ok(keys)
+    }
+
+    /// Holds the rows that this round did not compare yet against the log. No record of the round has changed them:
+    /// its rows are compared first.
+    fn compare_keys<B: Backend>(
+        &mut self,
+        engine: &mut Engine<B>,
+        keys: impl IntoIterator<Item = StateKey>,
+    ) -> Result<(), LedgerError> {
+        let keys: Vec<_> = keys.into_iter().filter(|key| !self.compared.contains_key(key)).collect();
+        let (Some(log), Some(link)) = (&engine.log, &mut engine.link) else { return Err(closed()) };
+        let rows: Vec<_> = keys.iter().map(|key| log.rows.row(key, &log.working)).collect();
+        let wanted: Vec<_> = rows.iter().map(|row| (row.kind, &*row.id)).collect();
+        let stored = match link.rows(&wanted) {
+            Ok(stored) => stored,
+            Err(error) => return Err(engine.failed("read", error)),
+        };
+        let same: Vec<_> = rows.iter().zip(&stored).map(|(row, stored)| row.body == *stored).collect();
+        self.compared.extend(keys.into_iter().zip(same));
+        Ok(())
     }
 
     /// Commits, shows the new state, and keeps a checkpoint in its other places. The inner result is of the latter.

@@ -30,13 +30,10 @@ fn rows<B: Backend>(
 ) -> Result<Result<(), Refusal>, LedgerError> {
     let Some(log) = &engine.log else { return Err(closed()) };
     let rows: Vec<StateRow> = keys(&log.working).iter().map(|key| log.working.row(key)).collect();
-    for row in rows {
-        let stored = engine.link()?.row(row.kind, &row.id);
-        if stored.map_err(|error| engine.failed("read", error))? != row.body {
-            return Ok(Err(edited(&row)));
-        }
-    }
-    Ok(Ok(()))
+    let wanted: Vec<_> = rows.iter().map(|row| (row.kind, &*row.id)).collect();
+    let stored = engine.link()?.rows(&wanted).map_err(|error| engine.failed("read", error))?;
+    let edited_row = rows.iter().zip(stored).find(|(row, stored)| row.body != *stored);
+    Ok(edited_row.map_or(Ok(()), |(row, _)| Err(edited(row))))
 }
 
 /// Somebody wrote what the log does not say.

@@ -167,13 +167,13 @@ impl PostgresLink {
         self.client.execute(&statement, params).map(|_| ()).map_err(|error| failed(&error))
     }
 
-    fn rows(&mut self, sql: &'static str, params: Params<'_>) -> Result<Vec<Row>, BackendError> {
+    fn query(&mut self, sql: &'static str, params: Params<'_>) -> Result<Vec<Row>, BackendError> {
         let statement = self.prepared(sql)?;
         self.client.query(&statement, params).map_err(|error| failed(&error))
     }
 
     fn text(&mut self, sql: &'static str, params: Params<'_>) -> Result<Option<String>, BackendError> {
-        let row = self.rows(sql, params)?.into_iter().next();
+        let row = self.query(sql, params)?.into_iter().next();
         row.map(|row| row.try_get(0)).transpose().map_err(|error| failed(&error))
     }
 
@@ -214,7 +214,7 @@ impl PostgresLink {
 
     fn head(&mut self) -> Result<Option<StoredHead>, BackendError> {
         let sql = "SELECT origin, size, frontier, chain, time_us, seal FROM head WHERE one = 1";
-        let head = self.rows(sql, &[])?.first().map(read_head).transpose()?;
+        let head = self.query(sql, &[])?.first().map(read_head).transpose()?;
         self.seen = head.as_ref().map(|head| head.seal.0.to_vec());
         Ok(head)
     }
@@ -251,7 +251,7 @@ impl Link for PostgresLink {
         let sql = "SELECT seq, leaf FROM entry WHERE seq >= $1 ORDER BY seq LIMIT $2";
         let mut from = if from == 0 { i64::MIN } else { signed(from)? };
         loop {
-            let rows = self.rows(sql, &[&from, &CHUNK])?;
+            let rows = self.query(sql, &[&from, &CHUNK])?;
             for row in &rows {
                 let seq: i64 = row.try_get(0).map_err(|error| failed(&error))?;
                 let leaf: &str = row.try_get(1).map_err(|error| failed(&error))?;
@@ -272,13 +272,24 @@ impl Link for PostgresLink {
         self.text("SELECT body FROM state WHERE kind = $1 AND id = $2", &[&kind, &id])
     }
 
+    fn rows(&mut self, wanted: &[(&str, &str)]) -> Result<Vec<Option<String>>, BackendError> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT (SELECT body FROM state WHERE state.kind = wanted.kind AND state.id = wanted.id)
+                   FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS wanted (kind, id, at) ORDER BY at";
+        let (kinds, ids): (Vec<&str>, Vec<&str>) = wanted.iter().copied().unzip();
+        let rows = self.query(sql, &[&kinds, &ids])?;
+        rows.iter().map(|row| row.try_get(0).map_err(|error| failed(&error))).collect()
+    }
+
     fn view(&mut self, seq: u64) -> Result<Option<String>, BackendError> {
         self.text("SELECT body FROM view WHERE seq = $1", &[&signed(seq)?])
     }
 
     fn personal(&mut self, seq: u64) -> Result<Vec<(Arc<str>, SaltedValue)>, BackendError> {
         let sql = "SELECT field, salt, value FROM personal WHERE seq = $1 ORDER BY field";
-        let rows = self.rows(sql, &[&signed(seq)?])?;
+        let rows = self.query(sql, &[&signed(seq)?])?;
         let read = |row: &Row| {
             let (field, salt): (String, Vec<u8>) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
             Some((Arc::from(field), SaltedValue { salt: salt.try_into().ok()?, text: row.try_get(2).ok()? }))
@@ -320,7 +331,7 @@ impl Link for PostgresLink {
     }
 
     fn changed(&mut self) -> Result<bool, BackendError> {
-        let row = self.rows("SELECT seal FROM head WHERE one = 1", &[])?.into_iter().next();
+        let row = self.query("SELECT seal FROM head WHERE one = 1", &[])?.into_iter().next();
         let seal: Option<Vec<u8>> =
             row.map(|row| row.try_get(0)).transpose().map_err(|error| failed(&error))?;
         Ok(seal != self.seen)
