@@ -33,6 +33,10 @@ const LOCK_SPACE: i32 = 0x706c_6374;
 /// How many entries are fetched at once.
 const CHUNK: i64 = 1_000;
 
+/// All that a connection asks for has a key. A plan is kept, and one that was made while a table was small would read the
+/// whole of it, with the dead rows of each commit since, until the server's housekeeping comes by.
+const LOOK_UPS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A log in a PostgreSQL schema. Connections are not encrypted, so one to another machine must be asked for by
@@ -121,7 +125,8 @@ impl Backend for Postgres {
         let set = format!(
             "SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s';
              SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
-             SET search_path = {schema}; SET default_transaction_isolation = 'read committed'"
+             SET search_path = {schema}; SET default_transaction_isolation = 'read committed';
+             {LOOK_UPS}"
         );
         client.batch_execute(&set).map_err(|error| failed(&error))?;
         let mut link =
