@@ -158,7 +158,7 @@ class SignedToken:
         `max_depth` counts from the token that the issuer signed.
         """
         scopes = _list(requested_scopes)
-        limits = (_copy(tools), dict(calls or {}), dict(budgets or {}))
+        limits = _limits(tools, calls, budgets)
         return self._of(
             self._inner.delegate(scopes, session_id, holder, ttl_seconds, agent_id, max_depth, *limits)
         )
@@ -213,7 +213,7 @@ class CredentialBroker:
         the most that it and all below it may spend together.
         """
         scopes = _list(scopes)
-        limits = (_copy(tools), dict(calls or {}), dict(budgets or {}))
+        limits = _limits(tools, calls, budgets)
         return self._token(
             self._core.issue(session_id, scopes, ttl_seconds, tenant_id, agent_id, role, *limits)
         )
@@ -272,7 +272,7 @@ class CredentialBroker:
     ) -> SessionToken:
         """Issues a narrower token to another session; raises `CredentialError` for more."""
         scopes = _list(requested_scopes)
-        limits = (_copy(tools), dict(calls or {}), dict(budgets or {}))
+        limits = _limits(tools, calls, budgets)
         return self._token(
             self._core.delegate(
                 parent_token_id, scopes, session_id, ttl_seconds, agent_id, max_depth, *limits
@@ -306,5 +306,8 @@ def _list(scopes: Iterable[str]) -> list[str]:
     return list(scopes)
 
 
-def _copy(tools: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if tools is None else dict(tools)
+def _limits(
+    tools: Mapping[str, Any] | None, calls: Mapping[str, int] | None, budgets: Mapping[str, int] | None
+) -> tuple[dict[str, Any] | None, dict[str, int], dict[str, int]]:
+    """What narrows a token, as the core takes it. No tools named is not the same as none allowed."""
+    return (None if tools is None else dict(tools), dict(calls or {}), dict(budgets or {}))

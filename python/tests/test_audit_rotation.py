@@ -11,22 +11,10 @@ from pathlib import Path
 import pytest
 
 import placet
-from conftest import Open, refusal
+from conftest import QUERY, Open, refusal
 from placet import AuditLog, SessionContext
 
 VERIFIER = Path(__file__).parents[2] / "verify" / "placet_verify.py"
-
-# The query of the tutorial, as it stands there.
-QUERY = """
-import json
-from collections import Counter
-denied = Counter()
-for line in open("audit.jsonl"):
-    event = json.loads(line)
-    if event["event"] == "tool_call" and not event["decision"]["allow"]:
-        denied[event["tool"]] += 1
-        print(event["timestamp"], event["policy_version"], event["decision"]["reason"])
-"""
 
 
 def _pay(amount: int) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import placet
-from conftest import refusal
+from conftest import QUERY, refusal
 from placet import _bridge
 
 
@@ -319,18 +319,6 @@ def test_f29_a_rejected_credential_and_a_broken_clock_are_recorded(open_gate, tm
 
 def _pay(amount):
     return amount
-
-
-QUERY = """
-import json
-from collections import Counter
-denied = Counter()
-for line in open("audit.jsonl"):
-    event = json.loads(line)
-    if event["event"] == "tool_call" and not event["decision"]["allow"]:
-        denied[event["tool"]] += 1
-        print(event["timestamp"], event["policy_version"], event["decision"]["reason"])
-"""
 
 
 def test_f30_the_mirror_is_read_as_the_tutorial_does(log, context, monkeypatch, capsys):

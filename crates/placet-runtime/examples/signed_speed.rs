@@ -3,9 +3,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "an example that measures")]
 
+#[path = "../../placet-trust/examples/timing/mod.rs"]
+mod timing;
+
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
 
 use placet_policy::SourceFile;
 use placet_runtime::digest::digest;
@@ -17,25 +19,12 @@ use placet_trust::credentials::broker::{BrokerLimits, DelegateRequest, HeldChain
 use placet_trust::credentials::keys::SecretKey;
 use placet_trust::credentials::token::ProofRequest;
 use placet_types::{Ack, Digest, Event, Field, Object, Value};
+use timing::measure;
 
 const POLICY: &str = "version: 1\nrules: [{ name: pays, when: { action: pay, scope: pay }, then: allow }]\n";
 
 const EVENT: &str = r#"{"event_type":"tool_call","action":"pay","tool_name":"pay","args":{},
     "context":{"session_id":"s2","session_scopes":["pay"],"delegation_depth":0}}"#;
-
-/// The median and the 99th percentile over `count` windows of `inner` calls.
-fn measure(name: &str, count: usize, inner: u32, mut work: impl FnMut()) {
-    let mut nanos: Vec<u128> = (0..count)
-        .map(|_| {
-            let begin = Instant::now();
-            (0..inner).for_each(|_| work());
-            begin.elapsed().as_nanos() / u128::from(inner)
-        })
-        .collect();
-    nanos.sort_unstable();
-    let at = |part: usize| nanos.get(nanos.len() * part / 100).copied().unwrap_or(0);
-    println!("{name:<52} p50 {:>9} ns   p99 {:>9} ns", at(50), at(99));
-}
 
 fn key(seed: u8) -> SecretKey {
     SecretKey::from_seed([seed; 32])

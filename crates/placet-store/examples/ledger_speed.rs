@@ -3,6 +3,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[cfg(feature = "postgres")]
+#[path = "../tests/support/mod.rs"]
+mod support;
+
 use std::error::Error;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -43,6 +47,8 @@ fn measure(folder: &Path) -> Result<(), Failure> {
         let ledger = open(folder, placet_store::Postgres::with_schema(&url, &schema)?)?;
         show("postgres, durable, one caller", &one_caller(&ledger, Ack::Durable, TIME)?);
         show("postgres, written, one caller", &one_caller(&ledger, Ack::Written, TIME)?);
+        show("postgres, written, with an approval", &approvals(&ledger, Ack::Written, TIME)?);
+        show("postgres, durable, with an approval", &approvals(&ledger, Ack::Durable, TIME)?);
         let (count, all) = many_callers(&ledger, CALLERS)?;
         show(&format!("postgres, durable, {CALLERS} callers"), &all);
         println!("postgres, durable, {CALLERS} callers: {count:.0} a second");
@@ -174,6 +180,27 @@ fn one_caller<B: Backend>(ledger: &LogLedger<B>, ack: Ack, time: Duration) -> Re
         let decision = decided.record.id.clone();
         commit(decided)?;
         commit(outcome(decision, reservation))?;
+    }
+    Ok(times)
+}
+
+/// Calls that draw on a budget and ask people in the same commit.
+#[cfg(feature = "postgres")]
+fn approvals<B: Backend>(ledger: &LogLedger<B>, ack: Ack, time: Duration) -> Result<Vec<Duration>, Failure> {
+    let mut times = Vec::new();
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        let id = id();
+        let mut asks = call(&ReservationId(id.clone().into()));
+        asks.record.ops.push(support::ask(&id, placet_audit::tree::leaf_hash(id.as_bytes())));
+        if let Some(LedgerOp::Ask(entry)) = asks.record.ops.last_mut() {
+            entry.session = Some(id.as_str().into());
+            entry.requesters = vec![id.as_str().into()];
+        }
+        let begun = Instant::now();
+        let receipt = ledger.commit(asks, ack)?;
+        times.push(begun.elapsed());
+        receipt.refused.map_or(Ok(()), |refusal| Err(refusal.reason.to_string()))?;
     }
     Ok(times)
 }

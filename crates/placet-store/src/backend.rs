@@ -58,7 +58,8 @@ pub trait Link: Send {
     /// [`BackendError`].
     fn row(&mut self, kind: &str, id: &str) -> Result<Option<String>, BackendError>;
 
-    /// Whether each of these rows is stored as it is here; one without a body is if it is not there.
+    /// Whether each of these rows is stored as it is here; one without a body is if it is not there. Worth its own
+    /// implementation where each question takes an exchange with a server.
     ///
     /// # Errors
     /// [`BackendError`].

@@ -138,6 +138,9 @@ pub(crate) fn write<B: Backend>(
     let mut round = Round::new(engine, works.len() > 1)?;
     let mut done = Vec::with_capacity(works.len());
     round.note_clock(engine)?;
+    if round.several {
+        round.compare_all(engine, &works)?;
+    }
     let awaited = works.iter().any(|work| matches!(work, Work::Commit(entry) if entry.ack == Ack::Published));
     let mut published_at = Vec::new();
     for (at, work) in works.into_iter().enumerate() {
@@ -273,6 +276,18 @@ impl Round {
 
     fn working<'e, B: Backend>(&self, engine: &'e mut Engine<B>) -> Result<&'e mut State, LedgerError> {
         engine.log.as_mut().map(|log| &mut log.working).ok_or_else(closed)
+    }
+
+    /// Holds the cached rows that several works need against the log with one question. What a record needs beyond
+    /// that, because of one before it in this round, is asked for when it is its turn.
+    fn compare_all<B: Backend>(&mut self, engine: &mut Engine<B>, works: &[Work]) -> Result<(), LedgerError> {
+        let working = &engine.log.as_ref().ok_or_else(closed)?.working;
+        let needed = works.iter().filter_map(|work| match work {
+            Work::Commit(entry) => Some(working.keys(&entry.parts.record)),
+            Work::Refresh | Work::Sign => None,
+        });
+        let keys: BTreeSet<StateKey> = needed.flatten().collect();
+        self.compare_keys(engine, &Vec::from_iter(keys)).map(|_| ())
     }
 
     /// Holds the cached rows that a record needs against the log.

@@ -1,6 +1,8 @@
 //! Holding cached rows against the log without writing anything.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::borrow::Cow;
+
 use placet_trust::{LedgerError, Refusal, State, StateKey, StateRow};
 use placet_types::DenyCause;
 
@@ -29,14 +31,11 @@ fn rows<B: Backend>(
     keys: &mut dyn FnMut(&State) -> Vec<StateKey>,
 ) -> Result<Result<(), Refusal>, LedgerError> {
     let Some(log) = &engine.log else { return Err(closed()) };
-    let rows: Vec<StateRow> = keys(&log.working).iter().map(|key| log.working.row(key)).collect();
-    for row in rows {
-        let stored = engine.link()?.row(row.kind, &row.id);
-        if stored.map_err(|error| engine.failed("read", error))? != row.body {
-            return Ok(Err(edited(&row)));
-        }
-    }
-    Ok(Ok(()))
+    let rows: Vec<Cow<'_, StateRow>> =
+        keys(&log.working).iter().map(|key| Cow::Owned(log.working.row(key))).collect();
+    let agree = engine.link()?.agrees(&rows).map_err(|error| engine.failed("read", error))?;
+    let edited_row = rows.iter().zip(agree).find(|(_, agrees)| !agrees);
+    Ok(edited_row.map_or(Ok(()), |(row, _)| Err(edited(row))))
 }
 
 /// Somebody wrote what the log does not say.

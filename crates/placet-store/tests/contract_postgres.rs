@@ -202,6 +202,7 @@ contract! { InPostgres::new();
     f27_postgres_published_is_covered_by_a_checkpoint => published_is_covered_by_a_checkpoint,
     f27_postgres_time_never_runs_backwards => time_never_runs_backwards,
     f27_postgres_an_edited_row_is_noticed => an_edited_row_is_noticed,
+    f27_postgres_an_edited_row_stops_no_others_in_its_batch => an_edited_row_stops_no_others_in_its_batch,
     f27_postgres_what_is_erased_is_gone_and_on_record => what_is_erased_is_gone_and_on_record,
     f27_postgres_a_record_too_large_is_refused_alone => a_record_too_large_is_refused_alone,
     f27_postgres_a_fault_in_a_fallback_refuses_and_harms_nothing => a_fault_in_a_fallback_refuses_and_harms_nothing,

@@ -2,9 +2,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #![allow(clippy::unwrap_used, missing_docs, reason = "an example that measures")]
 
+mod timing;
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::time::Instant;
 
 use placet_trust::State;
 use placet_trust::credentials::authority::{
@@ -14,22 +15,12 @@ use placet_trust::credentials::keys::{KeySet, SecretKey};
 use placet_trust::credentials::token::{Chain, Grant, Identity, ProofRequest, ReplayWindow};
 use placet_types::record::ChangeFact;
 use placet_types::{Digest, Fact, LedgerOp, Micros, Object, Record, Value};
+use timing::measure;
 
 const NOW: Micros = Micros(1_800_000_000_000_000);
 
-/// The median and the 99th percentile of one call, in nanoseconds, over windows of `inner` calls.
-fn measure(name: &str, inner: u32, mut work: impl FnMut()) {
-    let mut nanos: Vec<u128> = (0..500)
-        .map(|_| {
-            let begin = Instant::now();
-            (0..inner).for_each(|_| work());
-            begin.elapsed().as_nanos() / u128::from(inner)
-        })
-        .collect();
-    nanos.sort_unstable();
-    let at = |part: usize| nanos.get(nanos.len() * part / 100).copied().unwrap_or(0);
-    println!("{name:<44} p50 {:>9} ns   p99 {:>9} ns", at(50), at(99));
-}
+/// How many windows each figure is of.
+const COUNT: usize = 500;
 
 fn refunds(most: f64) -> Authority {
     let amount = ArgumentLimit { constraint: Constraint::Range(Range::between(0.0, most)), optional: false };
@@ -59,11 +50,11 @@ fn main() {
     let three = two.attenuate(&grant(2, 80.0), &key(2)).unwrap();
     for (length, chain) in [(1, &one), (2, &two), (3, &three)] {
         let text = chain.to_text();
-        measure(&format!("verify a chain of {length} ({} bytes), cold", text.len()), 1, || {
+        measure(&format!("verify a chain of {length} ({} bytes), cold", text.len()), COUNT, 1, || {
             black_box(Chain::parse(&text).unwrap().verify(&keys, NOW).unwrap());
         });
     }
-    measure("attenuate", 1, || drop(black_box(two.attenuate(&grant(2, 80.0), &key(2)).unwrap())));
+    measure("attenuate", COUNT, 1, || drop(black_box(two.attenuate(&grant(2, 80.0), &key(2)).unwrap())));
 
     let leaf = three.verify(&keys, NOW).unwrap();
     let mut state = State::default();
@@ -73,18 +64,20 @@ fn main() {
         state.admit(&record).unwrap();
     }
     let id = leaf.chain().last().unwrap().clone();
-    measure("check a handle", 100, || {
+    measure("check a handle", COUNT, 100, || {
         black_box(state.credentials.live(&id, NOW).unwrap());
     });
     let mut args = Object::new();
     args.insert("amount", Value::Int(50));
     let call = Call { tool: "payments.refund", args: &args, calls: 0, at: NOW };
-    measure("check a call against its authority", 100, || leaf.authority().covers(black_box(&call)).unwrap());
+    measure("check a call against its authority", COUNT, 100, || {
+        leaf.authority().covers(black_box(&call)).unwrap()
+    });
 
     let args = Digest([1; 32]);
     let request = ProofRequest { tool: "payments.refund", args: &args, audience: None };
     let proof = leaf.prove(&request, "p", NOW, &key(3)).unwrap();
-    measure("verify a proof of possession", 1, || {
+    measure("verify a proof of possession", COUNT, 1, || {
         leaf.check_proof(&proof, &request, NOW, &mut ReplayWindow::new(1)).unwrap();
     });
 }

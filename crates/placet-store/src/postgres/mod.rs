@@ -4,6 +4,7 @@
 mod source;
 mod write;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use placet_audit::seal::Head;
 use placet_audit::tree::Frontier;
 use placet_audit::view::SaltedValue;
+use placet_trust::StateRow;
 use placet_types::{Digest, Micros};
 use postgres::config::{Host, SslMode};
 use postgres::error::SqlState;
@@ -32,6 +34,10 @@ const LOCK_SPACE: i32 = 0x706c_6374;
 
 /// How many entries are fetched at once.
 const CHUNK: i64 = 1_000;
+
+/// All that a connection asks for has a key. A plan is kept, and one that was made while a table was small would read the
+/// whole of it, with the dead rows of each commit since, until the server's housekeeping comes by.
+const LOOK_UPS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -121,7 +127,8 @@ impl Backend for Postgres {
         let set = format!(
             "SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s';
              SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
-             SET search_path = {schema}; SET default_transaction_isolation = 'read committed'"
+             SET search_path = {schema}; SET default_transaction_isolation = 'read committed';
+             {LOOK_UPS}"
         );
         client.batch_execute(&set).map_err(|error| failed(&error))?;
         let mut link =
@@ -167,13 +174,13 @@ impl PostgresLink {
         self.client.execute(&statement, params).map(|_| ()).map_err(|error| failed(&error))
     }
 
-    fn rows(&mut self, sql: &'static str, params: Params<'_>) -> Result<Vec<Row>, BackendError> {
+    fn query(&mut self, sql: &'static str, params: Params<'_>) -> Result<Vec<Row>, BackendError> {
         let statement = self.prepared(sql)?;
         self.client.query(&statement, params).map_err(|error| failed(&error))
     }
 
     fn text(&mut self, sql: &'static str, params: Params<'_>) -> Result<Option<String>, BackendError> {
-        let row = self.rows(sql, params)?.into_iter().next();
+        let row = self.query(sql, params)?.into_iter().next();
         row.map(|row| row.try_get(0)).transpose().map_err(|error| failed(&error))
     }
 
@@ -214,7 +221,7 @@ impl PostgresLink {
 
     fn head(&mut self) -> Result<Option<StoredHead>, BackendError> {
         let sql = "SELECT origin, size, frontier, chain, time_us, seal FROM head WHERE one = 1";
-        let head = self.rows(sql, &[])?.first().map(read_head).transpose()?;
+        let head = self.query(sql, &[])?.first().map(read_head).transpose()?;
         self.seen = head.as_ref().map(|head| head.seal.0.to_vec());
         Ok(head)
     }
@@ -251,7 +258,7 @@ impl Link for PostgresLink {
         let sql = "SELECT seq, leaf FROM entry WHERE seq >= $1 ORDER BY seq LIMIT $2";
         let mut from = if from == 0 { i64::MIN } else { signed(from)? };
         loop {
-            let rows = self.rows(sql, &[&from, &CHUNK])?;
+            let rows = self.query(sql, &[&from, &CHUNK])?;
             for row in &rows {
                 let seq: i64 = row.try_get(0).map_err(|error| failed(&error))?;
                 let leaf: &str = row.try_get(1).map_err(|error| failed(&error))?;
@@ -272,13 +279,33 @@ impl Link for PostgresLink {
         self.text("SELECT body FROM state WHERE kind = $1 AND id = $2", &[&kind, &id])
     }
 
+    fn agrees(&mut self, rows: &[Cow<'_, StateRow>]) -> Result<Vec<bool>, BackendError> {
+        match rows {
+            [] => return Ok(Vec::new()),
+            [row] => return Ok(vec![self.row(row.kind, &row.id)? == row.body]),
+            _ => {}
+        }
+        let sql = "SELECT (SELECT body FROM state WHERE state.kind = wanted.kind AND state.id = wanted.id)
+                   FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS wanted (kind, id, at) ORDER BY at";
+        let (kinds, ids): (Vec<&str>, Vec<&str>) = rows.iter().map(|row| (row.kind, &*row.id)).unzip();
+        let stored = self.query(sql, &[&kinds, &ids])?;
+        if stored.len() != rows.len() {
+            let (asked, told) = (rows.len(), stored.len());
+            return Err(BackendError::Failed(format!("it was asked for {asked} rows and told {told}")));
+        }
+        let agrees = |(row, stored): (&Cow<'_, StateRow>, &Row)| {
+            stored.try_get::<_, Option<&str>>(0).map(|body| body == row.body.as_deref())
+        };
+        rows.iter().zip(&stored).map(agrees).collect::<Result<_, _>>().map_err(|error| failed(&error))
+    }
+
     fn view(&mut self, seq: u64) -> Result<Option<String>, BackendError> {
         self.text("SELECT body FROM view WHERE seq = $1", &[&signed(seq)?])
     }
 
     fn personal(&mut self, seq: u64) -> Result<Vec<(Arc<str>, SaltedValue)>, BackendError> {
         let sql = "SELECT field, salt, value FROM personal WHERE seq = $1 ORDER BY field";
-        let rows = self.rows(sql, &[&signed(seq)?])?;
+        let rows = self.query(sql, &[&signed(seq)?])?;
         let read = |row: &Row| {
             let (field, salt): (String, Vec<u8>) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
             Some((Arc::from(field), SaltedValue { salt: salt.try_into().ok()?, text: row.try_get(2).ok()? }))
@@ -320,7 +347,7 @@ impl Link for PostgresLink {
     }
 
     fn changed(&mut self) -> Result<bool, BackendError> {
-        let row = self.rows("SELECT seal FROM head WHERE one = 1", &[])?.into_iter().next();
+        let row = self.query("SELECT seal FROM head WHERE one = 1", &[])?.into_iter().next();
         let seal: Option<Vec<u8>> =
             row.map(|row| row.try_get(0)).transpose().map_err(|error| failed(&error))?;
         Ok(seal != self.seen)

@@ -274,6 +274,28 @@ pub fn an_edited_row_is_noticed(place: &impl Place) {
     assert!(ledger.commit(call(), Ack::Durable).unwrap().refused.is_none(), "others go on");
 }
 
+pub fn an_edited_row_stops_no_others_in_its_batch(place: &impl Place) {
+    let ledger = place.open();
+    let now = ledger.commit(change(vec![limit(100)]), Ack::Durable).unwrap().time_us;
+    ledger.commit(change(vec![LedgerOp::Issue(credential("c1", now))]), Ack::Durable).unwrap();
+    place.edit("credential", "c1", None);
+    let uses_it = |caller: usize| caller.is_multiple_of(4);
+    let op = |caller| if uses_it(caller) { LedgerOp::Present(vec!["c1".into()]) } else { reserve(1) };
+    // What comes meanwhile is one batch.
+    let paused = ledger.before_fork();
+    std::thread::scope(|scope| {
+        let commit = |caller| ledger.commit(with(vec![op(caller)]), Ack::Durable).unwrap().refused;
+        let callers: Vec<_> = (0..16).map(|caller| scope.spawn(move || commit(caller))).collect();
+        drop(paused);
+        for (caller, committed) in callers.into_iter().enumerate() {
+            let cause = committed.join().unwrap().map(|refusal| refusal.cause);
+            assert_eq!(cause, uses_it(caller).then_some(DenyCause::StateTampered), "{caller}");
+        }
+    });
+    assert_eq!(spent(&ledger), 12);
+    assert_eq!(ledger.commit(with(vec![reserve(1)]), Ack::Durable).unwrap().refused, None);
+}
+
 pub fn what_is_erased_is_gone_and_on_record(place: &impl Place) {
     use placet_store::backend::Link;
     let ledger = place.open();

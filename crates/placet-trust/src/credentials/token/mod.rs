@@ -264,11 +264,8 @@ impl Chain {
         at: Micros,
         key: &SecretKey,
     ) -> Result<Presentation, TokenError> {
-        let depth = u32::try_from(self.tokens.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        let last = self.tokens.last().ok_or(TokenError::Malformed { depth: 0, problem: "is missing" })?;
-        let parts = jws::split(last, depth)?;
-        let claims = Claims::read(&parts.payload()?, depth)?;
-        let signs = proof::Signs { holder: &claims.holder, hash: &jws::hash(parts.input), jti: &claims.jti };
+        let (claims, hash) = self.leaf()?;
+        let signs = proof::Signs { holder: &claims.holder, hash: &hash, jti: &claims.jti };
         Ok(Presentation { proof: signs.prove(request, jti, at, key)?, chain: self.clone() })
     }
 
@@ -279,16 +276,21 @@ impl Chain {
     /// difference and an example.
     pub fn attenuate(&self, grant: &Grant, key: &SecretKey) -> Result<Self, TokenError> {
         let depth = u32::try_from(self.tokens.len()).unwrap_or(u32::MAX);
-        let last = self.tokens.last().ok_or(TokenError::Malformed { depth: 0, problem: "is missing" })?;
-        let parent = jws::split(last, depth.saturating_sub(1))?;
-        let above = Claims::read(&parent.payload()?, depth.saturating_sub(1))?;
-        let hash = jws::hash(parent.input);
+        let (above, hash) = self.leaf()?;
         let claims = Claims::of(grant, key.public().uri().into(), depth, Some(hash));
         claims.check_alone(depth, grant.issued)?;
         claims.check_link(&above, &hash, depth)?;
         let mut tokens = self.tokens.clone();
         tokens.push(jws::sign(&claims.text()?, jws::HEADER, key));
         Self { tokens }.fits()
+    }
+
+    /// What the leaf says, which may be a lie, and its hash.
+    fn leaf(&self) -> Result<(Claims, [u8; 32]), TokenError> {
+        let depth = u32::try_from(self.tokens.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        let last = self.tokens.last().ok_or(TokenError::Malformed { depth: 0, problem: "is missing" })?;
+        let parts = jws::split(last, depth)?;
+        Ok((Claims::read(&parts.payload()?, depth)?, jws::hash(parts.input)))
     }
 
     fn fits(self) -> Result<Self, TokenError> {
