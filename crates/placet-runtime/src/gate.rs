@@ -1,6 +1,7 @@
 //! The gate: policies in force, their reload, and one way to decide.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -245,8 +246,7 @@ impl Gate {
     pub(crate) fn tell_time(&self, event: &mut Event) -> bool {
         match event.get(Field::Now) {
             Value::Null => {
-                let now = self.options.clock.now().to_string();
-                event.set(Field::Now, Value::String(now.into()));
+                event.set(Field::Now, time_text(self.options.clock.now()));
                 false
             }
             Value::String(now) => now.parse::<jiff::Timestamp>().is_err(),
@@ -364,6 +364,19 @@ impl Gate {
     }
 }
 
+/// A time as events have it, made without a text besides.
+fn time_text(time: jiff::Timestamp) -> Value {
+    let mut buffer = [0; LONGEST_TIME];
+    let mut free = &mut buffer[..];
+    let fits = write!(free, "{time}").is_ok();
+    let used = LONGEST_TIME - free.len();
+    let text = buffer.get(..used).filter(|_| fits).and_then(|text| str::from_utf8(text).ok());
+    text.map_or_else(|| Value::from(&*time.to_string()), Value::from)
+}
+
+/// The bytes of a time with nanoseconds and a year of six digits, and some more.
+const LONGEST_TIME: usize = 40;
+
 /// A deny that no policy was asked for.
 fn refused(
     decision_id: DecisionId,
@@ -440,4 +453,17 @@ fn fingerprint(sources: &[(Tier, SourceFile)]) -> [u8; 32] {
         hasher.update(file.text.as_bytes());
     }
     hasher.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_as_it_prints() {
+        let second = jiff::Timestamp::constant(1_795_000_000, 0);
+        for time in [jiff::Timestamp::MIN, jiff::Timestamp::MAX, second, jiff::Timestamp::now()] {
+            assert_eq!(time_text(time).as_str(), Some(&*time.to_string()));
+        }
+    }
 }

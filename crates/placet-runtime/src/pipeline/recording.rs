@@ -23,7 +23,7 @@ pub(super) fn decision_record(event: &Event, decision: &Decision, extras: Extras
         Value::String(word) => Some(word.clone()),
         _ => None,
     };
-    let text = |field| event.get(field).as_str().map(Arc::<str>::from);
+    let text = |field| word(field).map(Arc::<str>::from);
     let fact = DecisionFact {
         event_type: word(Field::EventType).unwrap_or_default(),
         action: word(Field::Action).unwrap_or_default(),
