@@ -21,6 +21,9 @@ use crate::witness::{Grown, Witness, WitnessError};
 /// How many leaf hashes are kept in a process that only reads, and so signs nothing that would let them go.
 const MOST_SINCE: usize = 1 << 16;
 
+/// With so many new entries a log that is being opened is near enough to those who write to it.
+const NEAR: u64 = 512;
+
 /// The writer's view of a log. One thread at a time uses it.
 pub(crate) struct Engine<B: Backend> {
     pub(crate) backend: Arc<B>,
@@ -153,11 +156,33 @@ impl<B: Backend> Engine<B> {
             self.end();
             let log = opened?;
             publish.show(&mut log.working.clone(), &log.committed.head);
-            let batch = Batch::of(log.committed.clone());
             self.log = Some(log);
-            self.mirror_opened(&batch)?;
+            self.draw_near(publish)?;
+            self.mirror_opened()?;
         }
         Ok(())
+    }
+
+    /// Takes in what others committed while the log was read, as long as that gets less: whoever takes in much under the
+    /// lock makes them wait.
+    fn draw_near(&mut self, publish: &dyn Publish) -> Result<(), LedgerError> {
+        let mut before = u64::MAX;
+        loop {
+            let known = self.size();
+            let stored = self.begin(Access::Read)?;
+            let followed = self.catch_up(stored, publish);
+            self.end();
+            followed?;
+            let new = self.size().saturating_sub(known);
+            if new <= NEAR || new >= before {
+                return Ok(());
+            }
+            before = new;
+        }
+    }
+
+    fn size(&self) -> u64 {
+        self.log.as_ref().map_or(0, |log| log.committed.head.size())
     }
 
     /// The connection; only after [`Self::ensure_open`].
@@ -306,16 +331,15 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Brings the mirror up to the log under the lock of the head.
-    fn mirror_opened(&mut self, batch: &Batch) -> Result<(), LedgerError> {
-        if self.mirror.is_some() {
-            let stored = self.begin(Access::Written)?;
-            // Entries that others have added since are written when they are taken in.
-            let same = stored.as_ref() == Some(&batch.head);
-            if same {
-                self.mirror(batch);
-            }
-            self.end();
+    fn mirror_opened(&mut self) -> Result<(), LedgerError> {
+        let (Some(log), true) = (&self.log, self.mirror.is_some()) else { return Ok(()) };
+        let batch = Batch::of(log.committed.clone());
+        let stored = self.begin(Access::Written)?;
+        // Entries that others have added since are written when they are taken in.
+        if stored.as_ref() == Some(&batch.head) {
+            self.mirror(&batch);
         }
+        self.end();
         Ok(())
     }
 
