@@ -13,6 +13,7 @@ mod support;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use fork::{Fork, fork, waitpid};
 use placet_audit::verify::verify;
@@ -71,6 +72,8 @@ fn f26_forks_during_appends_give_one_valid_log() {
                 while !done.load(Ordering::Relaxed) {
                     ledger.commit(with(vec![reserve(1)]), Ack::Written).unwrap();
                     committed.fetch_add(1, Ordering::Relaxed);
+                    // Each child reads the whole log.
+                    std::thread::sleep(Duration::from_millis(1));
                 }
             });
         }
