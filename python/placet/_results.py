@@ -27,12 +27,13 @@ class Cleaner:
         kind = type(value)
         if kind in _PLAIN:
             return value
-        if inspect.isgenerator(value):
-            return self.generator(value)
-        if inspect.isasyncgen(value):
-            return self.async_generator(value)
-        if inspect.isawaitable(value):
-            return _as_was(value, self._awaited(value))
+        if kind not in _WHOLE:
+            if inspect.isgenerator(value):
+                return self.generator(value)
+            if inspect.isasyncgen(value):
+                return self.async_generator(value)
+            if inspect.isawaitable(value):
+                return _as_was(value, self._awaited(value))
         return _core.clean(value)
 
     async def _awaited(self, awaitable: Any) -> Any:
@@ -44,12 +45,13 @@ class Cleaner:
 
     def finish(self, owed: _core.Call, value: Any, waits: bool) -> Any:
         """Records how a function ended and returns what to hand on; a stream ends later."""
-        if inspect.isgenerator(value):
-            return self.generator(value, owed)
-        if inspect.isasyncgen(value):
-            return self.async_generator(value, owed, waits)
-        if inspect.isawaitable(value):
-            return _as_was(value, self.coroutine(owed, value, waits))
+        if type(value) not in _WHOLE:
+            if inspect.isgenerator(value):
+                return self.generator(value, owed)
+            if inspect.isasyncgen(value):
+                return self.async_generator(value, owed, waits)
+            if inspect.isawaitable(value):
+                return _as_was(value, self.coroutine(owed, value, waits))
         shown, injections = self._counted(value)
         owed.succeed(shown, injections)
         return shown
@@ -68,10 +70,11 @@ class Cleaner:
             # The loop may be on its way down, and the task is to end: nothing is awaited any more.
             forget(waits, owed.fail, error)
             raise
-        if inspect.isgenerator(value):
-            return self.generator(value, owed)
-        if inspect.isasyncgen(value):
-            return self.async_generator(value, owed, waits)
+        if type(value) not in _WHOLE:
+            if inspect.isgenerator(value):
+                return self.generator(value, owed)
+            if inspect.isasyncgen(value):
+                return self.async_generator(value, owed, waits)
         shown, injections = self._counted(value)
         await _record(waits, owed.succeed, shown, injections)
         return shown
@@ -195,6 +198,9 @@ async def _record(waits: bool, work: Callable[..., None], *args: Any) -> None:
 
 
 _PLAIN = frozenset({type(None), bool, int, float, complex})
+
+# Types of values that are no streams and are awaited by nobody.
+_WHOLE = _PLAIN | {str, bytes, list, tuple, dict, set, frozenset}
 
 
 def _ready(stream: _core.TextStream, item: Any) -> list[Any]:

@@ -81,6 +81,11 @@ pub(crate) fn write_string(text: &str, out: &mut String) {
     out.push('"');
 }
 
+/// Whether a text is ASCII in which nothing has to be escaped.
+pub(crate) fn is_plain(text: &str) -> bool {
+    text.is_ascii() && !has_escapes(text.as_bytes())
+}
+
 /// Whether anything has to be escaped, which is so in nearly no text: eight bytes at a time.
 fn has_escapes(bytes: &[u8]) -> bool {
     let Some(tail) = tail(bytes) else { return bytes.iter().any(|byte| needs_escape(*byte)) };

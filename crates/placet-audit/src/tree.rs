@@ -34,7 +34,7 @@ pub fn empty_root() -> Digest {
 pub struct Frontier {
     size: u64,
     /// INVARIANT: one hash for each one-bit of `size`, the largest subtree first.
-    roots: Arc<Vec<Digest>>,
+    roots: Arc<[Digest]>,
 }
 
 /// Bytes that are no frontier.
@@ -58,17 +58,12 @@ impl Frontier {
 
     /// Appends a leaf by its hash.
     pub fn push(&mut self, leaf: Digest) {
-        let mut root = leaf;
-        let mut rest = self.size;
-        let roots = Arc::make_mut(&mut self.roots);
-        while rest & 1 == 1 {
-            match roots.pop() {
-                Some(left) => root = node_hash(&left, &root),
-                None => break,
-            }
-            rest >>= 1;
-        }
-        roots.push(root);
+        // Full subtrees of the same size become one.
+        let merged = usize::try_from(self.size.trailing_ones()).unwrap_or(usize::MAX);
+        let kept = self.roots.len().saturating_sub(merged);
+        let (kept, merged) = self.roots.split_at_checked(kept).unwrap_or_default();
+        let root = merged.iter().rev().fold(leaf, |right, left| node_hash(left, &right));
+        self.roots = kept.iter().copied().chain([root]).collect();
         self.size = self.size.saturating_add(1);
     }
 

@@ -36,15 +36,16 @@ pub fn text(mut view: Map<String, Value>) -> Result<String, RandomError> {
 /// # Errors
 /// [`RandomError`]: there is no salt, so nothing may be stored.
 pub fn salted(mut unsalted: String) -> Result<String, RandomError> {
-    let salt = HEXLOWER.encode(&salt()?);
+    let mut salt_text = [0; 32];
+    let salt = HEXLOWER.encode_mut_str(&salt()?, &mut salt_text);
     if unsalted.starts_with(BLANK) {
         let end = BLANK.len() - 1;
-        unsalted.replace_range(end - salt.len()..end, &salt);
+        unsalted.replace_range(end - salt.len()..end, salt);
         return Ok(unsalted);
     }
     let members = unsalted.get(1..).unwrap_or("}");
     let comma = if members.starts_with('}') { "" } else { "," };
-    Ok(["{\"", SALT_MEMBER, "\":\"", &salt, "\"", comma, members].concat())
+    Ok(["{\"", SALT_MEMBER, "\":\"", salt, "\"", comma, members].concat())
 }
 
 /// How a text begins whose salt is not there yet, and what stands in its place: a salt is put in without moving the

@@ -7,9 +7,10 @@ use std::fmt::{self, Display};
 
 use serde::Serialize;
 use serde::ser::{self, Serializer};
+use smallvec::SmallVec;
 
 use super::MAX_INTEGER;
-use crate::canonical::{utf16_order, write_float, write_string};
+use crate::canonical::{is_plain, utf16_order, write_float, write_string};
 
 /// The room that a usual record needs, in bytes.
 const USUAL_BYTES: usize = 1_024;
@@ -52,7 +53,7 @@ pub(crate) fn any_text(value: &impl Serialize, before: String) -> Result<String,
 }
 
 fn write(value: &impl Serialize, numbers: Numbers, out: String) -> Result<String, Stop> {
-    let mut writer = Writer { out, numbers, members: Vec::with_capacity(USUAL_MEMBERS) };
+    let mut writer = Writer { out, numbers, members: SmallVec::new() };
     value.serialize(&mut writer)?;
     Ok(writer.out)
 }
@@ -69,13 +70,13 @@ struct Writer {
     out: String,
     numbers: Numbers,
     /// The members of all objects that are open, each object's after those of the one around it.
-    members: Vec<Member>,
+    members: SmallVec<[Member; USUAL_MEMBERS]>,
 }
 
 /// A member of an object, by its place in the text; it ends, with a comma, where the next one begins.
 #[derive(Clone, Copy)]
 struct Member {
-    /// Its key, where the program has it.
+    /// Its key, where the program has it and its bytes are in the order of its characters.
     known: Option<&'static str>,
     /// Where its key begins, with a quotation mark.
     start: usize,
@@ -124,7 +125,7 @@ impl Writer {
 
     fn order(&self, left: Member, right: Member) -> Ordering {
         match (left.known, right.known) {
-            (Some(left), Some(right)) => utf16_order(left, right),
+            (Some(left), Some(right)) => left.cmp(right),
             _ => utf16_order(&self.key(left), &self.key(right)),
         }
     }
@@ -179,7 +180,15 @@ impl<'w> Open<'w> {
     }
 
     fn member<T: ?Sized + Serialize>(&mut self, key: &'static str, value: &T) -> Result<(), Stop> {
-        self.begin(Some(key), |writer| writer.serialize_str(key))?;
+        match is_plain(key) {
+            true => self.begin(Some(key), |writer| {
+                writer.out.push('"');
+                writer.out.push_str(key);
+                writer.out.push('"');
+                Ok(())
+            })?,
+            false => self.begin(None, |writer| writer.serialize_str(key))?,
+        }
         self.value(value)
     }
 

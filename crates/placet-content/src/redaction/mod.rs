@@ -27,7 +27,6 @@ use std::sync::{Arc, LazyLock};
 use placet_types::{Object, UnknownLeaf, Value};
 use regex_automata::util::captures::Captures;
 use serde_json::Value as Json;
-use smol_str::ToSmolStr;
 
 use pack::Pack;
 pub use pack::{REDACTION_YAML, RedactionError};
@@ -187,7 +186,7 @@ impl Redactor {
 
     /// A card number may come as a number.
     fn number(&self, number: i64) -> Value {
-        match self.text(&number.to_smolstr()) {
+        match self.text(itoa::Buffer::new().format(number)) {
             Cow::Borrowed(_) => Value::Int(number),
             Cow::Owned(hidden) => hidden.as_str().into(),
         }
