@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 mod frame;
+mod known;
 mod lock;
 mod side;
 mod source;
@@ -26,10 +27,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::backend::{Access, Backend, BackendError, Batch, Erase, Link, NewEntry, StoredHead};
 
+use known::KnownRows;
 use lock::{Helpers, LockFile};
 use side::SideFile;
 use spill::{Mark, Spill};
-use turns::{KnownRows, Left, Spilling, Standing, Turn};
+use turns::{Left, Spilling, Standing, Turn};
 
 pub use source::SqliteSource;
 
@@ -302,20 +304,6 @@ impl SqliteLink {
         let sql = "INSERT INTO state VALUES (?1, ?2, ?3, ?4)
                    ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body, seq = excluded.seq";
         self.run(sql, params![kind, id, body, last]).map(|_| ())
-    }
-
-    fn stored_row(&self, kind: &str, id: &str) -> Result<Option<String>, BackendError> {
-        self.one("SELECT body FROM state WHERE kind = ?1 AND id = ?2", [kind, id], |row| row.get(0))
-    }
-
-    /// The ids and texts of rows of a kind, this many at most.
-    fn stored_rows(&self, kind: &str, most: usize) -> Result<Vec<(String, String)>, BackendError> {
-        let sql = "SELECT id, body FROM state WHERE kind = ?1 LIMIT ?2";
-        let mut statement = self.connection.prepare_cached(sql).map_err(|error| failed(&error))?;
-        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![kind, most], read).map_err(|error| failed(&error))?;
-        rows.collect::<Result<_, _>>().map_err(|error| failed(&error))
     }
 
     fn write_head(&self, StoredHead { head, seal }: &StoredHead) -> Result<(), BackendError> {
