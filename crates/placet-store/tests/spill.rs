@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use placet_audit::verify::{Report, verify};
 use placet_store::{KeyFolder, LogLedger, Sqlite, SqliteSource};
-use placet_trust::{Ledger, LedgerError};
+use placet_trust::{Ledger, LedgerError, State, StateKey};
+use placet_types::ledger::{BudgetKey, BudgetLimit, LedgerOp};
 use placet_types::{Ack, DenyCause};
 use rusqlite::Connection;
-use support::{call, change, limit, reserve, size, spent, sqlite, with};
+use support::{budget, call, change, limit, reserve, size, spent, sqlite, with};
 use tempfile::TempDir;
 
 /// Where frames begin in the file.
@@ -266,6 +267,51 @@ fn kite_20_5_a_row_that_is_edited_while_its_calls_are_spilled_is_noticed() {
     );
     drop(next);
     assert!(report(path).ok, "the log itself was not touched");
+}
+
+fn limit_of(session: usize) -> LedgerOp {
+    let owner = format!("other-{session}").into();
+    LedgerOp::SetBudget(BudgetLimit { key: BudgetKey { owner, ..budget() }, limit: 5 })
+}
+
+/// What the log never named is known to be missing without a look for each; who makes a row up is found out all the same.
+#[test]
+fn kite_20_5_a_row_that_is_made_up_while_calls_are_spilled_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let ledger = used(path);
+    let LedgerOp::SetBudget(BudgetLimit { key, .. }) = limit_of(1) else { panic!("a limit") };
+    let id = State::default().row(&StateKey::Budget(key)).id;
+    shell(path).execute("INSERT INTO state VALUES ('budget', ?1, '{\"limit\":99}', 0)", [id]).unwrap();
+    std::thread::sleep(Duration::from_millis(6));
+    for ack in [Ack::Written, Ack::Durable, Ack::Written] {
+        let receipt = ledger.commit(change(vec![limit_of(1)]), ack).unwrap();
+        assert_eq!(receipt.refused.map(|refusal| refusal.cause), Some(DenyCause::StateTampered));
+        assert!(ledger.commit(change(vec![limit_of(2)]), ack).unwrap().refused.is_none(), "others go on");
+    }
+}
+
+/// Too many rows to know them all, and rows that come and go in both places.
+#[test]
+fn f26_many_rows_are_spilled_and_stored_in_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let ledger = sqlite(path);
+    for round in 0..4 {
+        let new = (round * 400..(round + 1) * 400).map(limit_of).collect();
+        for ops in [new, vec![limit_of(7)], vec![limit_of(round + 5_000)]] {
+            for ack in [Ack::Written, Ack::Durable, Ack::Written] {
+                assert_eq!(ledger.commit(change(Vec::clone(&ops)), ack).unwrap().refused, None);
+            }
+            assert_eq!(ledger.commit(with(vec![reserve(1)]), Ack::Written).unwrap().refused, None);
+        }
+    }
+    drop(ledger);
+    let next = sqlite(path);
+    assert_eq!(spent(&next), 12);
+    assert_eq!(next.commit(change(vec![limit_of(1)]), Ack::Durable).unwrap().refused, None);
+    drop(next);
+    assert!(report(path).ok);
 }
 
 #[test]
