@@ -8,7 +8,7 @@
 //! equal names share their text.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -38,27 +38,41 @@ impl SessionKey {
     pub fn stated(tenant: Option<&str>, session: &str) -> Self {
         Self(owner(tenant, session))
     }
+}
 
-    /// The session of a record: of the lineage when there is one, else the stated one.
-    fn of(record: &Record, root: Option<&CredentialId>) -> Option<Self> {
-        match (root, &record.session) {
-            (Some(root), _) => Some(Self::lineage(root)),
-            (None, Some(session)) => Some(Self::stated(record.tenant.as_deref(), session)),
-            (None, None) => None,
-        }
+impl Borrow<str> for SessionKey {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The session of a record: of the lineage when there is one, else the stated one.
+fn session_of<'r>(record: &'r Record, root: Option<&CredentialId>) -> Option<Cow<'r, str>> {
+    match (root, &record.session) {
+        (Some(root), _) => Some(credential_name(root).into()),
+        (None, Some(session)) => Some(name_within(record.tenant.as_deref(), session)),
+        (None, None) => None,
     }
 }
 
 /// The budget owner that stands for one credential.
 pub(crate) fn credential_owner(id: &CredentialId) -> Arc<str> {
-    ["credential:", &*escaped(&id.0)].concat().into()
+    credential_name(id).into()
+}
+
+fn credential_name(id: &CredentialId) -> String {
+    ["credential:", &*escaped(&id.0)].concat()
 }
 
 /// The budget owner that stands for a name within a tenant: no two pairs give the same one.
 pub(crate) fn owner(tenant: Option<&str>, name: &str) -> Arc<str> {
+    name_within(tenant, name).into()
+}
+
+fn name_within<'n>(tenant: Option<&str>, name: &'n str) -> Cow<'n, str> {
     match tenant {
         Some(tenant) => [&*escaped(tenant), "/", &*escaped(name)].concat().into(),
-        None => escaped(name).into(),
+        None => escaped(name),
     }
 }
 
@@ -185,14 +199,17 @@ struct Session {
 impl Sessions {
     /// Takes note of a decision; `root` is the root of the lineage of its credential.
     pub(crate) fn saw(&mut self, record: &Record, decision: &DecisionFact, root: Option<&CredentialId>) {
-        let Some(key) = SessionKey::of(record, root) else { return };
+        let Some(key) = session_of(record, root) else { return };
         let called = decision
             .tool
             .as_ref()
             .filter(|_| &*decision.verdict == "allow" && &*decision.event_type == "tool_call");
         let name = called.map(|tool| self.shared(tool));
         let plan: Vec<Arc<str>> = decision.plan.iter().map(|tool| self.shared(tool)).collect();
-        let session = self.sessions.entry(key).or_default();
+        if !self.sessions.contains_key(&*key) {
+            self.sessions.insert(SessionKey((&*key).into()), Session::default());
+        }
+        let Some(session) = self.sessions.get_mut(&*key) else { return };
         session.decisions = session.decisions.saturating_add(1);
         if let Some(name) = name {
             session.history.push(name);

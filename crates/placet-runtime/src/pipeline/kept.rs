@@ -2,8 +2,9 @@
 //! kept of the values that redaction changed.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use memchr::memmem::Finder;
 use placet_trust::{Ledger, View};
 use placet_types::{Event, Field, Value};
 use serde_json::{Value as Json, json};
@@ -56,7 +57,7 @@ impl Pipeline {
     /// What is kept beside a view in which redaction changed something.
     fn kept_features(&self, ledger: &dyn Ledger, event: &Event, view: &View) -> Option<Kept> {
         let View::Text(text) = view else { return None };
-        if !SIGNS.iter().any(|sign| text.contains(sign)) {
+        if !SIGNS.iter().any(|sign| sign.find(text.as_bytes()).is_some()) {
             return None;
         }
         let mut shown: Vec<(Field, Json)> =
@@ -94,7 +95,8 @@ pub(super) struct Besides {
 }
 
 /// What stands in a text in which redaction changed something.
-const SIGNS: [&str; 3] = ["[REDACTED:", " bytes left out]", "[too deep to be shown]"];
+static SIGNS: LazyLock<[Finder<'static>; 3]> =
+    LazyLock::new(|| ["[REDACTED:", " bytes left out]", "[too deep to be shown]"].map(Finder::new));
 
 /// What is added to a view.
 struct Kept {
