@@ -254,16 +254,17 @@ def test_f26_f27_celery_workers(shared: Shared, monkeypatch: pytest.MonkeyPatch)
     options = ["--pool", "prefork", "--concurrency", "3", "--max-tasks-per-child", "4", "--without-mingle"]
     command = [sys.executable, "-m", "celery", "-A", "process_celery", "worker", *options]
     environment = shared.environment(PLACET_PROCESS_TEST_WORKS="1")
+    monkeypatch.setenv(FOLDER, str(shared.folder))
+    sys.modules.pop("process_celery", None)
+    import process_celery
+
+    # Before anybody takes them: a broker that is a folder loses what is taken while it is written.
+    tasks = [process_celery.pay.delay(f"task-{n}") for n in range(30)]
     with log.open("wb") as output:
         worker = subprocess.Popen(
             command, cwd=shared.folder, env=environment, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        monkeypatch.setenv(FOLDER, str(shared.folder))
-        sys.modules.pop("process_celery", None)
-        import process_celery
-
-        tasks = [process_celery.pay.delay(f"task-{n}") for n in range(30)]
         answers = [task.get(timeout=PATIENCE_SECONDS, interval=0.05) for task in tasks]
         assert all(answer.startswith("paid by ") for answer in answers)
         assert len(set(answers)) > 3, "no process was replaced"
