@@ -160,7 +160,9 @@ pub(crate) fn write<B: Backend>(
     if let Err(error) = spread {
         // Everything is committed, but not in every place that `published` promises.
         for at in published_at {
-            done.iter_mut().skip(at).take(1).for_each(|done| *done = Err(error.clone()));
+            if let Some(done) = done.get_mut(at) {
+                *done = Err(error.clone());
+            }
         }
     }
     Ok(done)

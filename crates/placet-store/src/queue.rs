@@ -61,6 +61,7 @@ impl<W, D> Queue<W, D> {
             drop(state);
             let done = write(vec![work]).pop();
             self.lead(None, write);
+            // Without an answer it is not known to be done.
             return done.ok_or(Full(0));
         }
         let slot = Arc::new(Slot::new());
