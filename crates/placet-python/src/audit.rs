@@ -155,7 +155,7 @@ impl Log {
             limit,
             every_step: false,
         };
-        py.detach(|| {
+        wait(py, || {
             let found =
                 rows(self.open()?.as_mut(), &query).map_err(|error| PyOSError::new_err(error.to_string()))?;
             let rows = found.rows.iter().map(|row| serde_json::Value::from(row.columns()).to_string());
@@ -212,7 +212,7 @@ impl Log {
         let parsed: Result<Vec<_>, _> =
             keys.iter().flat_map(|text| text.split_whitespace()).map(str::parse).collect();
         let parsed = parsed.map_err(|error| PyValueError::new_err(format!("the key is none: {error}")))?;
-        py.detach(|| {
+        wait(py, || {
             let report = verify(self.open()?.as_mut(), &parsed, checkpoint.as_deref())
                 .map_err(|error| PyValueError::new_err(error.to_string()))?;
             serde_json::to_string(&report).map_err(|error| PyValueError::new_err(error.to_string()))

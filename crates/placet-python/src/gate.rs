@@ -112,7 +112,7 @@ impl Engine {
             gate.clock = clock.clone();
         }
         // Reading and compiling files takes long enough to let other threads go on.
-        let gate = py.detach(|| if external { Gate::external(gate) } else { Gate::open(gate) });
+        let gate = wait(py, || if external { Gate::external(gate) } else { Gate::open(gate) });
         let gate = gate.map_err(|error| error::gate(py, &error))?;
         let pipeline = Arc::new(Pipeline::new(gate, options));
         Ok(Self {

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use crate::decision::PolicyDecision;
 use crate::event::FrozenEvent;
+use crate::ledger::wait;
 
 /// Asks one OPA server; the interpreter goes on while it waits.
 #[pyclass(frozen, module = "placet._core")]
@@ -31,11 +32,11 @@ impl Opa {
 
     fn decide(&self, py: Python<'_>, event: &FrozenEvent) -> PolicyDecision {
         let question = event.event();
-        event.decided(py.detach(|| self.0.decide(question)))
+        event.decided(wait(py, || self.0.decide(question)))
     }
 
     fn health(&self, py: Python<'_>) -> bool {
-        py.detach(|| self.0.is_healthy())
+        wait(py, || self.0.is_healthy())
     }
 
     fn close(&self) {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use placet_trust::LedgerError;
 
 use crate::backend::Backend;
+use crate::background::Working;
 use crate::batch::Work;
 use crate::process::{Process, locked};
 
@@ -58,8 +59,9 @@ impl Keeper {
         }
         drop(wanted);
         let (weak, state) = (Arc::downgrade(process), self.state.clone());
+        let Some(starting) = process.background.begin() else { return };
         let named = std::thread::Builder::new().name("placet-keeper".to_owned());
-        match named.spawn(move || state.keep(&weak)) {
+        match named.spawn(move || state.keep(&weak, starting)) {
             Ok(thread) => *locked(&self.thread) = Some(thread),
             // Without a thread, checkpoints are signed at the end only; the next commit tries again.
             Err(_) => locked(&self.state.wanted).started = false,
@@ -83,7 +85,8 @@ impl Keeper {
 }
 
 impl Watch {
-    fn keep<B: Backend>(&self, process: &Weak<Process<B>>) {
+    fn keep<B: Backend>(&self, process: &Weak<Process<B>>, starting: Working) {
+        drop(starting);
         loop {
             let wanted = locked(&self.wanted);
             let idle = |wanted: &mut Wanted| !wanted.closing && !wanted.due;
@@ -94,8 +97,9 @@ impl Watch {
             if wanted.closing {
                 return;
             }
-            let Some(process) = process.upgrade() else { return };
             drop(wanted);
+            let Some(process) = process.upgrade() else { return };
+            let Some(_working) = process.background.begin() else { return };
             process.untidy.store(false, Ordering::Release);
             let tidied = process.tidy();
             let size = process.readers.size();
@@ -111,5 +115,55 @@ impl Watch {
                 if sign { process.submit(Work::Refresh).and_then(|_| process.sign()) } else { Ok(()) };
             locked(&self.wanted).trouble = signed.and(tidied).err();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+
+    use super::*;
+    use crate::{Memory, Settings};
+
+    const WHILE: Duration = Duration::from_millis(20);
+
+    fn process() -> Arc<Process<Memory>> {
+        Arc::new(Process::new(Arc::default(), Arc::new(Settings::with_passing_keys().unwrap()), None))
+    }
+
+    #[test]
+    fn f26_a_fork_waits_for_the_work_of_the_thread_behind() {
+        let (process, paused) = (process(), AtomicBool::new(false));
+        let working = process.background.begin();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                process.pause();
+                paused.store(true, Ordering::SeqCst);
+                process.resume();
+            });
+            thread::sleep(WHILE);
+            assert!(!paused.load(Ordering::SeqCst));
+            drop(working);
+        });
+        assert!(paused.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn f26_the_thread_behind_stands_still_while_the_process_forks() {
+        let process = process();
+        let signed = || locked(&process.keeper.state.wanted).signed;
+        process.keeper.notice(&process, 1);
+        process.background.halt();
+        thread::sleep(EVERY + EVERY / 5);
+        assert!(signed().is_none());
+        process.background.go_on();
+        let until = Instant::now() + 20 * EVERY;
+        while signed().is_none() {
+            assert!(Instant::now() < until);
+            thread::sleep(WHILE);
+        }
+        process.background.end();
+        process.keeper.stop();
     }
 }

@@ -183,6 +183,7 @@ impl<B: Backend> LogLedger<B> {
 impl<B: Backend> Process<B> {
     /// Signs what is not signed yet and stops the thread behind the ledger.
     fn shut(&self) {
+        self.background.end();
         self.keeper.stop();
         self.watcher.stop();
         if self.is_connected() {

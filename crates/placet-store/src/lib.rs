@@ -15,6 +15,7 @@
 mod address;
 pub mod archive;
 pub mod backend;
+mod background;
 mod batch;
 mod compare;
 mod engine;

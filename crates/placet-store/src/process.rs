@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use placet_audit::seal::{Head, LogKey};
@@ -11,6 +11,7 @@ use placet_trust::{LedgerError, Refusal, State, StateKey, TenantKey};
 use placet_types::Record;
 
 use crate::backend::{Backend, Link};
+use crate::background::Background;
 use crate::batch::{self, Done, Work};
 use crate::compare::compare;
 use crate::engine::{Engine, Publish};
@@ -34,12 +35,13 @@ pub(crate) struct Process<B: Backend> {
     connected: AtomicBool,
     /// Why this process cannot use the ledger at all.
     unusable: Option<LedgerError>,
+    pub(crate) background: Arc<Background>,
     pub(crate) keeper: Keeper,
     pub(crate) watcher: Watcher,
     /// The log's key, once it was opened.
     key: OnceLock<LogKey>,
     /// The last tenant whose key was asked for.
-    tenant: parking_lot::Mutex<Option<(Option<Arc<str>>, TenantKey)>>,
+    tenant: Mutex<Option<(Option<Arc<str>>, TenantKey)>>,
     /// Held while the keeper has a connection of its own.
     tidying: Mutex<()>,
     /// Whether the keeper should do its housekeeping now.
@@ -49,9 +51,8 @@ pub(crate) struct Process<B: Backend> {
 /// What readers see.
 pub(crate) struct Readers {
     state: RwLock<State>,
-    news: parking_lot::Mutex<News>,
-    /// Of a kind that wakes nobody for nothing: a commit with no one waiting makes no system call here.
-    changed: parking_lot::Condvar,
+    news: Mutex<News>,
+    changed: Condvar,
     begun: Instant,
     /// Milliseconds after `begun` at which the log was last compared with the database; 0 is never.
     fresh_ms: AtomicU64,
@@ -61,6 +62,8 @@ pub(crate) struct Readers {
 #[derive(Default)]
 struct News {
     size: u64,
+    /// How many wait: telling nobody would be a system call too.
+    waiting: usize,
     /// How often nobody could tell them, and why the last time.
     failures: u64,
     failure: Option<LedgerError>,
@@ -69,8 +72,9 @@ struct News {
 impl Publish for Readers {
     fn show(&self, state: &mut State, head: &Head) {
         std::mem::swap(&mut *self.state.write().unwrap_or_else(PoisonError::into_inner), state);
-        self.news.lock().size = head.size();
-        self.changed.notify_all();
+        let mut news = locked(&self.news);
+        news.size = head.size();
+        self.tell(news);
     }
 
     fn copy(&self) -> State {
@@ -94,26 +98,35 @@ impl Readers {
     }
 
     pub(crate) fn size(&self) -> u64 {
-        self.news.lock().size
+        locked(&self.news).size
     }
 
     pub(crate) fn failures(&self) -> u64 {
-        self.news.lock().failures
+        locked(&self.news).failures
     }
 
     /// Tells those who wait that the log could not be looked at.
     pub(crate) fn fail(&self, error: LedgerError) {
-        let mut news = self.news.lock();
+        let mut news = locked(&self.news);
         news.failures = news.failures.wrapping_add(1);
         news.failure = Some(error);
-        self.changed.notify_all();
+        self.tell(news);
+    }
+
+    fn tell(&self, news: MutexGuard<'_, News>) {
+        if news.waiting > 0 {
+            self.changed.notify_all();
+        }
     }
 
     /// Waits until the log is longer than `seen`, or could not be looked at once more, or for so long.
     pub(crate) fn wait(&self, seen: u64, failures: u64, at_most: Duration) -> Result<u64, LedgerError> {
         let none = |news: &mut News| news.size <= seen && news.failures == failures;
-        let mut news = self.news.lock();
-        self.changed.wait_while_for(&mut news, none, at_most);
+        let mut news = locked(&self.news);
+        news.waiting += 1;
+        let waited = self.changed.wait_timeout_while(news, at_most, none);
+        let mut news = waited.unwrap_or_else(PoisonError::into_inner).0;
+        news.waiting -= 1;
         match &news.failure {
             Some(error) if news.size <= seen && news.failures != failures => Err(error.clone()),
             _ => Ok(news.size),
@@ -125,8 +138,8 @@ impl<B: Backend> Process<B> {
     pub(crate) fn new(backend: Arc<B>, settings: Arc<Settings>, unusable: Option<LedgerError>) -> Self {
         let readers = Readers {
             state: RwLock::default(),
-            news: parking_lot::Mutex::default(),
-            changed: parking_lot::Condvar::new(),
+            news: Mutex::default(),
+            changed: Condvar::new(),
             begun: Instant::now(),
             fresh_ms: AtomicU64::new(0),
         };
@@ -139,10 +152,11 @@ impl<B: Backend> Process<B> {
             readers,
             connected: AtomicBool::new(false),
             unusable,
+            background: Arc::default(),
             keeper: Keeper::default(),
             watcher: Watcher::default(),
             key: OnceLock::new(),
-            tenant: parking_lot::Mutex::default(),
+            tenant: Mutex::default(),
             tidying: Mutex::new(()),
             untidy: AtomicBool::new(false),
         }
@@ -167,7 +181,7 @@ impl<B: Backend> Process<B> {
     /// The key of a tenant, once the log was opened.
     pub(crate) fn tenant_key(&self, tenant: Option<&str>) -> Option<TenantKey> {
         let key = self.key.get()?;
-        let mut last = self.tenant.lock();
+        let mut last = locked(&self.tenant);
         match &*last {
             Some((of, known)) if of.as_deref() == tenant => Some(known.clone()),
             _ => {
@@ -253,8 +267,11 @@ impl<B: Backend> Process<B> {
         locked(&self.engine).mirror_trouble.clone()
     }
 
-    /// Stops writing and closes every connection, until [`Self::resume`].
+    /// Stops writing, closes every connection and has the threads behind the ledger stand still, until
+    /// [`Self::resume`].
     pub(crate) fn pause(&self) {
+        self.background.halt();
+        self.watcher.see_off();
         self.queue.pause();
         let _one = locked(&self.tidying);
         locked(&self.engine).link = None;
@@ -263,6 +280,7 @@ impl<B: Backend> Process<B> {
 
     pub(crate) fn resume(&self) {
         self.queue.resume();
+        self.background.go_on();
     }
 
     /// The view of the first record that is wanted. Nobody commits meanwhile.

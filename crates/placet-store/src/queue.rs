@@ -1,10 +1,13 @@
 //! Who writes: the first caller that finds nobody writing, for itself and for all who wait meanwhile.
+//!
+//! The locks are those of the standard library, which keep nothing outside of themselves: a table of all who wait, as
+//! `parking_lot` has one, would go over to a forked child with the threads that waited in its parent.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use crate::process::locked;
 
 /// How many works one batch takes.
 const BATCH_LIMIT: usize = 512;
@@ -52,7 +55,7 @@ impl<W, D> Queue<W, D> {
     /// Has a work done, by this thread or by the one that leads. `write` must answer each work, in order, and must
     /// not unwind.
     pub(crate) fn submit(&self, work: W, write: &dyn Fn(Vec<W>) -> Vec<D>) -> Result<D, Full> {
-        let mut state = self.state.lock();
+        let mut state = locked(&self.state);
         if state.waiting.len() >= self.limit {
             return Err(Full(state.waiting.len()));
         }
@@ -77,7 +80,7 @@ impl<W, D> Queue<W, D> {
 
     /// Waits until nobody writes, and keeps it so until [`Self::resume`].
     pub(crate) fn pause(&self) {
-        let mut state = self.state.lock();
+        let mut state = locked(&self.state);
         if !std::mem::replace(&mut state.led, true) {
             return;
         }
@@ -89,14 +92,14 @@ impl<W, D> Queue<W, D> {
 
     /// Lets others write again.
     pub(crate) fn resume(&self) {
-        self.hand_over(self.state.lock());
+        self.hand_over(locked(&self.state));
     }
 
     /// Writes batches until nobody waits; not many more once its own work, which may be in `own`, is done.
     fn lead(&self, own: Option<&Slot<D>>, write: &dyn Fn(Vec<W>) -> Vec<D>) {
         let mut extra = 0;
         loop {
-            let mut state = self.state.lock();
+            let mut state = locked(&self.state);
             let asked_to_lead = state.waiting.front().is_none_or(|job| job.work.is_none());
             if asked_to_lead || extra > EXTRA_BATCHES {
                 return self.hand_over(state);
@@ -151,22 +154,18 @@ impl<D> Slot<D> {
     }
 
     fn turn(&self, turn: Turn<D>) {
-        *self.state.lock() = turn;
+        *locked(&self.state) = turn;
         self.changed.notify_one();
     }
 
     fn is_done(&self) -> bool {
-        matches!(*self.state.lock(), Turn::Done(_))
+        matches!(*locked(&self.state), Turn::Done(_))
     }
 
     fn wait(&self) -> Turn<D> {
-        let mut state = self.state.lock();
-        loop {
-            match std::mem::replace(&mut *state, Turn::Waiting) {
-                Turn::Waiting => self.changed.wait(&mut state),
-                turn => return turn,
-            }
-        }
+        let waiting = |turn: &mut Turn<D>| matches!(turn, Turn::Waiting);
+        let state = self.changed.wait_while(locked(&self.state), waiting);
+        std::mem::replace(&mut *state.unwrap_or_else(PoisonError::into_inner), Turn::Waiting)
     }
 }
 
@@ -211,7 +210,7 @@ mod tests {
         queue.pause();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| queue.submit(1, &|works| works).unwrap());
-            while queue.state.lock().waiting.is_empty() {
+            while locked(&queue.state).waiting.is_empty() {
                 std::thread::yield_now();
             }
             assert_eq!(queue.submit(2, &|works| works).unwrap_err().0, 1);

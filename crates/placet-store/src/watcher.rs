@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use placet_trust::LedgerError;
 
 use crate::backend::Backend;
+use crate::background::Working;
 use crate::batch::Work;
 use crate::process::{Process, locked};
 
@@ -86,18 +87,34 @@ impl Watcher {
         let rouses = watch.resting;
         drop(watch);
         if starts {
-            let (weak, state) = (Arc::downgrade(process), self.state.clone());
-            let named = std::thread::Builder::new().name("placet-watcher".to_owned());
-            match named.spawn(move || state.run(&weak)) {
-                // One that ran before has ended.
-                Ok(thread) => drop(locked(&self.thread).replace(thread)),
-                // Without a thread each call looks itself; the next one tries again.
-                Err(_) => locked(&self.state.watch).running = false,
-            }
+            self.start(process);
         } else if rouses {
             self.state.changed.notify_one();
         }
         Waiter(&self.state)
+    }
+
+    fn start<B: Backend>(&self, process: &Arc<Process<B>>) {
+        let (weak, state) = (Arc::downgrade(process), self.state.clone());
+        let named = std::thread::Builder::new().name("placet-watcher".to_owned());
+        let begun = process.background.begin();
+        match begun.map(|starting| named.spawn(move || state.run(&weak, starting))) {
+            // One that ran before has ended.
+            Some(Ok(thread)) => drop(locked(&self.thread).replace(thread)),
+            // Without a thread each call looks itself; the next one tries again.
+            None | Some(Err(_)) => locked(&self.state.watch).running = false,
+        }
+    }
+
+    /// Waits for the end of a thread that has nothing more to do: even that takes locks.
+    pub(crate) fn see_off(&self) {
+        let mut thread = locked(&self.thread);
+        if locked(&self.state.watch).running {
+            return;
+        }
+        if let Some(thread) = thread.take() {
+            let _ = thread.join();
+        }
     }
 
     /// Ends the thread.
@@ -120,9 +137,15 @@ impl Shared {
         locked(&self.watch).looked = Some(Instant::now());
     }
 
-    fn run<B: Backend>(&self, process: &Weak<Process<B>>) {
-        while self.is_wanted() {
+    fn run<B: Backend>(&self, process: &Weak<Process<B>>, starting: Working) {
+        drop(starting);
+        loop {
+            self.rest();
             let Some(process) = process.upgrade() else { return };
+            let Some(working) = process.background.begin() else { return };
+            if !self.is_wanted() {
+                return;
+            }
             let looked = process.submit(Work::Refresh);
             if looked.is_ok() {
                 self.looked();
@@ -131,21 +154,25 @@ impl Shared {
             if let Err(error) = looked {
                 process.readers.fail(error);
             }
-            drop(process);
+            drop((process, working));
             let watch = locked(&self.watch);
             let rested = self.changed.wait_timeout_while(watch, rest, |watch| !watch.closing);
             drop(rested);
         }
     }
 
-    /// Rests while nobody waits; false when that lasts, and then the thread ends.
-    fn is_wanted(&self) -> bool {
+    /// Rests while nobody waits, unless that lasts.
+    fn rest(&self) {
         let idle = |watch: &mut Watch| watch.waiting == 0 && !watch.closing;
         let mut watch = locked(&self.watch);
         watch.resting = true;
         let waited = self.changed.wait_timeout_while(watch, LINGER, idle);
-        let mut watch = waited.unwrap_or_else(PoisonError::into_inner).0;
-        watch.resting = false;
+        waited.unwrap_or_else(PoisonError::into_inner).0.resting = false;
+    }
+
+    /// False when nobody waits, and then the thread ends.
+    fn is_wanted(&self) -> bool {
+        let mut watch = locked(&self.watch);
         watch.running = watch.waiting > 0 && !watch.closing;
         watch.running
     }
