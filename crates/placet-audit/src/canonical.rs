@@ -82,15 +82,22 @@ pub(crate) fn write_string(text: &str, out: &mut String) {
 }
 
 /// Whether a text is ASCII in which nothing has to be escaped.
+#[inline]
 pub(crate) fn is_plain(text: &str) -> bool {
-    text.is_ascii() && !has_escapes(text.as_bytes())
+    !has(text.as_bytes(), |byte| !byte.is_ascii() || needs_escape(byte), |word| word & HIGH | escapes(word))
 }
 
-/// Whether anything has to be escaped, which is so in nearly no text: eight bytes at a time.
+/// Whether anything has to be escaped, which is so in nearly no text.
 fn has_escapes(bytes: &[u8]) -> bool {
-    let Some(tail) = tail(bytes) else { return bytes.iter().any(|byte| needs_escape(*byte)) };
+    has(bytes, needs_escape, escapes)
+}
+
+/// Whether any byte is of a kind, eight bytes at a time: `in_word` is not 0 where one of eight is.
+#[inline]
+fn has(bytes: &[u8], is: impl Fn(u8) -> bool, in_word: impl Fn(u64) -> u64) -> bool {
+    let Some(tail) = tail(bytes) else { return bytes.iter().any(|byte| is(*byte)) };
     let (words, _) = bytes.as_chunks();
-    words.iter().fold(escapes(tail), |found, word| found | escapes(u64::from_le_bytes(*word))) != 0
+    words.iter().fold(in_word(tail), |found, word| found | in_word(u64::from_le_bytes(*word))) != 0
 }
 
 /// What stands past the last whole word, with some of what stands before it; None for fewer than four bytes.
@@ -102,10 +109,13 @@ fn tail(bytes: &[u8]) -> Option<u64> {
     Some(u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32)
 }
 
+const EACH: u64 = u64::from_le_bytes([1; 8]);
+
+/// The bit that no ASCII byte has.
+const HIGH: u64 = EACH << 7;
+
 /// Not 0 where one of the bytes has to be escaped.
 fn escapes(word: u64) -> u64 {
-    const EACH: u64 = u64::from_le_bytes([1; 8]);
-    const HIGH: u64 = EACH << 7;
     // A byte below `limit` leaves its high bit set; what it borrows from those above is of no matter, for then one was
     // found. See "Bit Twiddling Hacks", `hasless`.
     let less = |word: u64, limit: u64| word.wrapping_sub(EACH.wrapping_mul(limit)) & !word & HIGH;

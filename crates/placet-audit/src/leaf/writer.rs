@@ -125,7 +125,7 @@ impl Writer {
 
     fn order(&self, left: Member, right: Member) -> Ordering {
         match (left.known, right.known) {
-            (Some(left), Some(right)) => left.cmp(right),
+            (Some(left), Some(right)) => plain_order(left, right),
             _ => utf16_order(&self.key(left), &self.key(right)),
         }
     }
@@ -156,6 +156,15 @@ impl Writer {
     }
 }
 
+/// The order of two plain keys, which mostly differ in what they begin with.
+#[inline]
+fn plain_order(left: &str, right: &str) -> Ordering {
+    match (left.as_bytes().first(), right.as_bytes().first()) {
+        (Some(left), Some(right)) if left != right => left.cmp(right),
+        _ => left.cmp(right),
+    }
+}
+
 /// An object or array that is being written.
 pub(super) struct Open<'w> {
     writer: &'w mut Writer,
@@ -182,6 +191,7 @@ impl<'w> Open<'w> {
     fn member<T: ?Sized + Serialize>(&mut self, key: &'static str, value: &T) -> Result<(), Stop> {
         match is_plain(key) {
             true => self.begin(Some(key), |writer| {
+                writer.out.reserve(key.len().saturating_add(3));
                 writer.out.push('"');
                 writer.out.push_str(key);
                 writer.out.push('"');

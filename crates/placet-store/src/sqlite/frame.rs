@@ -27,20 +27,20 @@ struct Frame<'f, E, R> {
     rows: R,
     origin: &'f str,
     frontier: &'f [u8],
-    chain: [u8; 32],
+    chain: &'f [u8],
     time_us: i64,
-    seal: [u8; 32],
+    seal: &'f [u8],
 }
 
 #[derive(Serialize, Deserialize)]
 struct Entry<'f> {
     seq: u64,
     leaf: &'f str,
-    hash: [u8; 32],
+    hash: &'f [u8],
     #[serde(borrow)]
     view: Option<&'f str>,
     #[serde(borrow)]
-    personal: Vec<(&'f str, [u8; 32], &'f str)>,
+    personal: Vec<(&'f str, &'f [u8], &'f str)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -140,9 +140,13 @@ pub(super) fn frame<'f>(
     let entries = batch.entries.iter().map(|entry| Entry {
         seq: entry.seq,
         leaf: &entry.leaf,
-        hash: entry.hash.0,
+        hash: &entry.hash.0,
         view: entry.view.as_deref(),
-        personal: entry.personal.iter().map(|(field, value)| (&**field, value.salt, &*value.text)).collect(),
+        personal: entry
+            .personal
+            .iter()
+            .map(|(field, value)| (&**field, &value.salt[..], &*value.text))
+            .collect(),
     });
     let rows = batch.rows.iter().map(move |row| FrameRow {
         kind: row.kind,
@@ -156,9 +160,9 @@ pub(super) fn frame<'f>(
         rows: Each(rows),
         origin: &head.origin,
         frontier: &frontier,
-        chain: head.chain.0,
+        chain: &head.chain.0,
         time_us: head.time_us.0,
-        seal: seal.0,
+        seal: &seal.0,
     };
     let mut bytes = buffer;
     bytes.clear();
@@ -232,27 +236,37 @@ pub(super) fn is_cut(bytes: &[u8]) -> bool {
 impl ReadFrame<'_> {
     fn batch(&self) -> Option<Pending> {
         let frontier = Frontier::from_bytes(self.frontier).ok()?;
-        let (chain, time_us) = (Digest(self.chain), Micros(self.time_us));
+        let (chain, time_us) = (digest(self.chain)?, Micros(self.time_us));
         let head = Head { origin: self.origin.into(), frontier, chain, time_us };
-        let personal = |&(field, salt, text): &(&str, [u8; 32], &str)| {
-            (Arc::from(field), SaltedValue { salt, text: text.to_owned() })
-        };
-        let entries = self.entries.iter().map(|entry| NewEntry {
-            seq: entry.seq,
-            leaf: entry.leaf.to_owned(),
-            hash: Digest(entry.hash),
-            view: entry.view.map(str::to_owned),
-            personal: entry.personal.iter().map(personal).collect(),
-        });
         let rows = self.rows.iter().map(|row| PendingRow {
             kind: row.kind.to_owned(),
             id: row.id.to_owned(),
             body: row.body.map(str::to_owned),
             before: row.before.map(|before| before.map(str::to_owned)),
         });
-        let head = StoredHead { head, seal: Digest(self.seal) };
-        Some(Pending { entries: entries.collect(), rows: rows.collect(), head })
+        let entries = self.entries.iter().map(Entry::new_entry).collect::<Option<_>>()?;
+        Some(Pending { entries, rows: rows.collect(), head: StoredHead { head, seal: digest(self.seal)? } })
     }
+}
+
+impl Entry<'_> {
+    fn new_entry(&self) -> Option<NewEntry> {
+        let personal = |&(field, salt, text): &(&str, &[u8], &str)| {
+            let salt = salt.try_into().ok()?;
+            Some((Arc::from(field), SaltedValue { salt, text: text.to_owned() }))
+        };
+        Some(NewEntry {
+            seq: self.seq,
+            leaf: self.leaf.to_owned(),
+            hash: digest(self.hash)?,
+            view: self.view.map(str::to_owned),
+            personal: self.personal.iter().map(personal).collect::<Option<_>>()?,
+        })
+    }
+}
+
+fn digest(bytes: &[u8]) -> Option<Digest> {
+    bytes.try_into().ok().map(Digest)
 }
 
 #[cfg(test)]

@@ -28,10 +28,10 @@ use crate::backend::BackendError;
 pub(super) const FULL_BYTES: u64 = 4 << 20;
 
 /// The format of the file.
-const MAGIC: [u8; 8] = *b"plctsp02";
+const MAGIC: [u8; 8] = *b"plctsp03";
 
-/// A format of which no release read more than that nothing waits.
-const OLD_MAGIC: [u8; 8] = *b"plctsp01";
+/// Formats of which no release read more than that nothing waits.
+const OLD_MAGICS: [[u8; 8]; 2] = [*b"plctsp01", *b"plctsp02"];
 
 /// Where frames begin: after the format and the turn.
 const FRAMES: u64 = 16;
@@ -126,7 +126,7 @@ impl Spill {
     fn beginning(&self) -> Result<(Mark, bool), BackendError> {
         let tail = self.tail(0)?;
         let [magic, turn, next] = [0, 8, 16].map(|from| number(&tail, from));
-        let old = magic == u64::from_le_bytes(OLD_MAGIC);
+        let old = OLD_MAGICS.into_iter().any(|old| magic == u64::from_le_bytes(old));
         if old && next != 0 {
             let path = self.path.display();
             return Err(BackendError::Failed(format!(
@@ -347,14 +347,16 @@ mod tests {
     #[test]
     fn an_earlier_format_is_read_if_nothing_waits_in_it() {
         let (_folder, spill) = made();
-        spill.write(&join(&[&OLD_MAGIC, &9_u64.to_le_bytes()]), 0).unwrap();
-        let mark = spill.empty().unwrap().unwrap();
-        assert_eq!(
-            (spill.turn(mark).unwrap(), spill.empty().unwrap()),
-            (Mark::empty(10), Some(Mark::empty(10)))
-        );
-        spill.write(&join(&[&OLD_MAGIC, &9_u64.to_le_bytes(), &[1]]), 0).unwrap();
-        assert!(matches!(spill.look(), Err(BackendError::Failed(_))));
+        for old in OLD_MAGICS {
+            spill.write(&join(&[&old, &9_u64.to_le_bytes()]), 0).unwrap();
+            let mark = spill.empty().unwrap().unwrap();
+            assert_eq!(
+                (spill.turn(mark).unwrap(), spill.empty().unwrap()),
+                (Mark::empty(10), Some(Mark::empty(10)))
+            );
+            spill.write(&join(&[&old, &9_u64.to_le_bytes(), &[1]]), 0).unwrap();
+            assert!(matches!(spill.look(), Err(BackendError::Failed(_))));
+        }
         spill.write(b"something of another program", 0).unwrap();
         assert!(matches!(spill.look(), Err(BackendError::Foreign(_))));
     }
