@@ -33,10 +33,6 @@ mod tool;
 
 use pyo3::prelude::*;
 
-/// A call makes a few hundred small allocations, which this allocator makes faster than the system's.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The module.
 #[pymodule]
 mod _core {

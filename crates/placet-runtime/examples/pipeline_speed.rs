@@ -14,10 +14,6 @@ use placet_store::{KeyFolder, LogLedger, Memory, Settings, Sqlite};
 use placet_trust::Ledger;
 use placet_types::{Ack, Event};
 
-/// As in the Python module.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const POLICY: &str = "version: 1\nrules:\n- name: small_refund\n  when: {action: refund, role: [support_agent, manager], \
     scope: refunds, args: {amount: {gte: 0, lte: 100}}}\n  then: allow\n";
 
