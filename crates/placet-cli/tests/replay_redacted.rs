@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use common::Project;
 use common::ledger::{Deployment, call, deploy, project};
 use placet::pipeline::Outcome;
-use placet::{Event, Gate, GateOptions, SourceFile, Verdict};
+use placet::{Event, Field, Gate, GateOptions, SourceFile, Verdict};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -158,6 +158,28 @@ fn f32_what_closing_an_event_makes_of_a_hidden_value_is_not_taken_for_sure() {
     assert_eq!(verdicts(&report), [(2, "deny (hard)")], "{report:#}");
     assert_eq!(report["undecidable"][0]["could_be"], json!(["allow", "deny (hard)"]), "{report:#}");
     assert_eq!((&report["undecidable"][1], &report["unchanged"]), (&json!(null), &json!(1)), "{report:#}");
+}
+
+/// A value that JSON does not have is shown by the name of its type, which is no text that rules could look into.
+#[test]
+fn f32_the_name_of_a_type_is_not_taken_for_a_text() {
+    let project =
+        project("version: 1\nrules: [{ name: a, when: { action: { glob: \"*\" } }, then: allow }]\n");
+    let deployment = deploy(&project);
+    let foreign = || placet::Value::by_reference("datetime");
+    let args = placet::Object::from_pairs(vec![("since".into(), foreign())]).expect("an object");
+    let attributes = placet::Object::from_pairs(vec![("login".into(), foreign())]).expect("an object");
+    let (mut of_args, mut of_context) = (call("read", "{}", "s1"), call("read", "{}", "s1"));
+    of_args.set(Field::Args, placet::Value::Object(args));
+    of_context.set(Field::Attributes, placet::Value::Object(attributes));
+    for event in [of_args, of_context, call("read", r#"{"since":"<datetime>"}"#, "s1")] {
+        deployment.run(event, Outcome::succeeded(None)).expect("allowed");
+    }
+    drop(deployment);
+    let rules = "  - { name: a, when: { args.since: { eq: \"<datetime>\" } }, then: allow }
+  - { name: b, when: { context.attributes.login: { eq: \"<datetime>\" } }, then: allow }\n";
+    let report = replay(&project, rules, 1);
+    assert_eq!(verdicts(&report), [(0, "deny"), (2, "deny")], "{report:#}");
 }
 
 #[test]

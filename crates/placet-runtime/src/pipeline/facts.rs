@@ -8,6 +8,26 @@ use placet_types::{DenyCause, Event, Field, Value};
 use super::Pipeline;
 use super::identity::Holder;
 
+/// What a session spent, each under both of its names: tokens, API calls, cost, compute seconds.
+const SPENT: [[Field; 2]; 4] = [
+    [Field::BudgetUsedTokens, Field::TokensSpent],
+    [Field::BudgetUsedApiCalls, Field::ApiCalls],
+    [Field::BudgetUsedCostCents, Field::Cost],
+    [Field::BudgetUsedComputeSeconds, Field::ComputeSeconds],
+];
+
+/// The fields of an event that the ledger fills in with what it knows of the session.
+pub const SESSION_FACTS: [Field; 9] = {
+    let [[tokens, spent], [used, calls], [cents, cost], [seconds, compute]] = SPENT;
+    [Field::ToolHistory, tokens, spent, used, calls, cents, cost, seconds, compute]
+};
+
+/// What a session spent, with the two fields of each amount.
+pub fn spent(facts: &SessionFacts) -> impl Iterator<Item = ([Field; 2], u64)> {
+    let amounts = [facts.tokens_spent, facts.api_calls, facts.cost_cents(), facts.compute_seconds()];
+    SPENT.into_iter().zip(amounts)
+}
+
 /// Writes the history of its session into an event.
 pub(super) fn add_history(event: &mut Event, history: Option<&ToolHistory>) {
     if let Some(history) = history {
@@ -30,12 +50,7 @@ impl Pipeline {
         ledger
             .read(Freshness::Seen, &mut |state| facts = state.facts(&key))
             .map_err(|error| Refusal::new(DenyCause::AuditUnavailable, error.to_string()))?;
-        for (fields, known) in [
-            ([Field::BudgetUsedTokens, Field::TokensSpent], facts.tokens_spent),
-            ([Field::BudgetUsedApiCalls, Field::ApiCalls], facts.api_calls),
-            ([Field::BudgetUsedCostCents, Field::Cost], facts.cost_cents()),
-            ([Field::BudgetUsedComputeSeconds, Field::ComputeSeconds], facts.compute_seconds()),
-        ] {
+        for (fields, known) in spent(&facts) {
             for field in fields {
                 let stated = event.get(field).as_number();
                 let known = Value::from_i128(i128::from(known));

@@ -94,9 +94,9 @@ pub(super) struct Besides {
     kept: Option<Kept>,
 }
 
-/// What stands in a text in which redaction changed something.
-static SIGNS: LazyLock<[Finder<'static>; 3]> =
-    LazyLock::new(|| ["[REDACTED:", " bytes left out]", "[too deep to be shown]"].map(Finder::new));
+/// What stands in a text in which redaction changed something, or in which a value that JSON does not have is named.
+static SIGNS: LazyLock<[Finder<'static>; 4]> =
+    LazyLock::new(|| ["[REDACTED:", " bytes left out]", "[too deep to be shown]", "\"<"].map(Finder::new));
 
 /// What is added to a view.
 struct Kept {

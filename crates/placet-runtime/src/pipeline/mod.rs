@@ -42,6 +42,7 @@ use crate::registrar::Registrar;
 use crate::telemetry::Observer;
 
 pub use escalation::ApprovalTerms;
+pub use facts::{SESSION_FACTS, spent};
 pub use permit::{Effect, PERMIT_SECONDS, Permit};
 pub use prepared::{Prepared, Stated};
 pub use recording::Outcome;

@@ -8,7 +8,7 @@ use placet_trust::sessions::ToolHistory;
 use placet_types::{Event, Field, Value};
 
 use super::Pipeline;
-use super::facts::{add_history, on_plan};
+use super::facts::{SESSION_FACTS, add_history, on_plan};
 use super::identity::Holder;
 use crate::telemetry::Lap;
 
@@ -47,29 +47,32 @@ impl Prepared {
 }
 
 /// The fields of an event that [`Pipeline::begin`] writes anew, from the clock, the credential and the ledger.
-const WRITTEN: [Field; 21] = [
-    Field::Now,
-    Field::TokenId,
-    Field::ParentTokenId,
-    Field::DelegationDepth,
-    Field::ParentDepth,
-    Field::TenantId,
-    Field::Tenant,
-    Field::AgentId,
-    Field::UserRole,
-    Field::AgentRole,
-    Field::SessionSelfId,
-    Field::Scopes,
-    Field::BudgetUsedTokens,
-    Field::TokensSpent,
-    Field::BudgetUsedApiCalls,
-    Field::ApiCalls,
-    Field::BudgetUsedCostCents,
-    Field::Cost,
-    Field::BudgetUsedComputeSeconds,
-    Field::ComputeSeconds,
-    Field::ToolHistory,
-];
+const WRITTEN: [Field; 21] = {
+    let [history, tokens, spent, used, calls, cents, cost, seconds, compute] = SESSION_FACTS;
+    [
+        Field::Now,
+        Field::TokenId,
+        Field::ParentTokenId,
+        Field::DelegationDepth,
+        Field::ParentDepth,
+        Field::TenantId,
+        Field::Tenant,
+        Field::AgentId,
+        Field::UserRole,
+        Field::AgentRole,
+        Field::SessionSelfId,
+        Field::Scopes,
+        history,
+        tokens,
+        spent,
+        used,
+        calls,
+        cents,
+        cost,
+        seconds,
+        compute,
+    ]
+};
 
 /// What a caller stated in the fields that [`Pipeline::begin`] writes anew. It is kept instead of the whole event, so
 /// that a call begins again as it came when people have decided.

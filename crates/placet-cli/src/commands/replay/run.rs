@@ -3,6 +3,7 @@
 
 use placet::audit::seal::LogKey;
 use placet::hidden::AtomId;
+use placet::pipeline::{SESSION_FACTS, spent};
 use placet::record::{DecisionFact, Fact, Record};
 use placet::trust::budgets::BudgetRule;
 use placet::trust::sessions::{SessionFacts, SessionKey};
@@ -15,19 +16,6 @@ use super::ReplayArgs;
 use super::event::{Rebuilt, rebuild, tenant_key};
 use super::report::{Change, Report, Unclear, Undecided};
 use super::simulation::Simulation;
-
-/// The fields that are simulated: truths about them hold only while they are what they were.
-const SIMULATED: [Field; 9] = [
-    Field::ToolHistory,
-    Field::BudgetUsedTokens,
-    Field::TokensSpent,
-    Field::BudgetUsedApiCalls,
-    Field::ApiCalls,
-    Field::BudgetUsedCostCents,
-    Field::Cost,
-    Field::BudgetUsedComputeSeconds,
-    Field::ComputeSeconds,
-];
 
 /// Decides a log again, record by record.
 pub(super) struct Replay<'a> {
@@ -132,7 +120,8 @@ impl<'a> Replay<'a> {
         let Rebuilt { event, truths, .. } = rebuilt;
         let key = self.key.as_ref().map(|key| tenant_key(key, record));
         let truth = |atom: &AtomId| truths.of(key.as_ref()?, atom);
-        let moved = if same { &[][..] } else { &SIMULATED };
+        // Truths about what is simulated hold only while it is what it was.
+        let moved = if same { &[][..] } else { &SESSION_FACTS };
         let (knowing, request) = self.gate.judge_knowing(event, &truth, moved);
         let (now, event) = (Box::new(knowing.decision), Box::new(request.event().clone()));
         if same && decision.policy_version == now.policy_version {
@@ -206,16 +195,7 @@ impl<'a> Replay<'a> {
             Some(seen) if is_same => event.set(Field::ToolHistory, seen),
             _ => event.set(Field::ToolHistory, history(&is)),
         }
-        for (fields, was, is) in [
-            ([Field::BudgetUsedTokens, Field::TokensSpent], was.tokens_spent, is.tokens_spent),
-            ([Field::BudgetUsedApiCalls, Field::ApiCalls], was.api_calls, is.api_calls),
-            ([Field::BudgetUsedCostCents, Field::Cost], was.cost_cents(), is.cost_cents()),
-            (
-                [Field::BudgetUsedComputeSeconds, Field::ComputeSeconds],
-                was.compute_seconds(),
-                is.compute_seconds(),
-            ),
-        ] {
+        for ((fields, was), (_, is)) in spent(&was).zip(spent(&is)) {
             let stated = event.get(fields[0]).clone();
             let known = Value::from_i128(i128::from(was));
             let value = if was == is || stated.as_number() > known.as_number() {
