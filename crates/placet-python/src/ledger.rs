@@ -89,7 +89,8 @@ impl Drop for Underway {
     }
 }
 
-/// Runs something that may wait for a ledger, while the interpreter goes on; never across a fork.
+/// Runs something that may wait, while the interpreter goes on; never across a fork, where a child would inherit the locks
+/// that it holds.
 pub(crate) fn wait<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
     while FORKING.load(Ordering::Acquire) {
         py.detach(|| std::thread::sleep(FORK_LOOK));

@@ -28,6 +28,13 @@ struct Turns {
 /// A thread works.
 pub(crate) struct Working(Arc<Background>);
 
+impl Working {
+    /// Ends it; gives where more is begun.
+    pub(crate) fn end(self) -> Arc<Background> {
+        self.0.clone()
+    }
+}
+
 impl Drop for Working {
     fn drop(&mut self) {
         locked(&self.0.turns).working -= 1;

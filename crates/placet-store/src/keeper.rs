@@ -86,7 +86,7 @@ impl Keeper {
 
 impl Watch {
     fn keep<B: Backend>(&self, process: &Weak<Process<B>>, starting: Working) {
-        drop(starting);
+        let background = starting.end();
         loop {
             let wanted = locked(&self.wanted);
             let idle = |wanted: &mut Wanted| !wanted.closing && !wanted.due;
@@ -98,8 +98,8 @@ impl Watch {
                 return;
             }
             drop(wanted);
+            let Some(_working) = background.begin() else { return };
             let Some(process) = process.upgrade() else { return };
-            let Some(_working) = process.background.begin() else { return };
             process.untidy.store(false, Ordering::Release);
             let tidied = process.tidy();
             let size = process.readers.size();

@@ -138,11 +138,11 @@ impl Shared {
     }
 
     fn run<B: Backend>(&self, process: &Weak<Process<B>>, starting: Working) {
-        drop(starting);
+        let background = starting.end();
         loop {
             self.rest();
+            let Some(working) = background.begin() else { return };
             let Some(process) = process.upgrade() else { return };
-            let Some(working) = process.background.begin() else { return };
             if !self.is_wanted() {
                 return;
             }

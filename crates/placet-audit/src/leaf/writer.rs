@@ -160,7 +160,7 @@ impl Writer {
 #[inline]
 fn plain_order(left: &str, right: &str) -> Ordering {
     match (left.as_bytes().first(), right.as_bytes().first()) {
-        (Some(left), Some(right)) if left != right => left.cmp(right),
+        (Some(one), Some(other)) if one != other => one.cmp(other),
         _ => left.cmp(right),
     }
 }
