@@ -141,8 +141,11 @@ fn with_loss(request: &Request, field: Field, place: &[Step], loss: Loss) -> Opt
     });
     let mut lossy = request.event().clone();
     for field in std::iter::once(field).chain(twin) {
-        let lost = lose(lossy.get(field), place, loss);
-        lossy.set(field, lost);
+        let held = lossy.get(field);
+        // What was never there is not lost: a value would come where there was none.
+        if !held.is_null() {
+            lossy.set(field, lose(held, place, loss));
+        }
     }
     let closed = Request::new(lossy.clone());
     (*closed.event() == lossy).then_some(closed)
