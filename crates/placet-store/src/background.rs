@@ -1,7 +1,7 @@
 //! The threads behind a ledger stand still while the process forks.
 //!
-//! A child has none of its parent's threads, but every lock that they held: of the allocator, for instance, which nobody
-//! opens there. So these threads work only between [`Background::begin`] and the end of what it gives, and otherwise
+//! A child has none of its parent's threads, but every lock that they held: that of the generator of UUIDs, for instance,
+//! which nobody opens there. So these threads work only between [`Background::begin`] and the end of what it gives, and otherwise
 //! wait in the kernel.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 

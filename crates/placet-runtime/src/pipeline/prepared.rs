@@ -46,33 +46,22 @@ impl Prepared {
     }
 }
 
-/// The fields of an event that [`Pipeline::begin`] writes anew, from the clock, the credential and the ledger.
-const WRITTEN: [Field; 21] = {
-    let [history, tokens, spent, used, calls, cents, cost, seconds, compute] = SESSION_FACTS;
-    [
-        Field::Now,
-        Field::TokenId,
-        Field::ParentTokenId,
-        Field::DelegationDepth,
-        Field::ParentDepth,
-        Field::TenantId,
-        Field::Tenant,
-        Field::AgentId,
-        Field::UserRole,
-        Field::AgentRole,
-        Field::SessionSelfId,
-        Field::Scopes,
-        history,
-        tokens,
-        spent,
-        used,
-        calls,
-        cents,
-        cost,
-        seconds,
-        compute,
-    ]
-};
+/// The fields of an event that [`Pipeline::begin`] writes anew from the clock and the credential; those that the ledger
+/// fills in are [`SESSION_FACTS`].
+const WRITTEN: [Field; 12] = [
+    Field::Now,
+    Field::TokenId,
+    Field::ParentTokenId,
+    Field::DelegationDepth,
+    Field::ParentDepth,
+    Field::TenantId,
+    Field::Tenant,
+    Field::AgentId,
+    Field::UserRole,
+    Field::AgentRole,
+    Field::SessionSelfId,
+    Field::Scopes,
+];
 
 /// What a caller stated in the fields that [`Pipeline::begin`] writes anew. It is kept instead of the whole event, so
 /// that a call begins again as it came when people have decided.
@@ -80,7 +69,7 @@ pub struct Stated(Kept);
 
 #[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and stands on the stack")]
 enum Kept {
-    Written([Value; WRITTEN.len()]),
+    Written([Value; WRITTEN.len()], [Value; SESSION_FACTS.len()]),
     Whole(Event),
 }
 
@@ -91,7 +80,8 @@ impl Stated {
         if is_odd(event) {
             return Self(Kept::Whole(event.clone()));
         }
-        Self(Kept::Written(WRITTEN.map(|field| event.get(field).clone())))
+        let stated = |field| event.get(field).clone();
+        Self(Kept::Written(WRITTEN.map(stated), SESSION_FACTS.map(stated)))
     }
 
     /// The event that began, to begin again: what else was done to it follows from the event alone, and is done to it
@@ -100,9 +90,10 @@ impl Stated {
     pub fn put_back(self, begun: &Event) -> Event {
         match self.0 {
             Kept::Whole(event) => event,
-            Kept::Written(values) => {
+            Kept::Written(written, facts) => {
                 let mut event = begun.clone();
-                WRITTEN.into_iter().zip(values).for_each(|(field, value)| event.set(field, value));
+                let values = WRITTEN.into_iter().zip(written).chain(SESSION_FACTS.into_iter().zip(facts));
+                values.for_each(|(field, value)| event.set(field, value));
                 event
             }
         }

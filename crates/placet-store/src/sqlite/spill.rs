@@ -1,9 +1,9 @@
 //! The spill file of an SQLite ledger: batches that need not outlive a power cut, before they are in the database.
 //!
 //! A commit of the database writes whole pages under several locks, which takes tens of microseconds. A batch that is
-//! only `written` and touches no cached row is appended here instead, which is one small write: it survives the end of
-//! the process as the database's would. Whoever next begins a transaction in the database takes it in; the signing of
-//! a checkpoint, each second, is one.
+//! only `written` is appended here instead, with the cached rows that it changes, which is one small write: it survives
+//! the end of the process as the database's would. Whoever next begins a transaction in the database takes it in; the
+//! signing of a checkpoint, each second, is one.
 //!
 //! The file is written under the ledger's lock. It begins with how often the database was written to (`turn`); frames
 //! follow, one for each batch that is not in the database yet, and behind the last of them stands a tail, which no
