@@ -8,6 +8,8 @@ mod side;
 mod source;
 mod spill;
 mod turns;
+mod window;
+mod zeros;
 
 use std::borrow::Cow;
 use std::fs::OpenOptions;

@@ -6,8 +6,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::fs::{self, OpenOptions};
-use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +15,7 @@ use rusqlite::Connection;
 
 use crate::backend::{Access, BackendError, Link};
 
+use super::zeros::append_zeros;
 use super::{BUSY_TIMEOUT, SqliteLink, failed};
 
 /// How large a side file is made.
@@ -33,8 +32,6 @@ const OVERFULL_BYTES: u64 = 64 << 20;
 
 /// How long readers are waited for then. Commits wait meanwhile.
 const READERS_TIMEOUT: Duration = Duration::from_millis(500);
-
-static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// What a connection knows of its side file.
 #[derive(Debug)]
@@ -119,27 +116,12 @@ impl SqliteLink {
     /// that does not know of the lock file.
     fn enlarge_side(&mut self) -> Result<(), BackendError> {
         self.begin(Access::Durable)?;
-        let enlarged = append_zeros(&self.side.path);
+        let enlarged = OpenOptions::new().write(true).open(&self.side.path);
+        let enlarged = enlarged.and_then(|file| append_zeros(&file, SIDE_BYTES).map(|()| file));
         self.release();
         // It is only for speed: a disk that has no room for it may have room for records.
         enlarged.and_then(|file| file.sync_all()).or(Ok(()))
     }
-}
-
-fn append_zeros(path: &PathBuf) -> io::Result<fs::File> {
-    let file = OpenOptions::new().write(true).open(path)?;
-    let before = file.metadata()?.len();
-    let mut at = before;
-    while at < SIDE_BYTES {
-        let count = usize::try_from(SIDE_BYTES - at).unwrap_or(ZEROS.len()).min(ZEROS.len());
-        let zeros = ZEROS.get(..count).unwrap_or(&ZEROS);
-        if let Err(error) = file.write_all_at(zeros, at) {
-            file.set_len(before)?;
-            return Err(error);
-        }
-        at = at.saturating_add(u64::try_from(count).unwrap_or_default());
-    }
-    Ok(file)
 }
 
 fn length(path: &PathBuf) -> u64 {

@@ -22,10 +22,15 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::frame::{PREFIX, Tail, is_cut, join, next_body, number, states};
+use super::window::{WINDOW_BYTES, Window};
 use crate::backend::BackendError;
+use super::zeros::{append_zeros, fill_with_zeros};
 
 /// With so many bytes in it, the file is taken into the database by the next commit.
-pub(super) const FULL_BYTES: u64 = 4 << 20;
+pub(super) const FULL_BYTES: u64 = 1 << 20;
+
+/// When so many are taken in at once, the ledger is busy enough for a file that can be written to as memory.
+const BUSY_BYTES: u64 = 64 << 10;
 
 /// The format of the file.
 const MAGIC: [u8; 8] = *b"plctsp03";
@@ -80,12 +85,14 @@ impl Mark {
 pub(super) struct Spill {
     path: PathBuf,
     file: File,
+    window: Option<Window>,
 }
 
 impl Spill {
     /// Opens the file of a ledger, if there is one.
     pub(super) fn open(path: &Path) -> Result<Option<Self>, BackendError> {
-        Self::open_with(OpenOptions::new().read(true).write(true), path)
+        let spill = Self::open_with(OpenOptions::new().read(true).write(true), path)?;
+        Ok(spill.map(|spill| Self { window: Window::of(&spill.file), ..spill }))
     }
 
     /// Opens the file for reading alone, if there is one.
@@ -95,7 +102,7 @@ impl Spill {
 
     fn open_with(options: &OpenOptions, path: &Path) -> Result<Option<Self>, BackendError> {
         match options.open(path) {
-            Ok(file) => Ok(Some(Self { path: path.to_owned(), file })),
+            Ok(file) => Ok(Some(Self { path: path.to_owned(), file, window: None })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(path, &error)),
         }
@@ -106,7 +113,7 @@ impl Spill {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o600);
         let file = options.open(path).map_err(|error| failed(path, &error))?;
-        let spill = Self { path: path.to_owned(), file };
+        let spill = Self { path: path.to_owned(), file, window: None };
         spill.write(&Mark::empty(0).tail, 0)?;
         Ok(spill)
     }
@@ -155,6 +162,9 @@ impl Spill {
     }
 
     fn read(&self, bytes: &mut [u8], at: u64) -> Result<usize, BackendError> {
+        if self.window.as_ref().is_some_and(|window| window.read(bytes, at)) {
+            return Ok(bytes.len());
+        }
         loop {
             match self.file.read_at(bytes, at) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -163,10 +173,16 @@ impl Spill {
         }
     }
 
-    /// Refuses a file that was replaced or removed while it was in use.
+    /// Refuses a file that was replaced, removed or cut while it was in use.
     pub(super) fn check_in_place(&self) -> Result<(), BackendError> {
         let file = self.file.metadata().map_err(|error| failed(&self.path, &error))?;
-        if file.nlink() == 0 { Err(self.foreign("was removed while it was in use")) } else { Ok(()) }
+        if file.nlink() == 0 {
+            return Err(self.foreign("was removed while it was in use"));
+        }
+        if self.window.is_some() && file.len() < WINDOW_BYTES {
+            return Err(self.foreign("was cut while it was in use"));
+        }
+        Ok(())
     }
 
     fn foreign(&self, what: &str) -> BackendError {
@@ -174,6 +190,9 @@ impl Spill {
     }
 
     fn write(&self, bytes: &[u8], at: u64) -> Result<(), BackendError> {
+        if self.window.as_ref().is_some_and(|window| window.write(bytes, at)) {
+            return Ok(());
+        }
         self.file.write_all_at(bytes, at).map_err(|error| failed(&self.path, &error))
     }
 
@@ -196,9 +215,17 @@ impl Spill {
         Ok(next)
     }
 
-    /// Everything in it is in the database now.
-    pub(super) fn settle(&self, mark: Mark) -> Result<Mark, BackendError> {
-        if mark.is_empty() { Ok(mark) } else { self.reset(mark.turn.wrapping_add(1)) }
+    /// Everything in it is in the database now. The ledger's lock is held.
+    pub(super) fn settle(&mut self, mark: Mark) -> Result<Mark, BackendError> {
+        if mark.is_empty() {
+            return Ok(mark);
+        }
+        if mark.end >= BUSY_BYTES && self.window.is_none() {
+            // Where there is no room for it, there may be room for records.
+            let _ = append_zeros(&self.file, WINDOW_BYTES);
+            self.window = Window::of(&self.file);
+        }
+        self.reset(mark.turn.wrapping_add(1))
     }
 
     fn reset(&self, turn: u64) -> Result<Mark, BackendError> {
@@ -207,10 +234,16 @@ impl Spill {
         Ok(mark)
     }
 
-    /// Removes the bytes of what was taken into the database.
-    pub(super) fn shrink(&self) -> Result<(), BackendError> {
-        let cut = self.file.set_len(FRAMES).and_then(|()| self.file.sync_all());
-        cut.map_err(|error| failed(&self.path, &error))
+    /// Removes the bytes of what was taken into the database. What others may have mapped stays, as zeros.
+    pub(super) fn clear(&self) -> Result<(), BackendError> {
+        let clear = || {
+            let large = self.file.metadata()?.len() >= WINDOW_BYTES;
+            let end = if large { WINDOW_BYTES } else { FRAMES };
+            self.file.set_len(end)?;
+            fill_with_zeros(&self.file, FRAMES, end)?;
+            self.file.sync_all()
+        };
+        clear().map_err(|error| failed(&self.path, &error))
     }
 
     /// The frames up to a mark that holds.
@@ -294,13 +327,27 @@ mod tests {
         (folder, spill)
     }
 
+    /// One that is written to as memory.
+    fn made_large() -> (tempfile::TempDir, Spill) {
+        let (folder, spill) = made();
+        append_zeros(&spill.file, WINDOW_BYTES).unwrap();
+        let spill = Spill::open(&spill.path).unwrap().unwrap();
+        assert!(spill.window.is_some() || !cfg!(target_os = "linux"));
+        (folder, spill)
+    }
+
     fn holding(spill: &Spill, marks: &[Mark]) -> Vec<bool> {
         marks.iter().map(|mark| spill.holds(*mark).unwrap()).collect()
     }
 
     #[test]
     fn a_mark_holds_until_anybody_writes() {
-        let (_folder, spill) = made();
+        for (_folder, mut spill) in [made(), made_large()] {
+            marks_hold(&mut spill);
+        }
+    }
+
+    fn marks_hold(spill: &mut Spill) {
         let head = Head::empty("log");
         let empty = Mark::empty(0);
         assert_eq!(spill.empty().unwrap(), Some(empty));
@@ -308,29 +355,34 @@ mod tests {
         let first = batch(&head, 3);
         let one = spill.append(empty, &frame(&first, 0)).unwrap();
         let second = frame(&batch(&first.head.head, 2), 0);
-        assert_eq!(holding(&spill, &[empty, one]), [false, true]);
+        assert_eq!(holding(spill, &[empty, one]), [false, true]);
         let two = spill.append(one, &second).unwrap();
-        assert_eq!(holding(&spill, &[empty, one, two]), [false, false, true]);
+        assert_eq!(holding(spill, &[empty, one, two]), [false, false, true]);
         assert_eq!((spill.empty().unwrap(), spill.look().unwrap().0), (None, two));
         assert_eq!(spill.frames(two).unwrap(), spill.look().unwrap().1);
         let turned = spill.turn(two).unwrap();
-        assert_eq!(holding(&spill, &[empty, one, two, turned]), [false, false, false, true]);
+        assert_eq!(holding(spill, &[empty, one, two, turned]), [false, false, false, true]);
         assert_eq!(spill.look().unwrap(), (turned, spill.frames(two).unwrap()));
         let settled = spill.settle(turned).unwrap();
-        assert_eq!(holding(&spill, &[empty, one, two, settled]), [false, false, false, true]);
+        assert_eq!(holding(spill, &[empty, one, two, settled]), [false, false, false, true]);
         assert_eq!(spill.look().unwrap(), (settled, Vec::new()));
         // What was taken in stays in the file, and is not read again behind what is written over its beginning.
         let three = frame(&first, settled.turn());
         let three = spill.append(settled, &three).unwrap();
         assert_eq!(spill.look().unwrap().0, three);
-        spill.shrink().unwrap();
+        spill.clear().unwrap();
         assert_eq!(spill.look().unwrap(), (Mark::empty(settled.turn()), Vec::new()));
     }
 
     /// A program that is killed while it appends leaves a part of a frame, or a frame without its tail.
     #[test]
     fn a_frame_counts_once_it_is_whole() {
-        let (_folder, spill) = made();
+        for (_folder, spill) in [made(), made_large()] {
+            frames_count_once_whole(&spill);
+        }
+    }
+
+    fn frames_count_once_whole(spill: &Spill) {
         let bytes = frame(&batch(&Head::empty("log"), 3), 0);
         let whole = bytes.len() - Tail::default().len();
         for stale in [0_u8, 7, 255] {

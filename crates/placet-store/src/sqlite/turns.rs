@@ -70,8 +70,9 @@ impl Standing {
 impl SqliteLink {
     /// The spill file, once there is one.
     fn spill(&mut self) -> Result<Option<&Spill>, BackendError> {
-        if self.spill.is_none() {
-            self.spill = Spill::open(&self.spill_path)?;
+        match &self.spill {
+            Some(spill) => spill.check_in_place()?,
+            None => self.spill = Spill::open(&self.spill_path)?,
         }
         Ok(self.spill.as_ref())
     }
@@ -120,10 +121,14 @@ impl SqliteLink {
     /// be found.
     fn stands(&mut self) -> Result<bool, BackendError> {
         let (Some(spill), Some(standing)) = (&self.spill, &self.standing) else { return Ok(false) };
+        let looks = standing.looked.elapsed() >= LOOK_AFTER;
+        if looks {
+            spill.check_in_place()?;
+        }
         if standing.mark.is_full() || !spill.holds(standing.mark)? {
             return Ok(false);
         }
-        if standing.looked.elapsed() < LOOK_AFTER {
+        if !looks {
             return Ok(true);
         }
         let same = standing.version == self.data_version()?;
@@ -143,7 +148,6 @@ impl SqliteLink {
         };
         let (mark, frames) = self.waiting(alone)?;
         self.seen = Some(mark);
-        self.spill.as_ref().map_or(Ok(()), Spill::check_in_place)?;
         let pending = head.as_ref().and_then(|stored| frame::pending(&frames, mark.turn(), &stored.head));
         if let Some(pending) = pending {
             self.take_in(&pending)?;
@@ -156,7 +160,7 @@ impl SqliteLink {
     /// The mark of the spill file and the frames that wait in it. The lock is held; `alone` if nobody else wrote to the
     /// database since this connection looked for the file, since whoever makes it writes there first.
     fn waiting(&mut self, alone: bool) -> Result<(Mark, Vec<u8>), BackendError> {
-        if !alone {
+        if !alone || self.spill.is_some() {
             self.spill()?;
         }
         let standing = self.standing.take().map(|standing| standing.mark);
@@ -249,7 +253,7 @@ impl SqliteLink {
             return Ok(());
         }
         self.left = head.clone().map(|head| Left { version, head });
-        let mark = match (turned, &self.spill) {
+        let mark = match (turned, &mut self.spill) {
             (Some(mark), Some(spill)) => spill.settle(mark)?,
             _ => {
                 // The first batch that could have been spilled: the next ones will be.
@@ -283,6 +287,6 @@ impl SqliteLink {
         if self.nothing_waits()?.is_none() {
             self.drain_locked()?;
         }
-        self.spill.as_ref().map_or(Ok(()), Spill::shrink)
+        self.spill.as_ref().map_or(Ok(()), Spill::clear)
     }
 }
