@@ -154,7 +154,10 @@ fn promise_8_a_spill_file_that_is_cut_while_in_use_is_told() {
     File::options().write(true).open(spill(path)).unwrap().set_len(4_096).unwrap();
     std::thread::sleep(Duration::from_millis(6));
     let error = ledger.commit(call(), Ack::Written).unwrap_err();
-    assert!(matches!(&error, LedgerError::Tampered { finding, .. } if finding.contains("was cut")), "{error}");
+    assert!(
+        matches!(&error, LedgerError::Tampered { finding, .. } if finding.contains("was cut")),
+        "{error}"
+    );
 }
 
 /// A copy with holes in place of zeros is no room to write to.
@@ -171,5 +174,51 @@ fn f26_a_copy_with_holes_is_written_to_as_a_file() {
     let ledger = sqlite(path);
     write(&ledger, 300);
     assert!(!is_mapped(path));
+    assert_eq!(verified(path), count + 300);
+}
+
+/// A file system of its own; needs the right to mount, which tests in a container have.
+struct Volume(tempfile::TempDir);
+
+impl Volume {
+    fn new() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = ["-t", "tmpfs", "-o", "size=24m", "tmpfs"];
+        let mounted = Command::new("mount").args(mount).arg(folder.path()).status();
+        mounted.is_ok_and(|status| status.success()).then_some(Self(folder))
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").args(["-l"]).arg(self.0.path()).status();
+    }
+}
+
+/// There is room for what is written as memory; the database has none for it, and says so.
+#[test]
+fn f26_a_disk_that_is_full_beside_the_file_refuses_and_loses_nothing() {
+    let Some(volume) = Volume::new() else {
+        eprintln!("no right to mount a file system; not run");
+        return;
+    };
+    let path = volume.0.path();
+    let (ledger, mut count) = busy(path);
+    let ballast = path.join("ballast");
+    let mut file = File::create(&ballast).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    drop(file);
+    let error = loop {
+        match ledger.commit(call(), Ack::Written) {
+            Ok(receipt) => assert_eq!(receipt.seq, std::mem::replace(&mut count, receipt.seq + 1)),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, LedgerError::Unavailable { .. }), "{error}");
+    assert!(ledger.commit(call(), Ack::Durable).is_err());
+    fs::remove_file(ballast).unwrap();
+    write(&ledger, 300);
+    assert_eq!(size(&ledger), count + 300, "without a restart");
+    drop(ledger);
     assert_eq!(verified(path), count + 300);
 }

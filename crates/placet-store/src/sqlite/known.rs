@@ -8,12 +8,13 @@ use rusqlite::{Row, params};
 use super::{SqliteLink, failed};
 use crate::backend::BackendError;
 
-/// Cached rows as they stand while nobody else writes, by kind and id.
+/// Cached rows as they stand while nobody else writes, by kind and id. There are few kinds.
 #[derive(Debug, Default)]
-pub(super) struct KnownRows(HashMap<Box<str>, KnownKind>);
+pub(super) struct KnownRows(Vec<KnownKind>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct KnownKind {
+    kind: Box<str>,
     rows: HashMap<Box<str>, KnownRow>,
     /// Whether the database has no others, once that was looked at. Most records come with a reservation that is new.
     whole: Option<bool>,
@@ -33,34 +34,38 @@ const MOST_KNOWN: usize = 4_096;
 const MOST_WHOLE: usize = 1_024;
 
 impl KnownRows {
+    fn kind(&self, kind: &str) -> Option<&KnownKind> {
+        self.0.iter().find(|known| *known.kind == *kind)
+    }
+
+    /// A kind to add to; of a new one nothing is known yet.
+    fn kind_mut(&mut self, kind: &str) -> Option<&mut KnownKind> {
+        if self.kind(kind).is_none() {
+            self.0.push(KnownKind { kind: kind.into(), rows: HashMap::default(), whole: None });
+        }
+        self.0.iter_mut().find(|known| *known.kind == *kind)
+    }
+
     fn get(&self, kind: &str, id: &str) -> Option<&KnownRow> {
-        self.0.get(kind)?.rows.get(id)
+        self.kind(kind)?.rows.get(id)
     }
 
     /// What the database holds of a row that was not spilled yet.
     pub(super) fn before(&self, row: &StateRow) -> Option<Option<&str>> {
-        let known = self.get(row.kind, &row.id).filter(|known| !known.spilled)?;
-        Some(known.body.as_deref())
-    }
-
-    fn set(&mut self, kind: &str, id: &str, row: KnownRow) {
-        if !self.0.contains_key(kind) {
-            self.0.insert(kind.into(), KnownKind::default());
-        }
-        let Some(KnownKind { rows, .. }) = self.0.get_mut(kind) else { return };
-        match rows.get_mut(id) {
-            Some(known) => *known = row,
-            None => drop(rows.insert(id.into(), row)),
+        let known = self.kind(row.kind)?;
+        match known.rows.get(&*row.id) {
+            Some(known) => (!known.spilled).then_some(known.body.as_deref()),
+            None => (known.whole == Some(true)).then_some(None),
         }
     }
 
     fn whole(&self, kind: &str) -> Option<bool> {
-        self.0.get(kind)?.whole
+        self.kind(kind)?.whole
     }
 
     /// Takes in all rows of a kind, unless there are too many.
     fn read(&mut self, kind: &str, stored: Vec<(String, String)>) {
-        let known = self.0.entry(kind.into()).or_default();
+        let Some(known) = self.kind_mut(kind) else { return };
         known.whole = Some(stored.len() <= MOST_WHOLE);
         if known.whole == Some(true) {
             for (id, body) in stored {
@@ -70,28 +75,43 @@ impl KnownRows {
         }
     }
 
+    /// The database holds this of a row.
+    fn looked_up(&mut self, kind: &str, id: &str, body: Option<String>) {
+        let Some(known) = self.kind_mut(kind) else { return };
+        known.rows.insert(id.into(), KnownRow { body, spilled: false });
+    }
+
     /// It is spilled.
     pub(super) fn spill(&mut self, row: &StateRow) {
-        self.set(row.kind, &row.id, KnownRow { body: row.body.clone(), spilled: true });
+        let Some(KnownKind { rows, .. }) = self.kind_mut(row.kind) else { return };
+        match rows.get_mut(&*row.id) {
+            Some(known) => {
+                known.body.clone_from(&row.body);
+                known.spilled = true;
+            }
+            None => drop(rows.insert((&*row.id).into(), KnownRow { body: row.body.clone(), spilled: true })),
+        }
     }
 
     /// It is written to the database.
     pub(super) fn store(&mut self, row: &StateRow) {
+        let Some(KnownKind { rows, whole, .. }) = self.kind_mut(row.kind) else { return };
         match &row.body {
-            Some(body) if self.whole(row.kind) == Some(true) => {
-                self.set(row.kind, &row.id, KnownRow { body: Some(body.clone()), spilled: false });
+            Some(body) if *whole == Some(true) => {
+                let stored = KnownRow { body: Some(body.clone()), spilled: false };
+                rows.insert((&*row.id).into(), stored);
             }
-            _ => drop(self.0.get_mut(row.kind).map(|known| known.rows.remove(&*row.id))),
+            _ => drop(rows.remove(&*row.id)),
         }
     }
 
     /// Everything is in the database now.
     pub(super) fn settle(&mut self) {
-        for KnownKind { rows, whole } in self.0.values_mut() {
+        for KnownKind { rows, whole, .. } in &mut self.0 {
             rows.retain(|_, row| row.body.is_some() || *whole != Some(true));
             rows.values_mut().for_each(|row| row.spilled = false);
         }
-        let count: usize = self.0.values().map(|known| known.rows.len()).sum();
+        let count: usize = self.0.iter().map(|known| known.rows.len()).sum();
         if count > MOST_KNOWN {
             self.0.clear();
         }
@@ -101,7 +121,7 @@ impl KnownRows {
 impl SqliteLink {
     /// A cached row, while nobody else writes.
     pub(super) fn known_row(&mut self, kind: &str, id: &str) -> Result<Option<&str>, BackendError> {
-        if self.known_rows.get(kind, id).is_none() {
+        if self.known_rows.get(kind, id).is_none() && self.known_rows.whole(kind) != Some(true) {
             self.look_up(kind, id)?;
         }
         Ok(self.known_rows.get(kind, id).and_then(|known| known.body.as_deref()))
@@ -112,10 +132,9 @@ impl SqliteLink {
             let stored = self.stored_rows(kind, MOST_WHOLE.saturating_add(1))?;
             self.known_rows.read(kind, stored);
         }
-        if self.known_rows.get(kind, id).is_none() {
-            let whole = self.known_rows.whole(kind) == Some(true);
-            let body = if whole { None } else { self.stored_row(kind, id)? };
-            self.known_rows.set(kind, id, KnownRow { body, spilled: false });
+        if self.known_rows.get(kind, id).is_none() && self.known_rows.whole(kind) != Some(true) {
+            let body = self.stored_row(kind, id)?;
+            self.known_rows.looked_up(kind, id, body);
         }
         Ok(())
     }

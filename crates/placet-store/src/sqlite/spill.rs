@@ -23,8 +23,8 @@ use std::path::{Path, PathBuf};
 
 use super::frame::{PREFIX, Tail, is_cut, join, next_body, number, states};
 use super::window::{WINDOW_BYTES, Window};
-use crate::backend::BackendError;
 use super::zeros::{append_zeros, fill_with_zeros};
+use crate::backend::BackendError;
 
 /// With so many bytes in it, the file is taken into the database by the next commit.
 pub(super) const FULL_BYTES: u64 = 1 << 20;

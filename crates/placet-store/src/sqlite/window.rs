@@ -17,10 +17,6 @@ use super::spill::FULL_BYTES;
 /// How many bytes are mapped: all that may wait, with the last batch as far as most are long.
 pub(super) const WINDOW_BYTES: u64 = FULL_BYTES + (64 << 10);
 
-/// File systems that keep room for what was written once, and write it over there: ext4 and its forerunners, XFS, tmpfs.
-/// As `statfs` names them, see its manual.
-const IN_PLACE: [i64; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
-
 /// What `stat` counts room in.
 const BLOCK_BYTES: u64 = 512;
 
@@ -56,9 +52,12 @@ impl Window {
     }
 }
 
+/// Whether its file system keeps room for what was written once, and writes it over there: ext4 and its forerunners, XFS
+/// and tmpfs do, as `statfs(2)` names them.
 #[cfg(target_os = "linux")]
 fn is_written_in_place(file: &File) -> bool {
-    rustix::fs::fstatfs(file).is_ok_and(|system| IN_PLACE.iter().any(|kind| *kind == i64::from(system.f_type)))
+    const IN_PLACE: [rustix::fs::FsWord; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
+    rustix::fs::fstatfs(file).is_ok_and(|system| IN_PLACE.contains(&system.f_type))
 }
 
 #[cfg(not(target_os = "linux"))]
