@@ -98,7 +98,7 @@ pub(crate) fn closed() -> LedgerError {
 
 /// Shows new records to readers.
 pub(crate) trait Publish {
-    /// Takes the state at a head in exchange for the one that readers had before.
+    /// Takes the state at a head in [exchange](State::exchange) for the one that readers had before.
     fn show(&self, state: &mut State, head: &Head);
 
     /// A copy of the state that readers have.
@@ -154,8 +154,8 @@ impl<B: Backend> Engine<B> {
         if self.log.is_none() {
             let opened = self.open_log();
             self.end();
-            let log = opened?;
-            publish.show(&mut log.working.clone(), &log.committed.head);
+            let mut log = opened?;
+            publish.show(&mut log.working.share(), &log.committed.head);
             self.log = Some(log);
             self.draw_near(publish)?;
             self.mirror_opened()?;
@@ -260,7 +260,7 @@ impl<B: Backend> Engine<B> {
         let Some(stored) = stored else { return Err(self.freeze("its head is gone")) };
         let Some(mut log) = self.log.take() else { return Err(closed()) };
         if log.dirty {
-            log.working = publish.copy();
+            log.working.go_back(publish.copy());
             log.rows = Rows::default();
             log.dirty = false;
         }
@@ -452,7 +452,7 @@ impl Log {
     pub(crate) fn publish(&mut self, records: &[Record], publish: &dyn Publish) {
         publish.show(&mut self.working, &self.committed.head);
         for record in records {
-            self.working.replay(record);
+            self.working.repeat(record);
         }
     }
 

@@ -71,7 +71,7 @@ struct News {
 
 impl Publish for Readers {
     fn show(&self, state: &mut State, head: &Head) {
-        std::mem::swap(&mut *self.state.write().unwrap_or_else(PoisonError::into_inner), state);
+        state.exchange(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
         let mut news = locked(&self.news);
         news.size = head.size();
         self.tell(news);

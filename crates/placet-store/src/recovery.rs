@@ -196,7 +196,7 @@ struct Shown(Mutex<State>);
 
 impl Publish for Shown {
     fn show(&self, state: &mut State, _: &Head) {
-        std::mem::swap(&mut *locked(&self.0), state);
+        state.exchange(&mut locked(&self.0));
     }
 
     fn copy(&self) -> State {

@@ -197,6 +197,7 @@ contract! { InPostgres::new();
     f27_postgres_sixty_four_callers_spend_a_budget_of_ten => sixty_four_callers_spend_a_budget_of_ten,
     f67_f27_postgres_of_fifty_deciders_one_wins => of_fifty_deciders_one_wins,
     f27_postgres_a_log_is_read_again => a_log_is_read_again,
+    f27_postgres_a_record_id_is_taken_once => a_record_id_is_taken_once,
     f27_postgres_two_writers_share_one_log => two_writers_share_one_log,
     f27_postgres_waiting_ends_with_news => waiting_ends_with_news,
     f27_postgres_published_is_covered_by_a_checkpoint => published_is_covered_by_a_checkpoint,

@@ -52,6 +52,7 @@ contract! { InSqlite::new();
     f26_sqlite_sixty_four_callers_spend_a_budget_of_ten => sixty_four_callers_spend_a_budget_of_ten,
     f67_f26_sqlite_of_fifty_deciders_one_wins => of_fifty_deciders_one_wins,
     f26_sqlite_a_log_is_read_again => a_log_is_read_again,
+    f26_sqlite_a_record_id_is_taken_once => a_record_id_is_taken_once,
     f26_sqlite_two_writers_share_one_log => two_writers_share_one_log,
     f26_sqlite_waiting_ends_with_news => waiting_ends_with_news,
     f26_sqlite_published_is_covered_by_a_checkpoint => published_is_covered_by_a_checkpoint,

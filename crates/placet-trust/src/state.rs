@@ -88,7 +88,8 @@ impl State {
     /// # Errors
     /// The first precondition that does not hold; the state is unchanged.
     pub fn admit(&mut self, record: &Record) -> Result<(), Refusal> {
-        if self.ids.has(&record.id) {
+        let id = self.ids.hash(&record.id);
+        if self.ids.has(id) {
             let reason = format!(
                 "a record `{}` stands in the log already; give each record an id of its own",
                 record.id
@@ -99,13 +100,19 @@ impl State {
         for op in &record.ops {
             self.check(op, record)?;
         }
-        self.replay(record);
+        self.ids.add(id);
+        self.repeat(record);
         Ok(())
     }
 
     /// Applies a record of the log, whose preconditions held when it was committed.
     pub fn replay(&mut self, record: &Record) {
-        self.ids.add(&record.id);
+        self.ids.add(self.ids.hash(&record.id));
+        self.repeat(record);
+    }
+
+    /// Applies a record whose id this state has: to the older state of an [`Self::exchange`].
+    pub fn repeat(&mut self, record: &Record) {
         for op in &record.ops {
             self.apply(op, record);
         }
@@ -114,6 +121,36 @@ impl State {
             self.sessions.saw(record, decision, root.as_ref());
         }
         self.memory.saw(record);
+    }
+
+    /// A copy for those who only read: without the ids of records, which only [`Self::admit`] asks for and which are
+    /// many. Those that are added to this state from now on are taken back by [`Self::go_back`].
+    pub fn share(&mut self) -> Self {
+        self.ids.settle();
+        let Self { credentials, budgets, approvals, sessions, memory, ids: _ } = &*self;
+        Self {
+            credentials: credentials.clone(),
+            budgets: budgets.clone(),
+            approvals: approvals.clone(),
+            sessions: sessions.clone(),
+            memory: memory.clone(),
+            ids: RecordIds::default(),
+        }
+    }
+
+    /// Gives this state to those who only read, and takes the older one that they had. The ids of records stay here:
+    /// what is newer is applied by [`Self::repeat`].
+    pub fn exchange(&mut self, shown: &mut Self) {
+        std::mem::swap(self, shown);
+        std::mem::swap(&mut self.ids, &mut shown.ids);
+        self.ids.settle();
+    }
+
+    /// Becomes the state that readers have: nothing since the last [`Self::share`] or [`Self::exchange`] was committed.
+    pub fn go_back(&mut self, shown: Self) {
+        let mut ids = std::mem::take(&mut self.ids);
+        ids.undo();
+        *self = Self { ids, ..shown };
     }
 
     /// The root of the lineage of the credential that a record presents, or that its decision names. The registry

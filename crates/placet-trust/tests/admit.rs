@@ -92,3 +92,33 @@ fn a_record_id_stands_in_the_log_once() {
     // A log that has it twice, by an older release, is read.
     state.replay(&again);
 }
+
+/// Who writes a log keeps its ids; the state that readers have follows without them.
+#[test]
+fn what_was_not_committed_is_given_up_with_its_ids() {
+    let mut state = State::default();
+    let calls = calls("s");
+    let [first, second, third] = [5, 6, 7].map(|limit| record(1, change(), vec![set(&calls, limit)]));
+    let limit =
+        |state: &State| state.budgets.standing(&calls, first.time_us).and_then(|standing| standing.limit);
+    state.replay(&first);
+    let mut shown = state.share();
+    assert_eq!((limit(&state), limit(&shown)), (Some(5), Some(5)));
+
+    state.admit(&second).unwrap();
+    state.exchange(&mut shown);
+    assert_eq!((limit(&state), limit(&shown)), (Some(5), Some(6)));
+    state.repeat(&second);
+    assert_eq!(limit(&state), Some(6));
+
+    state.admit(&third).unwrap();
+    // A record that stands there twice, by an older release, leaves its id behind.
+    state.replay(&first);
+    state.go_back(shown.clone());
+    assert_eq!(limit(&state), Some(6));
+    for known in [&first, &second] {
+        assert!(state.admit(known).is_err());
+    }
+    state.admit(&third).unwrap();
+    assert!(state.admit(&third).is_err());
+}

@@ -168,6 +168,37 @@ pub fn a_log_is_read_again(place: &impl Place) {
     assert!(ledger.commit(with(vec![reserve(2)]), Ack::Durable).unwrap().refused.is_some());
 }
 
+pub fn a_record_id_is_taken_once(place: &impl Place) {
+    let commit = |ledger: &dyn Ledger, id: &str| {
+        let mut proposal = call();
+        proposal.record.id = RecordId(id.into());
+        proposal.fallback = None;
+        ledger.commit(proposal, Ack::Written).unwrap().refused.map(|refusal| refusal.cause)
+    };
+    let taken_before = |ledger: &dyn Ledger, ids: &[&str]| {
+        for id in ids {
+            assert_eq!(commit(ledger, id), Some(DenyCause::InvalidRequest), "{id}");
+        }
+    };
+    {
+        let (one, other) = (place.open(), place.open());
+        assert_eq!(commit(&one, "a"), None);
+        taken_before(&one, &["a"]);
+        assert_eq!(commit(&other, "b"), None);
+        assert_eq!(commit(&other, "c"), None);
+        taken_before(&other, &["a", "b", "c"]);
+        taken_before(&one, &["c", "b", "a"]);
+        assert_eq!(commit(&one, "d"), None);
+        taken_before(&other, &["d"]);
+        assert_eq!((size(&one), size(&other)), (4, 4));
+    }
+    let again = place.open();
+    taken_before(&again, &["a", "b", "c", "d"]);
+    assert_eq!(commit(&again, "e"), None);
+    taken_before(&again, &["e", "a"]);
+    assert_eq!(size(&again), 5);
+}
+
 pub fn two_writers_share_one_log(place: &impl Place) {
     let (one, other) = (place.open(), place.open());
     one.commit(change(vec![limit(10)]), Ack::Durable).unwrap();
