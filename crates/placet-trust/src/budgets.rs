@@ -20,23 +20,22 @@
 
 mod account;
 mod applicable;
+mod rows;
 mod rule;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use ahash::HashMap;
 use placet_types::ledger::{Amount, BudgetKey, BudgetLimit, MAX_COUNT, Reservation, Settlement, Window};
 use placet_types::record::OutcomeStatus;
 use placet_types::{DenyCause, Fact, LedgerOp, Micros, ReservationId};
-use serde::Serialize;
 
 pub use account::Standing;
 pub use applicable::{CredentialLimits, Spender, applicable};
 pub use rule::{BudgetRule, BudgetRuleError, Estimate};
 
-use account::{Account, row_id};
+use account::Account;
 
-use crate::canonical;
 use crate::state::{Refusal, StateKey, StateRow};
 
 /// Budgets of a log.
@@ -63,18 +62,12 @@ impl Open {
 
     /// The body of its row.
     fn body(&self) -> String {
-        canonical::written(&ReservationRow { reservation: &self.reservation, windows: &self.windows })
+        rows::reservation(&self.reservation, &self.windows)
     }
 
     fn keys(&self) -> impl Iterator<Item = &BudgetKey> {
         self.reservation.amounts.iter().map(|amount| &amount.key)
     }
-}
-
-#[derive(Serialize)]
-struct ReservationRow<'a> {
-    reservation: &'a Reservation,
-    windows: &'a [i64],
 }
 
 impl Budgets {
@@ -183,7 +176,7 @@ impl Budgets {
     pub(crate) fn apply(&mut self, op: &LedgerOp, at: Micros, fact: &Fact) {
         match op {
             LedgerOp::SetBudget(BudgetLimit { key, limit }) => {
-                self.touch(key, at).set_limit(key, *limit, at);
+                self.touch(key, at, |account| account.set_limit(key, *limit, at));
             }
             LedgerOp::Reserve(reservation) => self.reserve(reservation, at),
             LedgerOp::Settle(settlement) => self.settle(settlement, at, has_failed(fact)),
@@ -193,43 +186,43 @@ impl Budgets {
     }
 
     fn reserve(&mut self, wanted: &Reservation, at: Micros) {
-        if self.open.get(&wanted.id).is_some_and(|open| open.reservation == *wanted && open.is_live(at)) {
-            return;
+        match self.open.get(&wanted.id) {
+            Some(open) if open.reservation == *wanted && open.is_live(at) => return,
+            Some(_) => self.drop_hold(&wanted.id),
+            None => {}
         }
-        self.drop_hold(&wanted.id);
-        let mut windows = Vec::new();
+        let mut windows = Vec::with_capacity(wanted.amounts.len());
         for amount in &wanted.amounts {
-            let account = self.touch(&amount.key, at);
-            match wanted.expires_us {
+            self.touch(&amount.key, at, |account| match wanted.expires_us {
                 Some(expires) if !wanted.in_flight => account.hold(wanted.id.clone(), amount.amount, expires),
                 _ => windows.push(account.take(amount, at)),
-            }
+            });
         }
         self.open.insert(wanted.id.clone(), Open { reservation: wanted.clone(), windows });
     }
 
     fn settle(&mut self, settlement: &Settlement, at: Micros, failed: bool) {
         let Some(open) = self.open.remove(&settlement.id) else { return };
-        let mut actual: BTreeMap<&BudgetKey, &Amount> =
-            settlement.actual.iter().map(|amount| (&amount.key, amount)).collect();
-        for (index, taken) in open.reservation.amounts.iter().enumerate() {
-            let told = actual.remove(&taken.key).map(|told| told.amount);
+        let reserved = &open.reservation.amounts;
+        for (index, taken) in reserved.iter().enumerate() {
+            let told = settlement.actual.iter().find(|told| told.key == taken.key).map(|told| told.amount);
             let cost = match told {
                 None => taken.amount,
                 Some(told) if failed => told.max(taken.amount),
                 Some(told) => told,
             };
-            let account = self.touch(&taken.key, at);
-            match open.windows.get(index) {
+            self.touch(&taken.key, at, |account| match open.windows.get(index) {
                 Some(window) => account.settle(taken, *window, cost, at),
                 None => {
                     account.drop_hold(&settlement.id);
                     account.charge(&taken.key, cost, taken.limit, at);
                 }
-            }
+            });
         }
-        for (key, told) in actual {
-            self.touch(key, at).charge(key, told.amount, told.limit, at);
+        for Amount { key, amount, limit } in &settlement.actual {
+            if !reserved.iter().any(|taken| taken.key == *key) {
+                self.touch(key, at, |account| account.charge(key, *amount, *limit, at));
+            }
         }
     }
 
@@ -237,13 +230,14 @@ impl Budgets {
         self.drop_hold(id);
         let Some(open) = self.open.remove(id) else { return };
         for (taken, window) in open.reservation.amounts.iter().zip(&open.windows) {
-            self.touch(&taken.key, at).release(taken, *window, at);
+            self.touch(&taken.key, at, |account| account.release(taken, *window, at));
         }
     }
 
-    /// The account of a budget, without holds that have expired.
-    fn touch(&mut self, key: &BudgetKey, at: Micros) -> &mut Account {
-        let expired: Vec<ReservationId> = match self.accounts.get(key) {
+    /// Changes the account of a budget, without holds that have expired.
+    fn touch<T>(&mut self, key: &BudgetKey, at: Micros, change: impl FnOnce(&mut Account) -> T) -> T {
+        let expired: Vec<ReservationId> = match self.accounts.get_mut(key) {
+            Some(account) if account.expired(at).next().is_none() => return change(account),
             Some(account) => account.expired(at).cloned().collect(),
             None => Vec::new(),
         };
@@ -251,7 +245,7 @@ impl Budgets {
             self.drop_hold(&id);
         }
         let burned = self.burned;
-        self.accounts.entry(key.clone()).or_insert_with(|| Account::fresh(key, at, burned))
+        change(self.accounts.entry(key.clone()).or_insert_with(|| Account::fresh(key, at, burned)))
     }
 
     /// Takes a hold out of all its budgets; what is in flight stays.
@@ -306,7 +300,7 @@ impl Budgets {
     pub(crate) fn row(&self, key: &StateKey) -> StateRow {
         let (kind, id) = match key {
             StateKey::Reservation(id) => ("reservation", id.to_string()),
-            StateKey::Budget(key) => ("budget", row_id(key)),
+            StateKey::Budget(key) => ("budget", rows::id(key)),
             _ => ("budget", String::new()),
         };
         StateRow { kind, id, body: self.body(key) }

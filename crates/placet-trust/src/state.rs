@@ -231,7 +231,8 @@ impl State {
     /// The things that a record's operations read or change, whose cached rows must be as the state has them.
     #[must_use]
     pub fn keys(&self, record: &Record) -> Vec<StateKey> {
-        let mut keys = Vec::new();
+        // Most records reserve or settle an amount or two.
+        let mut keys = Vec::with_capacity(8);
         for op in &record.ops {
             self.credentials.keys(op, &mut keys);
             self.budgets.keys(op, &mut keys);

@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use placet_types::ledger::{Amount, BudgetKey, BudgetScope, BudgetUnit, MAX_COUNT, Window};
+use placet_types::ledger::{Amount, BudgetKey, MAX_COUNT, Window};
 use placet_types::{DenyCause, Micros, ReservationId};
-use serde::Serialize;
 
-use crate::canonical;
+use super::rows::BudgetRow;
 use crate::state::Refusal;
 
 const MICROS: i64 = 1_000_000;
@@ -75,35 +74,6 @@ fn drops(amount: u64, seconds: u32) -> u128 {
     u128::from(amount).saturating_mul(u128::from(seconds)).saturating_mul(1_000_000)
 }
 
-#[derive(Serialize)]
-struct Row {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    burned_us: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    drops: Option<String>,
-    in_flight: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    limit: Option<u64>,
-    period: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seen_us: Option<i64>,
-    spent: u64,
-}
-
-/// The id of the row of a budget.
-pub(super) fn row_id(key: &BudgetKey) -> String {
-    #[derive(Serialize)]
-    struct Id<'k> {
-        scope: BudgetScope,
-        owner: &'k str,
-        unit: BudgetUnit,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        window: Option<Window>,
-    }
-    let BudgetKey { owner, scope, unit, window } = key;
-    canonical::written(&Id { scope: *scope, owner, unit: *unit, window: *window })
-}
-
 impl Account {
     pub(super) fn new(key: &BudgetKey, at: Micros) -> Self {
         Self {
@@ -125,15 +95,16 @@ impl Account {
     /// The body of its row in canonical JSON. Holds stand in the rows of their reservations.
     pub(super) fn body(&self, key: &BudgetKey) -> String {
         let rolling = matches!(key.window, Some(Window::Rolling(_)));
-        canonical::written(&Row {
+        let row = BudgetRow {
             burned_us: self.burned.map(|burned| burned.0),
-            drops: rolling.then(|| self.bucket.drops.to_string()),
+            drops: rolling.then_some(self.bucket.drops),
             in_flight: self.in_flight,
             limit: self.limit,
             period: self.period,
             seen_us: rolling.then_some(self.bucket.seen.0),
             spent: self.spent,
-        })
+        };
+        row.body()
     }
 
     pub(super) fn holds(&self) -> impl Iterator<Item = &ReservationId> {

@@ -28,15 +28,23 @@ pub enum BudgetScope {
     Organisation,
 }
 
-impl fmt::Display for BudgetScope {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
+impl BudgetScope {
+    /// Its name, as it is written everywhere.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Session => "session",
             Self::Agent => "agent",
             Self::Tool => "tool",
             Self::Tenant => "tenant",
             Self::Organisation => "organisation",
-        })
+        }
+    }
+}
+
+impl fmt::Display for BudgetScope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
     }
 }
 
@@ -57,16 +65,22 @@ pub enum BudgetUnit {
 impl BudgetUnit {
     /// Every unit.
     pub const ALL: [Self; 4] = [Self::Tokens, Self::ApiCalls, Self::CostMicros, Self::ComputeMillis];
-}
 
-impl fmt::Display for BudgetUnit {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
+    /// Its name, as it is written everywhere.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Tokens => "tokens",
             Self::ApiCalls => "api_calls",
             Self::CostMicros => "cost_micros",
             Self::ComputeMillis => "compute_millis",
-        })
+        }
+    }
+}
+
+impl fmt::Display for BudgetUnit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
     }
 }
 
