@@ -1,7 +1,7 @@
 //! One batch: many proposals, one transaction, one flush.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -135,7 +135,7 @@ pub(crate) fn write<B: Backend>(
     published: bool,
     publish: &dyn Publish,
 ) -> Result<Vec<Done>, LedgerError> {
-    let mut round = Round::new(engine, works.len() > 1)?;
+    let mut round = Round::new(engine, works.len())?;
     let mut done = Vec::with_capacity(works.len());
     round.note_clock(engine)?;
     if round.several {
@@ -180,7 +180,8 @@ struct Round {
     several: bool,
     /// Keys whose rows were compared for earlier works, and whether they were as the log has them.
     compared: BTreeMap<StateKey, bool>,
-    touched: BTreeSet<StateKey>,
+    /// Keys of the records, those of each in order.
+    touched: Vec<StateKey>,
 }
 
 /// Why a record was not taken.
@@ -194,19 +195,19 @@ enum Stop {
 }
 
 impl Round {
-    fn new<B: Backend>(engine: &Engine<B>, several: bool) -> Result<Self, LedgerError> {
+    fn new<B: Backend>(engine: &Engine<B>, works: usize) -> Result<Self, LedgerError> {
         let Some(log) = &engine.log else { return Err(closed()) };
         let clock = (engine.settings.clock)();
         Ok(Self {
             head: log.committed.head.clone(),
             now: clock.max(log.time()),
             behind_us: log.time().0.saturating_sub(clock.0),
-            entries: Vec::new(),
-            records: Vec::new(),
+            entries: Vec::with_capacity(works),
+            records: Vec::with_capacity(works),
             erase: Vec::new(),
-            several,
+            several: works > 1,
             compared: BTreeMap::new(),
-            touched: BTreeSet::new(),
+            touched: Vec::new(),
         })
     }
 
@@ -268,7 +269,10 @@ impl Round {
         let leaf = leaf::encode(&record).map_err(|error| Stop::Rejected(unencodable(engine, &error)))?;
         let keys = self.compare(engine, &record)?;
         self.working(engine).map_err(Stop::Failed)?.admit(&record).map_err(Stop::Refused)?;
-        self.touched.extend(keys);
+        match self.touched.is_empty() {
+            true => self.touched = keys,
+            false => self.touched.extend(keys),
+        }
         let (seq, hash) = (self.head.size(), tree::leaf_hash(leaf.as_bytes()));
         self.head.push(hash, self.now);
         self.entries.push(NewEntry { seq, leaf, hash, view, personal });
@@ -288,8 +292,10 @@ impl Round {
             Work::Commit(entry) => Some(working.keys(&entry.parts.record)),
             Work::Refresh | Work::Sign => None,
         });
-        let keys: BTreeSet<StateKey> = needed.flatten().collect();
-        self.compare_keys(engine, &Vec::from_iter(keys)).map(|_| ())
+        let mut keys: Vec<StateKey> = needed.flatten().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        self.compare_keys(engine, &keys).map(|_| ())
     }
 
     /// Holds the cached rows that a record needs against the log.
@@ -337,7 +343,7 @@ impl Round {
 
     /// Commits, shows the new state, and keeps a checkpoint in its other places. The inner result is of the latter.
     fn finish<B: Backend>(
-        self,
+        mut self,
         engine: &mut Engine<B>,
         sign: bool,
         awaited: bool,
@@ -345,6 +351,10 @@ impl Round {
     ) -> Result<Result<(), LedgerError>, LedgerError> {
         let note = if sign { Some(engine.sign(&self.head, &self.entries)?) } else { None };
         let Some(log) = &mut engine.log else { return Err(closed()) };
+        if self.records.len() > 1 {
+            self.touched.sort_unstable();
+            self.touched.dedup();
+        }
         let rows = self.touched.iter().map(|key| log.rows.changed(key, &log.working)).collect();
         let head = log.sealed(self.head);
         let batch = Batch { entries: self.entries, rows, erase: self.erase, note, head };

@@ -258,16 +258,16 @@ impl<B: Backend> Engine<B> {
         publish: &dyn Publish,
     ) -> Result<(), LedgerError> {
         let Some(stored) = stored else { return Err(self.freeze("its head is gone")) };
-        let Some(mut log) = self.log.take() else { return Err(closed()) };
+        let Some(log) = &mut self.log else { return Err(closed()) };
         if log.dirty {
             log.working.go_back(publish.copy());
             log.rows = Rows::default();
             log.dirty = false;
         }
         if stored == log.committed {
-            self.log = Some(log);
             return Ok(());
         }
+        let Some(mut log) = self.log.take() else { return Err(closed()) };
         log.rows = Rows::default();
         let before = (log.committed.clone(), log.grown.since.len());
         let mut records = Vec::new();
