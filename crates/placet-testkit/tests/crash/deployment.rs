@@ -37,8 +37,13 @@ const POLICY: &str = "version: 1\nrules:\n\
 #[derive(Clone, Copy)]
 pub(crate) enum Kept {
     Sqlite,
+    /// Records survive their process only, in a spill file that is written to as memory.
+    SqliteWritten,
     Postgres,
 }
+
+/// How long the spill file of a busy ledger is.
+const SPILL_BYTES: usize = (1 << 20) + (64 << 10);
 
 /// A small generator of numbers, the same in each run.
 pub(crate) struct Random(pub(crate) u64);
@@ -61,6 +66,8 @@ pub(crate) struct Deployment {
     /// The last checkpoint, as somebody else would keep it.
     checkpoint: Option<String>,
     kills: usize,
+    /// How many of the killed wrote to the spill file as memory.
+    pub(crate) mapped: usize,
     /// What does not hold.
     pub(crate) findings: BTreeSet<String>,
 }
@@ -86,17 +93,21 @@ impl Deployment {
     pub(crate) fn new(kept: Kept, name: &str, fault: Option<Fault>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ledger = match kept {
-            Kept::Sqlite => folder.path().join("placet_audit.db").display().to_string(),
+            Kept::Sqlite | Kept::SqliteWritten => folder.path().join("placet_audit.db").display().to_string(),
             Kept::Postgres => format!("{}?schema=crash_{}_{name}", server::server(), std::process::id()),
         };
         let budget = format!("{{ scope: session, api_calls: {BUDGET} }}");
-        let config = format!("policies: policy.yaml\nledger: {ledger}\nbudgets: [{budget}]\n");
+        let mut config = format!("policies: policy.yaml\nledger: {ledger}\nbudgets: [{budget}]\n");
+        if matches!(kept, Kept::SqliteWritten) {
+            config.push_str("ack: written\n");
+            std::fs::write(folder.path().join("placet_audit.db-spill"), vec![0; SPILL_BYTES]).unwrap();
+        }
         std::fs::write(folder.path().join("placet.yaml"), config).unwrap();
         std::fs::write(folder.path().join("policy.yaml"), POLICY).unwrap();
         let config = Config::read(&folder.path().join("placet.yaml")).unwrap();
         let place = worker::settings(folder.path(), &config).place(folder.path()).unwrap();
         let (acknowledged, findings) = (BTreeMap::new(), BTreeSet::new());
-        Self { folder, place, fault, acknowledged, checkpoint: None, kills: 0, findings }
+        Self { folder, place, fault, acknowledged, checkpoint: None, kills: 0, mapped: 0, findings }
     }
 
     fn spawn(&self, role: Role) -> (Child, Receiver<String>) {
@@ -149,6 +160,8 @@ impl Deployment {
             }
             std::thread::sleep(Duration::from_micros(random.below(4_000)));
         }
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", child.id())).unwrap_or_default();
+        self.mapped += usize::from(maps.contains("placet_audit.db-spill"));
         child.kill().unwrap();
         self.ended(child, &acks, Some(9));
         self.verify();

@@ -52,7 +52,7 @@ fn holds(deployment: &Deployment) {
 
 fn kill_often(kept: Kept) {
     let (kills, mut random) = (kills(), random());
-    let (mut done, mut effects, mut acknowledged) = (0, 0, 0);
+    let (mut done, mut effects, mut acknowledged, mut mapped) = (0, 0, 0, 0);
     while done < kills {
         let mut deployment = Deployment::new(kept, &format!("often_{done}"), None);
         for _ in 0..KILLS_PER_LOG.min(kills - done) {
@@ -61,10 +61,13 @@ fn kill_often(kept: Kept) {
         }
         effects += deployment.check();
         acknowledged += deployment.acknowledgements();
+        mapped += deployment.mapped;
         holds(&deployment);
     }
     println!("{done} kills, {effects} effects, {acknowledged} acknowledgements");
     assert!(effects >= kills, "the workers did next to nothing");
+    let as_memory = matches!(kept, Kept::SqliteWritten) && cfg!(target_os = "linux");
+    assert!(mapped * 2 > kills || !as_memory, "{mapped} of {kills} wrote to the spill file as memory");
 }
 
 /// A tool that acts and takes its process down spends what it was allowed to.
@@ -116,6 +119,11 @@ fn nobody_is_left_untold(kept: Kept) {
 #[test]
 fn f26_aegis_73_kill_9_of_governed_calls_on_sqlite() {
     kill_often(Kept::Sqlite);
+}
+
+#[test]
+fn f26_kill_9_of_governed_calls_that_are_only_written_on_sqlite() {
+    kill_often(Kept::SqliteWritten);
 }
 
 #[test]
