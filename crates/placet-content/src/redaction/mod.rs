@@ -15,6 +15,7 @@
 
 mod checks;
 mod keys;
+mod needs;
 mod pack;
 mod recall;
 #[cfg(test)]
@@ -78,7 +79,7 @@ impl Redactor {
     pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let (shown, left_out) = shorten(text);
         // Most texts hold nothing of the kind, and that is soon known.
-        if left_out == 0 && recall::is_clean(self.0.id, shown, || !self.0.regex.is_match(shown)) {
+        if left_out == 0 && (!self.0.needs.may_match(shown) || self.is_clean(shown)) {
             return Cow::Borrowed(text);
         }
         let mut out = String::new();
@@ -110,6 +111,10 @@ impl Redactor {
             out.push_str(&format!("… [{left_out} bytes left out]"));
         }
         Cow::Owned(out)
+    }
+
+    fn is_clean(&self, shown: &str) -> bool {
+        recall::is_clean(self.0.id, shown, || !self.0.regex.is_match(shown))
     }
 
     /// A value as it may be stored: JSON without secrets and personal data. Values that JSON lacks are named by

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::checks::Check;
 use super::keys::{Keys, words};
+use super::needs::Needs;
 use super::recall::PackId;
 use super::{RedactionKind, Redactor};
 
@@ -69,6 +70,7 @@ pub(super) struct Pattern {
 pub(super) struct Pack {
     pub(super) id: PackId,
     pub(super) regex: Regex,
+    pub(super) needs: Needs,
     pub(super) patterns: Vec<Pattern>,
     pub(super) keys: Keys,
 }
@@ -143,6 +145,8 @@ fn doubtful(patterns: &[PatternDocument]) -> Vec<String> {
 
 fn build(documents: &[PatternDocument], keys: Keys) -> Result<Pack, RedactionError> {
     let texts: Vec<&str> = documents.iter().map(|document| document.pattern.as_str()).collect();
+    let parsed: Result<Vec<_>, _> = texts.iter().map(|text| regex_syntax::parse(text)).collect();
+    let parsed = parsed.map_err(|error| RedactionError { problems: vec![error.to_string()] })?;
     let config = Regex::config().nfa_size_limit(Some(MAX_PROGRAM_BYTES));
     let regex = Regex::builder()
         .configure(config)
@@ -153,13 +157,15 @@ fn build(documents: &[PatternDocument], keys: Keys) -> Result<Pack, RedactionErr
         kind: document.kind,
         check: document.check,
     });
-    Ok(Pack { id: PackId::fresh(), regex, patterns: patterns.collect(), keys })
+    let (id, needs, patterns) = (PackId::fresh(), Needs::of(&parsed), patterns.collect());
+    Ok(Pack { id, regex, needs, patterns, keys })
 }
 
 fn failing_examples(pack: &Pack, documents: &[PatternDocument]) -> Vec<String> {
     let redactor = Redactor(std::sync::Arc::new(Pack {
         id: PackId::fresh(),
         regex: pack.regex.clone(),
+        needs: pack.needs.clone(),
         patterns: pack.patterns.clone(),
         keys: pack.keys.clone(),
     }));
