@@ -90,16 +90,7 @@ pub(crate) fn is_plain(text: &str) -> bool {
 
 /// Whether anything has to be escaped, which is so in nearly no text.
 fn has_escapes(bytes: &[u8]) -> bool {
-    let Some(last) = bytes.last_chunk() else { return has(bytes, needs_escape, escapes) };
-    let (blocks, _) = bytes.as_chunks();
-    let found = blocks.iter().fold(escapes_in(last), |found, block| found | escapes_in(block));
-    found != 0
-}
-
-/// Not 0 where one of the bytes has to be escaped. The compiler looks at all of them at once.
-#[inline]
-fn escapes_in(block: &[u8; 16]) -> u128 {
-    u128::from_le_bytes(block.map(|byte| u8::from(needs_escape(byte))))
+    has(bytes, needs_escape, escapes)
 }
 
 /// Whether any byte is of a kind, eight bytes at a time: `in_word` is not 0 where one of eight is.

@@ -151,7 +151,7 @@ impl Writer {
         let end = self.out.len();
         let members = self.members.get(first..).unwrap_or_default();
         let ends = members.iter().skip(1).map(|member| member.start).chain([end]);
-        let mut spans: Vec<_> = members.iter().copied().zip(ends).collect();
+        let mut spans: SmallVec<[_; USUAL_MEMBERS]> = members.iter().copied().zip(ends).collect();
         spans.sort_by(|(left, _), (right, _)| self.order(*left, *right));
         let mut sorted = String::with_capacity(end.saturating_sub(body));
         for (member, end) in spans {

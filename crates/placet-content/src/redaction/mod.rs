@@ -128,7 +128,8 @@ impl Redactor {
     /// nothing.
     #[must_use]
     pub fn hidden_at(&self, path: &str) -> Option<String> {
-        path.split('.').skip(1).find(|key| self.kind_of(key).is_some()).map(hidden)
+        // A list of one sign is looked for sign by sign, which is sooner done in so short a text.
+        path.split(['.']).skip(1).find(|key| self.kind_of(key).is_some()).map(hidden)
     }
 
     /// Whether every mark in a text that was shown stands where something about a person was, and there is one. What is
