@@ -164,13 +164,13 @@ impl Call {
             }
         };
         let begun = wait(py, || match self.pipeline.begin_watched(event, &self.watch) {
-            Begun::Refused(refused) => Err(refused),
+            Begun::Refused(refused) => Err(Box::new(refused)),
             Begun::Started(Started { decision, permit, .. }) => {
                 Ok((decision.decision_id, permit.call().map(|call| permit.spend(&call))))
             }
         });
         match begun {
-            Err(refused) => self.take_up(py, Begun::Refused(refused)),
+            Err(refused) => self.take_up(py, Begun::Refused(*refused)),
             Ok((decision, spent)) => {
                 *self.decision.lock() = Some(decision);
                 self.take_effect(py, spent)

@@ -44,7 +44,7 @@ impl Needs {
         }
         let lengths = |byte: u8| self.lengths.get(usize::from(byte)).copied().unwrap_or(u64::MAX);
         let all = text.bytes().fold(self.always, |all, byte| all | lengths(byte));
-        all >> text.len() & 1 != 0
+        (all >> text.len()) & 1 != 0
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use regex_automata::meta::Regex;
+use regex_syntax::hir::Hir;
 use serde::Deserialize;
 
 use super::checks::Check;
@@ -145,13 +146,12 @@ fn doubtful(patterns: &[PatternDocument]) -> Vec<String> {
 
 fn build(documents: &[PatternDocument], keys: Keys) -> Result<Pack, RedactionError> {
     let texts: Vec<&str> = documents.iter().map(|document| document.pattern.as_str()).collect();
-    let parsed: Result<Vec<_>, _> = texts.iter().map(|text| regex_syntax::parse(text)).collect();
-    let parsed = parsed.map_err(|error| RedactionError { problems: vec![error.to_string()] })?;
+    let refused = |error: String| RedactionError { problems: vec![error] };
+    let parse = |text: &&str| regex_syntax::parse(text).map_err(|error| refused(error.to_string()));
+    let parsed: Vec<Hir> = texts.iter().map(parse).collect::<Result<_, _>>()?;
     let config = Regex::config().nfa_size_limit(Some(MAX_PROGRAM_BYTES));
-    let regex = Regex::builder()
-        .configure(config)
-        .build_many(&texts)
-        .map_err(|error| RedactionError { problems: vec![error.to_string()] })?;
+    let regex =
+        Regex::builder().configure(config).build_many(&texts).map_err(|error| refused(error.to_string()))?;
     let patterns = documents.iter().map(|document| Pattern {
         mark: format!("[REDACTED:{}]", document.label),
         kind: document.kind,
