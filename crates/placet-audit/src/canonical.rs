@@ -73,6 +73,7 @@ pub(crate) fn utf16_order(left: &str, right: &str) -> Ordering {
 }
 
 pub(crate) fn write_string(text: &str, out: &mut String) {
+    out.reserve(text.len().saturating_add(3));
     out.push('"');
     match has_escapes(text.as_bytes()) {
         true => write_escaped(text, out),

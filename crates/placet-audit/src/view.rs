@@ -4,6 +4,8 @@
 //! salts that are erased with the text, so that nobody can confirm a guess from what is left.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+mod sorted;
+
 use data_encoding::HEXLOWER;
 use placet_types::Digest;
 use serde::Serialize;
@@ -13,6 +15,8 @@ use sha2::{Digest as _, Sha256};
 use crate::leaf::writer;
 use crate::salt::salt;
 use crate::{RandomError, canonical};
+
+pub use sorted::Sorted;
 
 /// The member of a view that holds its salt, as 32 hexadecimal digits. What a caller put there is replaced.
 pub const SALT_MEMBER: &str = "_salt";
@@ -30,7 +34,7 @@ pub fn text(mut view: Map<String, Value>) -> Result<String, RandomError> {
     Ok(canonical::object(&view))
 }
 
-/// As [`text`], of a view that was written by [`unsalted`], or of any other object in canonical JSON whose keys stand
+/// As [`text`], of a view that was written by [`unsalted`] or [`Sorted`], or of any other object in canonical JSON whose keys stand
 /// after the salt's.
 ///
 /// # Errors

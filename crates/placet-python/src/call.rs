@@ -153,6 +153,31 @@ impl Call {
         self.take_up(py, begun)
     }
 
+    /// [`Self::decide`], then [`Self::spend`]: in one wait, where nothing of Python's comes between.
+    pub(crate) fn decide_and_spend(&self, py: Python<'_>) -> PyResult<()> {
+        let event = match self.stage.take() {
+            Stage::Asked(event, None) if self.trace.is_none() => event,
+            stage => {
+                self.stage.set(stage);
+                self.decide(py)?;
+                return self.spend(py);
+            }
+        };
+        let begun = wait(py, || match self.pipeline.begin_watched(event, &self.watch) {
+            Begun::Refused(refused) => Err(Box::new(refused)),
+            Begun::Started(Started { decision, permit, .. }) => {
+                Ok((decision.decision_id, permit.call().map(|call| permit.spend(&call))))
+            }
+        });
+        match begun {
+            Err(refused) => self.take_up(py, Begun::Refused(*refused)),
+            Ok((decision, spent)) => {
+                *self.decision.lock() = Some(decision);
+                self.take_effect(py, spent)
+            }
+        }
+    }
+
     /// As [`Self::decide`]; where people have to decide, asks them and waits. Signals are heeded meanwhile.
     pub(crate) fn decide_waiting(&self, py: Python<'_>, waiting: &Waiting) -> PyResult<()> {
         let mut event = match self.stage.take() {
@@ -252,13 +277,19 @@ impl Call {
             Stage::Granted(permit) => permit,
             other => return self.out_of_turn(other),
         };
-        let Some(call) = permit.call() else { return self.out_of_turn(Stage::Over) };
-        match wait(py, || permit.spend(&call)) {
-            Ok(effect) => {
+        let spent = permit.call().map(|call| wait(py, || permit.spend(&call)));
+        self.take_effect(py, spent)
+    }
+
+    /// The effect of a permit that was spent; None where it had been before.
+    fn take_effect(&self, py: Python<'_>, spent: Option<Result<Effect, Refusal>>) -> PyResult<()> {
+        match spent {
+            None => self.out_of_turn(Stage::Over),
+            Some(Ok(effect)) => {
                 self.stage.set(Stage::Running(effect));
                 Ok(())
             }
-            Err(Refusal { cause, reason, .. }) => self.refuse(py, self.failed(cause, &reason)),
+            Some(Err(Refusal { cause, reason, .. })) => self.refuse(py, self.failed(cause, &reason)),
         }
     }
 
@@ -306,10 +337,7 @@ impl Call {
     /// Begins the effect; returns what the tool is to be called with.
     pub(crate) fn start<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
         self.spend(py)?;
-        match &self.frozen {
-            Some((positional, keywords)) => Ok((positional.bind(py).clone(), keywords.bind(py).clone())),
-            None => self.out_of_turn(Stage::Over),
-        }
+        self.called_with(py)
     }
 
     /// Settles identity and attributes; returns the event for another evaluator, or None when it is refused already.
@@ -415,6 +443,17 @@ impl Call {
 }
 
 impl Call {
+    /// What the tool is to be called with.
+    pub(crate) fn called_with<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
+        match &self.frozen {
+            Some((positional, keywords)) => Ok((positional.bind(py).clone(), keywords.bind(py).clone())),
+            None => self.out_of_turn(Stage::Over),
+        }
+    }
+
     /// Commits what another evaluator decided; with the event as it came.
     fn concluded(&self, py: Python<'_>, decision: Option<&PolicyDecision>) -> PyResult<(Begun, Event)> {
         let (prepared, event) = match self.stage.take() {

@@ -88,8 +88,8 @@ impl Tool {
             return Ok((positional, keywords, None));
         }
         let call = self.freeze(args, kwargs)?;
-        call.decide(py)?;
-        let (positional, keywords) = call.start(py)?;
+        call.decide_and_spend(py)?;
+        let (positional, keywords) = call.called_with(py)?;
         Ok((positional, keywords, Some(Bound::new(py, call)?)))
     }
 

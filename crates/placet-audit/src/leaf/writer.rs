@@ -53,28 +53,30 @@ pub(crate) fn any_text(value: &impl Serialize, before: String) -> Result<String,
 }
 
 fn write(value: &impl Serialize, numbers: Numbers, out: String) -> Result<String, Stop> {
-    let mut writer = Writer { out, numbers, members: SmallVec::new() };
+    let mut writer = Writer::new(out, numbers);
     value.serialize(&mut writer)?;
     Ok(writer.out)
 }
 
 /// Which numbers may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Numbers {
+pub(crate) enum Numbers {
     /// Integers up to [`MAX_INTEGER`].
     Integers,
     All,
 }
 
-struct Writer {
-    out: String,
+/// Writes values one after the other.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) out: String,
     numbers: Numbers,
     /// The members of all objects that are open, each object's after those of the one around it.
     members: SmallVec<[Member; USUAL_MEMBERS]>,
 }
 
 /// A member of an object, by its place in the text; it ends, with a comma, where the next one begins.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Member {
     /// Its key, where the program has it and its bytes are in the order of its characters.
     known: Option<&'static str>,
@@ -85,6 +87,10 @@ struct Member {
 }
 
 impl Writer {
+    pub(crate) fn new(out: String, numbers: Numbers) -> Self {
+        Self { out, numbers, members: SmallVec::new() }
+    }
+
     fn integer(&mut self, negative: bool, size: u64) -> Result<(), Stop> {
         if size > MAX_INTEGER && self.numbers == Numbers::Integers {
             let sign = if negative { "-" } else { "" };
@@ -145,7 +151,7 @@ impl Writer {
         let end = self.out.len();
         let members = self.members.get(first..).unwrap_or_default();
         let ends = members.iter().skip(1).map(|member| member.start).chain([end]);
-        let mut spans: Vec<_> = members.iter().copied().zip(ends).collect();
+        let mut spans: SmallVec<[_; USUAL_MEMBERS]> = members.iter().copied().zip(ends).collect();
         spans.sort_by(|(left, _), (right, _)| self.order(*left, *right));
         let mut sorted = String::with_capacity(end.saturating_sub(body));
         for (member, end) in spans {
@@ -166,7 +172,7 @@ fn plain_order(left: &str, right: &str) -> Ordering {
 }
 
 /// An object or array that is being written.
-pub(super) struct Open<'w> {
+pub(crate) struct Open<'w> {
     writer: &'w mut Writer,
     first: usize,
     body: usize,

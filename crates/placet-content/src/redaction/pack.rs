@@ -4,10 +4,12 @@
 use std::collections::HashSet;
 
 use regex_automata::meta::Regex;
+use regex_syntax::hir::Hir;
 use serde::Deserialize;
 
 use super::checks::Check;
 use super::keys::{Keys, words};
+use super::needs::Needs;
 use super::recall::PackId;
 use super::{RedactionKind, Redactor};
 
@@ -69,6 +71,7 @@ pub(super) struct Pattern {
 pub(super) struct Pack {
     pub(super) id: PackId,
     pub(super) regex: Regex,
+    pub(super) needs: Needs,
     pub(super) patterns: Vec<Pattern>,
     pub(super) keys: Keys,
 }
@@ -143,23 +146,26 @@ fn doubtful(patterns: &[PatternDocument]) -> Vec<String> {
 
 fn build(documents: &[PatternDocument], keys: Keys) -> Result<Pack, RedactionError> {
     let texts: Vec<&str> = documents.iter().map(|document| document.pattern.as_str()).collect();
+    let refused = |error: String| RedactionError { problems: vec![error] };
+    let parse = |text: &&str| regex_syntax::parse(text).map_err(|error| refused(error.to_string()));
+    let parsed: Vec<Hir> = texts.iter().map(parse).collect::<Result<_, _>>()?;
     let config = Regex::config().nfa_size_limit(Some(MAX_PROGRAM_BYTES));
-    let regex = Regex::builder()
-        .configure(config)
-        .build_many(&texts)
-        .map_err(|error| RedactionError { problems: vec![error.to_string()] })?;
+    let regex =
+        Regex::builder().configure(config).build_many(&texts).map_err(|error| refused(error.to_string()))?;
     let patterns = documents.iter().map(|document| Pattern {
         mark: format!("[REDACTED:{}]", document.label),
         kind: document.kind,
         check: document.check,
     });
-    Ok(Pack { id: PackId::fresh(), regex, patterns: patterns.collect(), keys })
+    let (id, needs, patterns) = (PackId::fresh(), Needs::of(&parsed), patterns.collect());
+    Ok(Pack { id, regex, needs, patterns, keys })
 }
 
 fn failing_examples(pack: &Pack, documents: &[PatternDocument]) -> Vec<String> {
     let redactor = Redactor(std::sync::Arc::new(Pack {
         id: PackId::fresh(),
         regex: pack.regex.clone(),
+        needs: pack.needs.clone(),
         patterns: pack.patterns.clone(),
         keys: pack.keys.clone(),
     }));

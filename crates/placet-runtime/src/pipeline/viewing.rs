@@ -5,14 +5,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
-use placet_audit::view;
+use placet_audit::view::{self, Sorted, ViewError};
 use placet_content::{Redactor, Shown};
 use placet_trust::View;
-use placet_types::{Decision, Event, Field, InputSeen, RiskTier, RuleRef, Tier, TraceStep};
+use placet_types::{Decision, Event, Field, InputSeen, RuleRef, TraceStep, Value};
 use serde::Serialize;
-use serde::ser::{SerializeStruct, Serializer};
 use serde_json::{Value as Json, json};
 
 use super::recording::Outcome;
@@ -25,19 +23,19 @@ pub(super) fn decision_view(
     question: Option<&Json>,
     description: Option<&str>,
 ) -> View {
-    written(&DecisionView { event, decision, redact, question, description })
+    written(DecisionView { event, decision, redact, question, description }.text())
 }
 
 /// The view of an outcome.
 pub(super) fn outcome_view(outcome: &Outcome, redact: &Redactor) -> View {
-    written(&OutcomeView {
+    written(view::unsalted(&OutcomeView {
         error: outcome.error.as_deref().map(|error| redact.text(error)),
         result: outcome.result.as_ref().map(|result| redact.shown(result)),
-    })
+    }))
 }
 
-fn written(view: &impl Serialize) -> View {
-    match view::unsalted(view) {
+fn written(text: Result<String, ViewError>) -> View {
+    match text {
         Ok(text) => View::Text(text),
         Err(error) => {
             tracing::error!(target: "placet::pipeline", %error, "a record has no readable view");
@@ -76,7 +74,7 @@ enum Member {
     Trace,
 }
 
-const MEMBERS: [(&str, Member); 23] = [
+static MEMBERS: [(&str, Member); 23] = [
     ("agent_role", Member::Field(Field::AgentRole)),
     ("approval", Member::Question),
     ("args", Member::Args),
@@ -102,47 +100,106 @@ const MEMBERS: [(&str, Member); 23] = [
     ("user", Member::Field(Field::User)),
 ];
 
-impl Serialize for DecisionView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl DecisionView<'_> {
+    fn text(&self) -> Result<String, ViewError> {
+        let mut out = Sorted::default();
+        MEMBERS.iter().try_for_each(|(key, member)| self.member(&mut out, key, member))?;
+        Ok(out.end())
+    }
+
+    fn member(&self, out: &mut Sorted, key: &'static str, member: &Member) -> Result<(), ViewError> {
         let Self { event, decision, redact, question, description } = self;
-        let mut out = serializer.serialize_struct("DecisionView", MEMBERS.len())?;
-        for (key, member) in MEMBERS {
-            match member {
-                Member::Field(field) => {
-                    let value = event.get(field);
-                    if !value.is_null() && value.as_array() != Some(&[]) {
-                        out.serialize_field(key, &redact.shown(value))?;
-                    }
+        match member {
+            Member::Field(field) => {
+                let value = event.get(*field);
+                if !value.is_null() && value.as_array() != Some(&[]) {
+                    self.shown(out.key(key), value)?;
                 }
-                Member::Args => out.serialize_field(key, &redact.shown(event.get(Field::Args)))?,
-                Member::Context => out.serialize_field(key, &Context { event, redact })?,
-                Member::Inputs => out.serialize_field(key, &Inputs { inputs: &decision.inputs, redact })?,
-                Member::Description => {
-                    if let Some(description) = description {
-                        out.serialize_field(key, description)?;
-                    }
+            }
+            Member::Args => self.shown(out.key(key), event.get(Field::Args))?,
+            Member::Context => out.key(key).object(|out| self.context(out))?,
+            Member::Inputs => out.key(key).list(&decision.inputs, |out, seen| self.input(out, seen))?,
+            Member::Description => {
+                if let Some(description) = description {
+                    out.key(key).text(description);
                 }
-                Member::Question => {
-                    if let Some(question) = question {
-                        out.serialize_field(key, question)?;
-                    }
+            }
+            Member::Question => {
+                if let Some(question) = question {
+                    out.key(key).value(question)?;
                 }
-                Member::Reason => out.serialize_field(key, &redact.text(&decision.full_reason()))?,
-                Member::Rules => out.serialize_field(key, &Rules(&decision.rules))?,
-                Member::Trace => out.serialize_field(key, &Trace { steps: &decision.trace, redact })?,
+            }
+            Member::Reason => out.key(key).text(&redact.text(&decision.full_reason())),
+            Member::Rules => {
+                out.key(key).list(&decision.rules, |out, rule| out.object(|out| rule_of(out, rule)))?
+            }
+            Member::Trace => {
+                out.key(key).list(&decision.trace, |out, step| out.object(|out| self.step(out, step)))?;
             }
         }
-        out.end()
+        Ok(())
+    }
+
+    fn shown(&self, out: &mut Sorted, value: &Value) -> Result<(), ViewError> {
+        match value {
+            Value::String(text) => out.text(&self.redact.text(text)),
+            _ => out.value(&self.redact.shown(value))?,
+        }
+        Ok(())
+    }
+
+    /// The context as policies saw it, without ids of tokens: what replay decides anew with.
+    fn context(&self, out: &mut Sorted) -> Result<(), ViewError> {
+        for (key, field) in &CONTEXT {
+            let value = self.event.get(*field);
+            if !value.is_null() {
+                self.shown(out.key(key), value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a tier said. A reason may quote arguments: Rego puts it together.
+    fn step(&self, out: &mut Sorted, step: &TraceStep) -> Result<(), ViewError> {
+        out.key("hard").flag(step.hard);
+        out.key("outcome").text(step.outcome);
+        out.key("reason").text(&self.redact.text(&step.reason));
+        out.key("risk_tier").text(step.risk_tier.name());
+        match &step.rule_matched {
+            Some(rule) => out.key("rule_matched").text(rule),
+            None => out.key("rule_matched").null(),
+        }
+        out.key("tier").text(step.tier.name());
+        Ok(())
+    }
+
+    /// A value that rules looked at.
+    fn input(&self, out: &mut Sorted, seen: &InputSeen) -> Result<(), ViewError> {
+        out.object(|out| {
+            out.key("field").text(&seen.field);
+            if let Some(unknown) = &seen.unknown {
+                out.key("unknown").text(unknown);
+            }
+            match self.redact.hidden_at(&seen.field) {
+                // A key on the way to it hides it.
+                Some(mark) if !seen.value.is_null() => out.key("value").text(&mark),
+                _ => self.shown(out.key("value"), &seen.value)?,
+            }
+            Ok(())
+        })
     }
 }
 
-/// The context as policies saw it, without ids of tokens: what replay decides anew with.
-struct Context<'v> {
-    event: &'v Event,
-    redact: &'v Redactor,
+/// A rule that carried the outcome.
+fn rule_of(out: &mut Sorted, rule: &RuleRef) -> Result<(), ViewError> {
+    out.key("file").text(&rule.file);
+    out.key("line").number(rule.line);
+    out.key("name").text(&rule.name);
+    Ok(())
 }
 
-const CONTEXT: [(&str, Field); 15] = [
+/// Fields of the context, in the order of the text.
+static CONTEXT: [(&str, Field); 15] = [
     ("attributes", Field::Attributes),
     ("budget_total_api_calls", Field::BudgetTotalApiCalls),
     ("budget_total_compute_seconds", Field::BudgetTotalComputeSeconds),
@@ -159,96 +216,6 @@ const CONTEXT: [(&str, Field); 15] = [
     ("tenant_id", Field::TenantId),
     ("user_role", Field::UserRole),
 ];
-
-impl Serialize for Context<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("Context", CONTEXT.len())?;
-        for (key, field) in CONTEXT {
-            let value = self.event.get(field);
-            if !value.is_null() {
-                out.serialize_field(key, &self.redact.shown(value))?;
-            }
-        }
-        out.end()
-    }
-}
-
-/// The rules that carried the outcome.
-struct Rules<'v>(&'v [Arc<RuleRef>]);
-
-impl Serialize for Rules<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Rule<'v> {
-            file: &'v str,
-            line: u32,
-            name: &'v str,
-        }
-        let rules = self.0.iter().map(|rule| Rule { file: &rule.file, line: rule.line, name: &rule.name });
-        serializer.collect_seq(rules)
-    }
-}
-
-/// What each tier said. A reason may quote arguments: Rego puts it together.
-struct Trace<'v> {
-    steps: &'v [TraceStep],
-    redact: &'v Redactor,
-}
-
-impl Serialize for Trace<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Step<'v> {
-            hard: bool,
-            outcome: &'static str,
-            reason: Cow<'v, str>,
-            risk_tier: RiskTier,
-            rule_matched: Option<&'v str>,
-            tier: Tier,
-        }
-        serializer.collect_seq(self.steps.iter().map(|step| Step {
-            hard: step.hard,
-            outcome: step.outcome,
-            reason: self.redact.text(&step.reason),
-            risk_tier: step.risk_tier,
-            rule_matched: step.rule_matched.as_deref(),
-            tier: step.tier,
-        }))
-    }
-}
-
-/// The values that rules looked at.
-struct Inputs<'v> {
-    inputs: &'v [InputSeen],
-    redact: &'v Redactor,
-}
-
-impl Serialize for Inputs<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Input<'v> {
-            field: &'v str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            unknown: Option<&'v str>,
-            value: Seen<'v>,
-        }
-        #[derive(Serialize)]
-        #[serde(untagged)]
-        enum Seen<'v> {
-            Shown(Shown<'v>),
-            /// A key on the way to it hides it.
-            Hidden(String),
-        }
-        serializer.collect_seq(self.inputs.iter().map(|seen| Input {
-            field: &seen.field,
-            unknown: seen.unknown.as_deref(),
-            value: match self.redact.hidden_at(&seen.field) {
-                Some(mark) if !seen.value.is_null() => Seen::Hidden(mark),
-                _ => Seen::Shown(self.redact.shown(&seen.value)),
-            },
-        }))
-    }
-}
 
 /// Each field of the event that a view shows. Ids of sessions and tenants stand in the record as they are.
 pub(super) fn fields() -> impl Iterator<Item = Field> {
@@ -269,5 +236,42 @@ mod tests {
     fn members_stand_in_the_order_of_the_text() {
         assert!(MEMBERS.iter().is_sorted_by_key(|(key, _)| *key));
         assert!(CONTEXT.iter().is_sorted_by_key(|(key, _)| *key));
+    }
+
+    #[test]
+    fn a_view_is_written_in_canonical_form() {
+        let event = r#"{"event_type":"tool_call","action":"pay","args":{"b":[1,{"z":null,"a":1.5}],"a":"pwd=hunter2"},
+            "steps":[],"context":{"session_id":"s\n1","user_role":"r","session_scopes":["x","y"],"delegation_depth":3}}"#;
+        let mut event = Event::from_json(event.as_bytes()).unwrap();
+        event.complete();
+        let seen = |field: &str, value, unknown: Option<&str>| InputSeen {
+            field: field.into(),
+            value,
+            unknown: unknown.map(Into::into),
+        };
+        let mut decision = crate::refusal::failure(placet_types::DenyCause::Rule, "a \"reason\"", "v".into());
+        decision.inputs = vec![
+            seen("args.api_key", "k".into(), None),
+            seen("args.x", Value::Null, Some("is missing")),
+            seen("args.list", Value::Array(vec![Value::Int(7), "a@b.org".into()]), None),
+        ];
+        decision.trace = vec![TraceStep {
+            tier: placet_types::Tier::Core,
+            outcome: "deny",
+            hard: true,
+            risk_tier: placet_types::RiskTier::Operational,
+            reason: "write to a@b.org".into(),
+            rule_matched: None,
+        }];
+        let question = json!({"z": 1, "a": ["\u{1f600}"]});
+        let view = decision_view(&event, &decision, &Redactor::builtin(), Some(&question), Some("pays"));
+        let View::Text(text) = view else { panic!("it has a view") };
+        let read: serde_json::Map<String, Json> = serde_json::from_str(&text).unwrap();
+        assert_eq!(placet_audit::canonical::object(&read), text);
+        assert_eq!(read["inputs"][0]["value"], "[REDACTED:api_key]");
+        assert_eq!(read["context"]["user_role"], read["role"]);
+        assert_eq!(read["trace"][0]["rule_matched"], Json::Null);
+        let plain = decision_view(&event, &decision, &Redactor::builtin(), None, None);
+        assert!(matches!(plain, View::Text(plain) if plain.len() < text.len()));
     }
 }
