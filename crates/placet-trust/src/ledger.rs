@@ -160,7 +160,7 @@ pub struct Proposal {
 pub enum View {
     /// Its members, which the ledger writes down with a salt.
     Members(serde_json::Map<String, serde_json::Value>),
-    /// Its canonical text with a blank for its salt, which the ledger puts in; see `placet_audit::view::unsalted`.
+    /// Its canonical text with a blank for its salt, which the ledger puts in; see `placet_audit::view`.
     Text(String),
 }
 
