@@ -16,8 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fork::{Fork, fork, waitpid};
-use placet_audit::verify::verify;
-use placet_store::{KeyFolder, LogLedger, Memory, Settings, Sqlite, SqliteSource};
+use placet_store::{LogLedger, Memory, Settings, Sqlite};
 use placet_trust::{Ledger, LedgerError};
 use placet_types::Ack;
 use support::*;
@@ -52,11 +51,7 @@ fn in_child(before: impl FnOnce(), run: impl FnOnce() -> bool) -> i32 {
 }
 
 fn entries(folder: &Path) -> u64 {
-    let file = folder.join("placet_audit.db");
-    let shell = rusqlite::Connection::open(&file).unwrap();
-    let origin: String = shell.query_row("SELECT origin FROM head", [], |row| row.get(0)).unwrap();
-    let key = KeyFolder::new(folder.join("keys")).verifier(&origin).unwrap();
-    let report = verify(&mut SqliteSource::open(&file).unwrap(), &[key], None).unwrap();
+    let report = report(folder);
     assert!(report.ok, "{report:?}");
     report.entries
 }

@@ -18,8 +18,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+#[cfg(feature = "postgres")]
 use placet_audit::verify::verify;
-use placet_store::{KeyFolder, LogLedger, Settings, Sqlite, SqliteSource};
+#[cfg(feature = "postgres")]
+use placet_store::KeyFolder;
+use placet_store::{LogLedger, Settings, Sqlite};
 use placet_trust::Ledger;
 use placet_types::Ack;
 use support::*;
@@ -91,11 +94,8 @@ fn ack(line: &str) -> Option<(u64, String)> {
 }
 
 fn check(folder: &Path, acknowledged: &[(u64, String)], least: usize) {
-    let file = folder.join("placet_audit.db");
-    let shell = rusqlite::Connection::open(&file).unwrap();
-    let origin: String = shell.query_row("SELECT origin FROM head", [], |row| row.get(0)).unwrap();
-    let key = KeyFolder::new(folder.join("keys")).verifier(&origin).unwrap();
-    let report = verify(&mut SqliteSource::open(&file).unwrap(), &[key], None).unwrap();
+    let report = report(folder);
+    let shell = rusqlite::Connection::open(folder.join("placet_audit.db")).unwrap();
     assert!(report.ok, "{report:?}");
     assert!(usize::try_from(report.entries).unwrap() >= least);
     let mut seqs = BTreeSet::new();

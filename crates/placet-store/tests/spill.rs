@@ -9,13 +9,12 @@ use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use placet_audit::verify::{Report, verify};
-use placet_store::{KeyFolder, LogLedger, Sqlite, SqliteSource};
+use placet_store::{LogLedger, Sqlite, SqliteSource};
 use placet_trust::{Ledger, LedgerError, State, StateKey};
 use placet_types::ledger::{BudgetKey, BudgetLimit, LedgerOp};
 use placet_types::{Ack, DenyCause};
 use rusqlite::Connection;
-use support::{budget, call, change, limit, reserve, size, spent, sqlite, with};
+use support::{budget, call, change, limit, report, reserve, size, spent, sqlite, with};
 use tempfile::TempDir;
 
 /// Where frames begin in the file.
@@ -44,12 +43,6 @@ fn waiting(folder: &Path) -> u64 {
     let read = std::fs::File::open(spill(folder)).unwrap().read_at(&mut next, FRAMES).unwrap();
     assert!(read == 0 || read == next.len());
     u32::from_le_bytes(next).into()
-}
-
-fn report(folder: &Path) -> Report {
-    let origin: String = shell(folder).query_row("SELECT origin FROM head", [], |row| row.get(0)).unwrap();
-    let key = KeyFolder::new(folder.join("keys")).verifier(&origin).unwrap();
-    verify(&mut SqliteSource::open(&folder.join("placet_audit.db")).unwrap(), &[key], None).unwrap()
 }
 
 /// A ledger with a budget of 1,000 of which some calls took their share, in the database and in the spill file.

@@ -14,11 +14,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use placet_audit::verify::verify;
-use placet_store::{KeyFolder, LogLedger, Sqlite, SqliteSource};
+use placet_store::{LogLedger, Sqlite};
 use placet_trust::{Ledger, LedgerError};
 use placet_types::Ack;
-use support::{call, size, sqlite};
+use support::{call, report, size, sqlite};
 
 const FOLDER: &str = "PLACET_STORE_TEST_WINDOW";
 
@@ -56,11 +55,7 @@ fn busy(folder: &Path) -> (LogLedger<Sqlite>, u64) {
 
 /// How many entries the verifier finds in an untouched log.
 fn verified(folder: &Path) -> u64 {
-    let file = folder.join("placet_audit.db");
-    let shell = rusqlite::Connection::open(&file).unwrap();
-    let origin: String = shell.query_row("SELECT origin FROM head", [], |row| row.get(0)).unwrap();
-    let key = KeyFolder::new(folder.join("keys")).verifier(&origin).unwrap();
-    let report = verify(&mut SqliteSource::open(&file).unwrap(), &[key], None).unwrap();
+    let report = report(folder);
     assert!(report.ok, "{report:?}");
     report.entries
 }

@@ -6,7 +6,8 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use placet_store::{KeyFolder, LogLedger, Settings, Sqlite};
+use placet_audit::verify::{Report, verify};
+use placet_store::{KeyFolder, LogLedger, Settings, Sqlite, SqliteSource};
 use placet_trust::{Freshness, Ledger, Personal, Proposal, Refusal};
 use placet_types::ledger::{
     Amount, ApprovalEntry, BudgetKey, BudgetLimit, BudgetScope, BudgetUnit, CredentialEntry, Quorum,
@@ -124,6 +125,15 @@ pub fn spent(ledger: &dyn Ledger) -> u64 {
         })
         .unwrap();
     spent
+}
+
+/// What the verifier says of the SQLite ledger in a folder.
+pub fn report(folder: &Path) -> Report {
+    let file = folder.join("placet_audit.db");
+    let shell = rusqlite::Connection::open(&file).unwrap();
+    let origin: String = shell.query_row("SELECT origin FROM head", [], |row| row.get(0)).unwrap();
+    let key = KeyFolder::new(folder.join("keys")).verifier(&origin).unwrap();
+    verify(&mut SqliteSource::open(&file).unwrap(), &[key], None).unwrap()
 }
 
 /// How many records there are.
