@@ -13,7 +13,6 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use placet_audit::keys::VerifierKey;
 use placet_audit::mirror::MirrorSource;
@@ -226,34 +225,16 @@ fn f26_a_folder_that_is_not_there_is_named() {
     assert!(error.to_string().contains("`/nowhere`"), "{error}");
 }
 
-/// A file system of one megabyte; needs the right to mount, which tests in a container have.
-struct Tiny(tempfile::TempDir);
-
-impl Tiny {
-    fn new() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(folder.path()).status();
-        mounted.is_ok_and(|status| status.success()).then_some(Self(folder))
-    }
-}
-
-impl Drop for Tiny {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").args(["-l"]).arg(self.0.path()).status();
-    }
-}
-
 #[test]
 fn f26_a_full_disk_refuses_and_loses_nothing() {
-    let Some(tiny) = Tiny::new() else {
+    let Some(volume) = Volume::new(1) else {
         eprintln!("no right to mount a file system; not run");
         return;
     };
     let keys = tempfile::tempdir().unwrap();
-    let ledger = LogLedger::new(Sqlite::new(tiny.0.path().join("audit.db")), settings(keys.path()));
+    let ledger = LogLedger::new(Sqlite::new(volume.path().join("audit.db")), settings(keys.path()));
     ledger.commit(change(vec![limit(1_000_000)]), Ack::Durable).unwrap();
-    let ballast = tiny.0.path().join("ballast");
+    let ballast = volume.path().join("ballast");
     let mut file = fs::File::create(&ballast).unwrap();
     while file.write_all(&[0; 4096]).is_ok() {}
     let mut committed = 1;
@@ -270,7 +251,7 @@ fn f26_a_full_disk_refuses_and_loses_nothing() {
     let receipt = ledger.commit(with(vec![reserve(1)]), Ack::Durable).unwrap();
     assert_eq!(receipt.seq, committed, "none was lost and none slipped in");
     assert_eq!(spent(&ledger), committed);
-    let path = tiny.0.path().join("audit.db");
+    let path = volume.path().join("audit.db");
     drop(ledger);
     let again = LogLedger::new(Sqlite::new(path), settings(keys.path()));
     assert_eq!(spent(&again), committed);

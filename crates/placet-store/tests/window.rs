@@ -17,7 +17,7 @@ use std::time::Duration;
 use placet_store::{LogLedger, Sqlite};
 use placet_trust::{Ledger, LedgerError};
 use placet_types::Ack;
-use support::{call, report, size, sqlite};
+use support::{Volume, call, report, size, sqlite};
 
 const FOLDER: &str = "PLACET_STORE_TEST_WINDOW";
 
@@ -172,32 +172,14 @@ fn f26_a_copy_with_holes_is_written_to_as_a_file() {
     assert_eq!(verified(path), count + 300);
 }
 
-/// A file system of its own; needs the right to mount, which tests in a container have.
-struct Volume(tempfile::TempDir);
-
-impl Volume {
-    fn new() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mount = ["-t", "tmpfs", "-o", "size=24m", "tmpfs"];
-        let mounted = Command::new("mount").args(mount).arg(folder.path()).status();
-        mounted.is_ok_and(|status| status.success()).then_some(Self(folder))
-    }
-}
-
-impl Drop for Volume {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").args(["-l"]).arg(self.0.path()).status();
-    }
-}
-
 /// There is room for what is written as memory; the database has none for it, and says so.
 #[test]
 fn f26_a_disk_that_is_full_beside_the_file_refuses_and_loses_nothing() {
-    let Some(volume) = Volume::new() else {
+    let Some(volume) = Volume::new(24) else {
         eprintln!("no right to mount a file system; not run");
         return;
     };
-    let path = volume.0.path();
+    let path = volume.path();
     let (ledger, mut count) = busy(path);
     let ballast = path.join("ballast");
     let mut file = File::create(&ballast).unwrap();
